@@ -1,0 +1,66 @@
+# Every command of the project; README.md names the two that a newcomer needs: demo and test.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# airflow starts its parts by name, so the environment's commands must be found first
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+export PYTHONDONTWRITEBYTECODE :=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test ui check lint types layers unit bench fuzz limits constraints clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "Setting up the environment in $(VENV) (about a minute, once) ..."
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt 'pip>=25.1'
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt --editable '.[usersig,emulator]' --group dev
+	@touch $@
+
+demo: $(VENV)/.installed  ## a whole broadcast on a real Airflow, against the emulator
+	@$(BIN)/python -m scripts.demo
+
+test: $(VENV)/.installed  ## every test; says what is left out for want of nginx, ffmpeg or a browser
+	$(BIN)/python -m pytest -n 3 --dist loadfile
+
+ui: $(VENV)/.installed  ## Airflow's web interface with emulator, connection and example DAGs in place
+	@$(BIN)/python -m scripts.ui
+
+check: lint types layers unit  ## linter, formatter, strict typing, layer rules, branch coverage
+
+lint: $(VENV)/.installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/.installed
+	$(BIN)/mypy airflow_provider_timav tests example_dags scripts
+
+layers: $(VENV)/.installed
+	$(BIN)/lint-imports
+
+unit: $(VENV)/.installed
+	$(BIN)/coverage run -m pytest -q -m "not system" --ignore tests/faults
+	$(BIN)/coverage report --fail-under=95
+
+bench: $(VENV)/.installed  ## the goals for speed, each with its floor and peer, measured in one run
+	$(BIN)/python -m scripts.bench
+
+fuzz: $(VENV)/.installed  ## 100,000 generated answers: what comes of reading them
+	@$(BIN)/python -m tests.faults.generated 100000
+
+limits: $(VENV)/.installed  ## the promised limits of one operation, measured with their real values (about a minute)
+	@$(BIN)/python -m scripts.limits
+
+crash: $(VENV)/.installed  ## every operation killed at every point of a start and a stop, on a real Airflow (5 minutes)
+	@$(BIN)/python -m tests.crash
+
+constraints: $(VENV)/.installed  ## resolve constraints.txt anew
+	$(BIN)/python -m pip install -qq uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url \
+		--extra usersig --extra emulator --group dev --output-file constraints.txt pyproject.toml
+
+clean:
+	rm -rf $(VENV) .demo .ui .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build

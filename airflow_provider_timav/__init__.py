@@ -1,0 +1,1 @@
+"""Live broadcasts as Airflow DAGs, through Tencent's TIM AV videorelay API."""

@@ -1,0 +1,94 @@
+"""Operator arguments as Jinja and trigger forms hand them over: rendered text where a number or a list was meant.
+
+What an argument of the API may hold is checked by its model (``videorelay.models``); here stands only what is Airflow's:
+templates render to text, an empty form field to ``""``, and a missing XCom to ``"None"``.
+"""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_provider_timav.videorelay.errors import ConfigurationError
+
+__all__ = ["flag", "optional", "point_in_time", "time_span"]
+
+_NOT_GIVEN = (None, "", "None")
+
+
+def optional(value: Any) -> Any:
+    """Return the value of an optional argument, or None where it was not given: None, ``""`` or ``"None"``."""
+    return None if isinstance(value, str | None) and value in _NOT_GIVEN else value
+
+
+def flag(value: Any, field: str) -> bool:
+    """Return a switch given as bool, 0 or 1, or as one of the words true, false, 1, 0 in any case.
+
+    :raises ConfigurationError: for anything else; it names ``field``.
+    """
+    from pydantic_core import PydanticCustomError
+
+    from airflow_provider_timav.videorelay import models
+
+    try:
+        return models.flag(value)
+    except PydanticCustomError as broken:
+        rule = broken.message()
+    raise ConfigurationError(f"{field} {rule}", field=field)
+
+
+def time_span(value: Any, field: str) -> timedelta:
+    """Return a span of time given as timedelta, as seconds, or as ISO 8601 text (``PT45M``).
+
+    :raises ConfigurationError: if it is none of these, or negative; it names ``field``.
+    """
+    rule = f"{field} must be a timedelta, a number of seconds or an ISO 8601 duration such as PT45M"
+    span: timedelta
+    if isinstance(value, timedelta):
+        span = value
+    elif isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ConfigurationError(f"{rule}, not {value!r}", field=field)
+    else:
+        try:
+            seconds = float(value)
+        except ValueError:
+            span = _iso_span(str(value), field, rule)
+        else:
+            if not math.isfinite(seconds) or abs(seconds) > timedelta.max.total_seconds() / 2:
+                raise ConfigurationError(f"{rule}, not {value!r}", field=field)
+            span = timedelta(seconds=seconds)
+    if span < timedelta(0):
+        raise ConfigurationError(f"{field} must not be negative, it is {value!r}", field=field)
+    return span
+
+
+def _iso_span(text: str, field: str, rule: str) -> timedelta:
+    # pydantic reads ISO 8601 durations, and whoever gets here has imported it already: Airflow's SDK does.
+    from pydantic import TypeAdapter, ValidationError
+
+    duration = text.strip().upper()
+    if not duration.startswith("P"):  # pydantic would also read 1:30 and the like
+        raise ConfigurationError(f"{rule}, not {text!r}", field=field)
+    try:
+        return TypeAdapter(timedelta).validate_python(duration)
+    except ValidationError:
+        raise ConfigurationError(f"{rule}, not {text!r}", field=field) from None
+
+
+def point_in_time(value: Any, field: str) -> datetime:
+    """Return a point in time given as an aware datetime or as ISO 8601 text with a zone.
+
+    :raises ConfigurationError: if it cannot be read or has no zone; it names ``field``.
+    """
+    rule = f"{field} must be a point in time with a time zone, such as 2026-11-23T20:15:00+01:00"
+    if isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value.strip())
+        except ValueError:
+            raise ConfigurationError(f"{rule}, not {value!r}", field=field) from None
+    if not isinstance(value, datetime):
+        raise ConfigurationError(f"{rule}, not {value!r}", field=field)
+    if value.tzinfo is None or value.utcoffset() is None:
+        raise ConfigurationError(f"{rule}; {value.isoformat()} has none", field=field)
+    return value

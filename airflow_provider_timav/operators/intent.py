@@ -1,0 +1,110 @@
+"""What a start task wrote down before its process may have died.
+
+A start whose answer was lost must not be lost: before the call the intent is written, after it the result. XComs cannot carry
+that, because a retry wipes them; ``task_state_store`` keeps it over retries and clears, for this task alone. Two XComs stand
+beside it, for the stop task to read: ``claim``, which is ``sent`` (nobody knows yet), ``ours``, or ``foreign``; and
+``start_id``, which tells the stream of this start from one that the same task started before it was cleared.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from airflow.sdk import Context
+
+__all__ = ["Earlier", "Intent"]
+
+log = logging.getLogger(__name__)
+
+Claim = Literal["sent", "ours", "foreign"]
+
+
+@dataclass(frozen=True)
+class Earlier:
+    """What earlier tries of this task left: the claim on what they may have started, and its result."""
+
+    start_id: str | None = None
+    claim: Claim | None = None
+    result: Mapping[str, Any] | None = None
+
+    @property
+    def own_result(self) -> Mapping[str, Any] | None:
+        """The result of a start by an earlier try, whose stream still ran when this try began."""
+        return self.result if self.claim == "ours" else None
+
+    @property
+    def may_be_ours(self) -> bool:
+        """Whether what runs now may have been started by an earlier try: its answer was lost, or it took over one such."""
+        return self.claim == "sent"
+
+
+class Intent:
+    """The notes of one start task.
+
+    :param kind: ``push`` or ``record``: the store's key is ``timav:push`` or ``timav:record``.
+    """
+
+    def __init__(self, context: Context, kind: Literal["push", "record"]) -> None:
+        self._ti = context["ti"]
+        self._store: Any = context.get("task_state_store")
+        self._key = f"timav:{kind}"
+        self._start_id = uuid.uuid4().hex
+        if self._store is None:
+            log.warning("There is no task_state_store: a start whose answer is lost cannot be told from a foreign one.")
+
+    def begin(self) -> Earlier:
+        """Note that a start is about to be sent; return what earlier tries left."""
+        noted = self._store.get(self._key) if self._store is not None else None
+        earlier = Earlier()
+        if isinstance(noted, dict):
+            earlier = Earlier(noted.get("start_id"), noted.get("claim"), noted.get("result"))
+        # An earlier result is dropped from the store on purpose: should this start be carried out and its answer be lost, the
+        # old URLs would be somebody else's word.
+        self._write({"phase": "intent", "claim": "foreign" if earlier.claim == "foreign" else "sent"})
+        self._claim("sent")
+        self._ti.xcom_push(key="start_id", value=self._start_id)
+        return earlier
+
+    def done(self, result: Mapping[str, Any], claim: Claim) -> None:
+        """Note the result and whose stream it is, before anything else can happen."""
+        self._write({"phase": "done", "claim": claim, "result": dict(result)})
+        self._claim(claim)
+
+    def recovered(self, earlier: Earlier, result: Mapping[str, Any]) -> None:
+        """Note that the stream of an earlier try goes on: it is that start's, not this one's."""
+        if earlier.start_id is not None:
+            self._start_id = earlier.start_id
+            self._ti.xcom_push(key="start_id", value=self._start_id)
+        self.done(result, "ours")
+
+    def foreign(self) -> None:
+        """Note that what runs is not ours: no stop of this run may touch it."""
+        self._write({"phase": "done", "claim": "foreign"})
+        self._claim("foreign")
+
+    def withdraw(self, earlier: Earlier) -> None:
+        """Take the intent back: the service said that nothing was started.
+
+        That is said of this start alone: what an earlier try left, an open question too, is noted again.
+        """
+        if self._store is not None:
+            self._start_id = earlier.start_id or self._start_id
+            if earlier.result is not None and earlier.claim is not None:
+                self._write({"phase": "done", "claim": earlier.claim, "result": dict(earlier.result)})
+            elif earlier.may_be_ours:
+                self._write({"phase": "intent", "claim": "sent"})
+            else:
+                self._store.delete(self._key)
+
+    def _write(self, note: dict[str, Any]) -> None:
+        if self._store is not None:
+            self._store.set(self._key, {**note, "start_id": self._start_id})
+
+    def _claim(self, claim: Claim) -> None:
+        self._ti.xcom_push(key="claim", value=claim)

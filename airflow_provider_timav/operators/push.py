@@ -1,0 +1,191 @@
+"""Start and stop a push: what the audience sees."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_timav.links import PushConsoleLink, WatchLiveLink
+from airflow_provider_timav.operators.start import StartOperator
+from airflow_provider_timav.operators.stop import StopOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_provider_timav.hooks.timav import TimAVHook
+    from airflow_provider_timav.operators.intent import Claim
+
+__all__ = ["StartPushOperator", "StopPushOperator"]
+
+_IDENTITY = ("room_id", "user_id", "sdk_type", "push_data_type")
+
+
+def _place(url: str | None) -> str:
+    from airflow_provider_timav.stream.address import place
+
+    return place(url) if url else "none"
+
+
+def _identity(arguments: dict[str, Any]) -> dict[str, Any]:
+    return {name: arguments[name] for name in _IDENTITY if name in arguments}
+
+
+class StartPushOperator(StartOperator):
+    """Starts a push (specification, 0x6 with operation 1) and hands its URLs on.
+
+    XComs, each also under its own key: ``live_urls`` (list of ``{type, rate, url}``), ``hls_url``, ``rtmp_url`` (those of the
+    original rate where there is one), ``channel_id``, ``tape_task_id`` (texts), ``outcome``: ``started``, ``recovered``,
+    ``restarted`` or ``adopted`` (runs, not ours, URLs unknown). What is not known is left out.
+
+    Every argument is templated and checked after rendering.
+
+    :param room_id: the room (``uint32_auth_key``), 0 to 2^32 - 1.
+    :param user_id: the host whose picture is pushed.
+    :param live_code: ``hls``, ``rtmp`` or ``hls+rtmp`` (or 1, 5, 6).
+    :param sdk_type: ``normal`` or ``iot_camera`` (or 1, 2).
+    :param push_data_type: ``camera`` or ``screen`` (or 0, 1).
+    :param tape_flag: record while pushing. No file id of such a recording ever comes through this API: whoever wants file ids
+        uses ``StartRecordOperator``.
+    :param channel_name: the channel's name.
+    :param channel_describe: the channel's description.
+    :param player_password: what a viewer must know. It works only with the vendor's own player: other players, and the
+        sensor, cannot play such a stream.
+    :param watermark_flag: put a watermark on the picture, one that was uploaded in the vendor's console.
+    :param watermark_id: which one; 0 is the default. Has no effect without the flag, and is refused then.
+    :param rate_types: one or more of ``original``, ``sd`` (550K), ``hd`` (900K) (or 0, 10, 20); each gives URLs of its own.
+    :raises TimAVError: see ``videorelay.errors``; a wrong argument is a ``ConfigurationError`` before anything is sent.
+    """
+
+    kind = "push"
+    _fields = (
+        *_IDENTITY,
+        "live_code",
+        "tape_flag",
+        "channel_name",
+        "channel_describe",
+        "player_password",
+        "watermark_flag",
+        "watermark_id",
+        "rate_types",
+    )
+    template_fields: Sequence[str] = (*StartOperator.template_fields, *_fields)
+    operator_extra_links = (WatchLiveLink(), PushConsoleLink())
+
+    def __init__(
+        self,
+        *,
+        room_id: int | str,
+        user_id: str,
+        live_code: str | int = "hls",
+        sdk_type: str | int = "normal",
+        push_data_type: str | int = "camera",
+        tape_flag: bool | str = False,
+        channel_name: str | None = None,
+        channel_describe: str | None = None,
+        player_password: str | None = None,
+        watermark_flag: bool | str | None = None,
+        watermark_id: int | str | None = None,
+        rate_types: Sequence[str | int] | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.room_id = room_id
+        self.user_id = user_id
+        self.live_code = live_code
+        self.sdk_type = sdk_type
+        self.push_data_type = push_data_type
+        self.tape_flag = tape_flag
+        self.channel_name = channel_name
+        self.channel_describe = channel_describe
+        self.player_password = player_password
+        self.watermark_flag = watermark_flag
+        self.watermark_id = watermark_id
+        self.rate_types = rate_types
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Start the push; return its result."""
+        result = self.start(context)
+        ti = context["ti"]
+        if "hls_url" in result:
+            # Early, so that the button is there while a retry or a slow XCom backend still holds the task.
+            ti.xcom_push(key=WatchLiveLink().xcom_key, value=result["hls_url"])
+        self.log.info(
+            "Push of %s in room %s: %s. HLS: %s. RTMP: %s.",
+            self.user_id,
+            self.room_id,
+            result["outcome"],
+            _place(result.get("hls_url")),
+            _place(result.get("rtmp_url")),
+        )
+        return result
+
+    def checked_arguments(self, context: Context) -> dict[str, Any]:
+        """Return the arguments of ``TimAVHook.start_push``; a viewers' password is masked in logs from here on."""
+        from airflow.sdk.log import mask_secret
+
+        from airflow_provider_timav.videorelay import calls
+
+        arguments = self.arguments(*self._fields)
+        if isinstance(arguments.get("player_password"), str):
+            mask_secret(arguments["player_password"])
+        calls.start_push(**arguments)
+        return arguments
+
+    def send_start(self, hook: TimAVHook, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Send 0x6 with operation 1."""
+        return hook.start_push(**arguments).model_dump(mode="json", exclude_none=True)
+
+    def send_stop(self, hook: TimAVHook, arguments: dict[str, Any], **limits: Any) -> None:
+        """Send 0x6 with operation 2."""
+        from airflow_provider_timav.videorelay import calls
+
+        hook.get_conn().call(calls.stop_push(**_identity(arguments)), **limits)
+
+    def settle_own(self, hook: TimAVHook, arguments: dict[str, Any]) -> tuple[dict[str, Any], Claim]:
+        """Stop and start again: the URLs of a push come only with the start, and an audience without URLs sees nothing."""
+        return self.restart(hook, arguments), "ours"
+
+
+class StopPushOperator(StopOperator):
+    """Stops a push (0x6 with operation 2). A push that is stopped already, or gone, is a success.
+
+    XCom ``outcome``: ``stopped``, ``already_stopped``, ``gone``, ``never_started`` or ``not_ours`` (then nothing was sent).
+
+    :param room_id: the room, as at the start.
+    :param user_id: the host, as at the start.
+    :param sdk_type: as at the start.
+    :param push_data_type: ``camera`` or ``screen``, as at the start: both can run side by side.
+    """
+
+    template_fields: Sequence[str] = (*StopOperator.template_fields, *_IDENTITY)
+    operator_extra_links = (PushConsoleLink(),)
+
+    def __init__(
+        self,
+        *,
+        room_id: int | str,
+        user_id: str,
+        sdk_type: str | int = "normal",
+        push_data_type: str | int = "camera",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.room_id = room_id
+        self.user_id = user_id
+        self.sdk_type = sdk_type
+        self.push_data_type = push_data_type
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Stop the push; return how it ended."""
+        from airflow_provider_timav.videorelay import calls
+
+        arguments = self.arguments(*_IDENTITY)
+        call = calls.stop_push(**arguments)
+        if (reason := self.no_need(context)) is not None:
+            result: dict[str, Any] = {"outcome": reason}
+        else:
+            with self.make_hook() as hook:
+                result = self.send(hook, call).model_dump(mode="json", exclude_none=True)
+        self.log.info("Push of %s in room %s: %s.", self.user_id, self.room_id, result["outcome"])
+        return result

@@ -1,0 +1,214 @@
+"""Start and stop a recording, and hand its file ids on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_timav.arguments import flag, optional
+from airflow_provider_timav.links import RecordingConsoleLink
+from airflow_provider_timav.operators.start import StartOperator
+from airflow_provider_timav.operators.stop import StopOperator
+from airflow_provider_timav.videorelay.errors import RecordingLost
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_provider_timav.hooks.timav import TimAVHook
+    from airflow_provider_timav.operators.intent import Claim
+    from airflow_provider_timav.videorelay.calls import Call
+    from airflow_provider_timav.videorelay.models import StopRecordResult
+
+__all__ = ["StartRecordOperator", "StopRecordOperator"]
+
+_IDENTITY = ("room_id", "user_id", "sdk_type", "record_data_type")
+_STORE_KEY = "timav:file_ids"
+
+
+class StartRecordOperator(StartOperator):
+    """Starts a recording (specification, 0x5 with operation 1).
+
+    XComs, each also under its own key: ``file_name`` (what to look for in the vendor's console should the file ids get lost)
+    and ``outcome``: ``started``, ``recovered``, ``restarted`` or ``adopted`` (one runs already).
+
+    Every argument is templated and checked after rendering.
+
+    :param room_id: the room (``uint32_auth_key``), 0 to 2^32 - 1.
+    :param user_id: the user to record.
+    :param file_name: the recording's name; left out, one that is the same over retries and unique for this recording.
+    :param tags: tags of the video.
+    :param class_id: the video's class.
+    :param transcode: transcode it.
+    :param screenshot: take screenshots of it.
+    :param watermark: put a watermark on it.
+    :param sdk_type: ``normal`` or ``iot_camera`` (or 1, 2).
+    :param record_data_type: ``camera`` or ``screen`` (or 0, 1).
+    :raises TimAVError: see ``videorelay.errors``; a wrong argument is a ``ConfigurationError`` before anything is sent.
+    """
+
+    kind = "record"
+    _fields = (*_IDENTITY, "file_name", "tags", "class_id", "transcode", "screenshot", "watermark")
+    template_fields: Sequence[str] = (*StartOperator.template_fields, *_fields)
+    operator_extra_links = (RecordingConsoleLink(),)
+
+    def __init__(
+        self,
+        *,
+        room_id: int | str,
+        user_id: str,
+        file_name: str | None = None,
+        tags: Sequence[str] | str | None = None,
+        class_id: int | str | None = None,
+        transcode: bool | str | None = None,
+        screenshot: bool | str | None = None,
+        watermark: bool | str | None = None,
+        sdk_type: str | int = "normal",
+        record_data_type: str | int = "camera",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.room_id = room_id
+        self.user_id = user_id
+        self.file_name = file_name
+        self.tags = tags
+        self.class_id = class_id
+        self.transcode = transcode
+        self.screenshot = screenshot
+        self.watermark = watermark
+        self.sdk_type = sdk_type
+        self.record_data_type = record_data_type
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Start the recording; return its result."""
+        result = self.start(context)
+        self.log.info(
+            "Recording of %s in room %s: %s. File name: %s.",
+            self.user_id,
+            self.room_id,
+            result["outcome"],
+            result.get("file_name", "unknown"),
+        )
+        return result
+
+    def checked_arguments(self, context: Context) -> dict[str, Any]:
+        """Return the arguments of ``TimAVHook.start_record``, with a file name."""
+        from airflow_provider_timav.videorelay import calls
+
+        arguments = self.arguments(*self._fields)
+        if "file_name" not in arguments:
+            arguments["file_name"] = default_file_name(self.room_id, context["ti"])
+        calls.start_record(**arguments)
+        return arguments
+
+    def send_start(self, hook: TimAVHook, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Send 0x5 with operation 1."""
+        return hook.start_record(**arguments).model_dump(mode="json", exclude_none=True)
+
+    def send_stop(self, hook: TimAVHook, arguments: dict[str, Any], **limits: Any) -> None:
+        """Send 0x5 with operation 2; its file ids are of a recording that nobody wants any more, and are logged."""
+        from airflow_provider_timav.videorelay import calls
+
+        identity = {name: arguments[name] for name in _IDENTITY if name in arguments}
+        stopped = hook.get_conn().call(calls.stop_record(**identity), **limits)
+        if stopped.file_ids:
+            self.log.warning("The recording that ran before ended with the file ids %s.", ", ".join(stopped.file_ids))
+
+    def settle_own(self, hook: TimAVHook, arguments: dict[str, Any]) -> tuple[dict[str, Any], Claim]:
+        """Leave it running: unlike a push, a recording has nothing in its answer that would be missing."""
+        return {"outcome": "adopted", "file_name": arguments["file_name"]}, "sent"
+
+
+def default_file_name(room_id: Any, ti: Any) -> str:
+    """Return ``{room}_{12 hex digits}``: the same over retries, another one for each run, task and map index."""
+    identity = json.dumps([ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index])
+    return f"{room_id}_{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+
+
+class StopRecordOperator(StopOperator):
+    """Stops a recording (0x5 with operation 2) and hands its file ids on. They come only once.
+
+    XComs, each also under its own key: ``file_ids`` (list of texts), ``file_ids_status``, ``outcome`` (``stopped``,
+    ``already_stopped``, ``gone``, ``never_started``, ``not_ours``). The status is ``complete`` (this stop's answer has them),
+    ``recovered`` (an earlier try of this task was given them), ``none`` (this run started no recording) or ``lost``.
+
+    :param room_id: the room, as at the start.
+    :param user_id: the user, as at the start.
+    :param sdk_type: as at the start.
+    :param record_data_type: ``camera`` or ``screen``, as at the start.
+    :param require_file_ids: fail with ``RecordingLost`` where the ids cannot be had any more (templated).
+    """
+
+    template_fields: Sequence[str] = (*StopOperator.template_fields, *_IDENTITY, "require_file_ids")
+    operator_extra_links = (RecordingConsoleLink(),)
+
+    def __init__(
+        self,
+        *,
+        room_id: int | str,
+        user_id: str,
+        sdk_type: str | int = "normal",
+        record_data_type: str | int = "camera",
+        require_file_ids: bool | str = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.room_id = room_id
+        self.user_id = user_id
+        self.sdk_type = sdk_type
+        self.record_data_type = record_data_type
+        self.require_file_ids = require_file_ids
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Stop the recording; return its file ids."""
+        from airflow_provider_timav.videorelay import calls
+
+        arguments = self.arguments(*_IDENTITY)
+        call = calls.stop_record(**arguments)
+        required = flag(
+            self.require_file_ids if optional(self.require_file_ids) is not None else False, "require_file_ids"
+        )
+        if (reason := self.no_need(context)) is not None:
+            result: dict[str, Any] = {"outcome": reason, "file_ids": [], "file_ids_status": "none"}
+        else:
+            with self.make_hook() as hook:
+                result = self._stop(hook, call, context)
+        self.log.info(
+            "Recording of %s in room %s: %s. File ids (%s): %s.",
+            self.user_id,
+            self.room_id,
+            result["outcome"],
+            result["file_ids_status"],
+            ", ".join(result["file_ids"]) or "none",
+        )
+        if result["file_ids_status"] == "lost":
+            self._lost(self.of_start(context, "file_name"), required)
+        return result
+
+    def _stop(self, hook: TimAVHook, call: Call[StopRecordResult], context: Context) -> dict[str, Any]:
+        """Send the stop; note the ids before anything else can happen, or fill in those that an earlier try noted.
+
+        What was noted counts for the recording of the same start only: after a clear of the whole run it is another one's.
+        """
+        store: Any = context.get("task_state_store")
+        start_id = self.of_start(context, "start_id")
+        result = self.send(hook, call).model_dump(mode="json", exclude_none=True)
+        if store is None:
+            return result
+        if result["file_ids"]:
+            store.set(_STORE_KEY, {"start_id": start_id, "file_ids": result["file_ids"]})
+        elif isinstance(noted := store.get(_STORE_KEY), dict) and noted.get("start_id") == start_id:
+            result |= {"file_ids": noted["file_ids"], "file_ids_status": "recovered"}
+        return result
+
+    def _lost(self, file_name: Any, required: bool) -> None:
+        name = f"Look for the file name {file_name}" if file_name else "Look for it"
+        message = (
+            f"the file ids of the recording of {self.user_id} in room {self.room_id} cannot be had any more through this API. "
+            f"{name} in the vendor's console."
+        )
+        if required:
+            raise RecordingLost(message)
+        self.log.warning("Lost: %s", message)

@@ -1,0 +1,44 @@
+"""Who is in a room."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_provider_timav.operators.operation import TimAVOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow.sdk import Context
+
+__all__ = ["KickMembersOperator"]
+
+
+class KickMembersOperator(TimAVOperator):
+    """Removes members from a room (specification, sub-command 0x1 of the common head).
+
+    XComs, each also under its own key: ``user_ids`` and ``outcome``, which is ``requested``: the service does not confirm that
+    they are gone, and nothing keeps them from entering again.
+
+    :param room_id: the room (``uint32_auth_key``), 0 to 2^32 - 1 (templated).
+    :param user_ids: 1 to 10 members, a list or a JSON list in one string (templated).
+    :raises TimAVError: see ``videorelay.errors``; a wrong argument is a ``ConfigurationError`` before anything is sent.
+    """
+
+    template_fields: Sequence[str] = (*TimAVOperator.template_fields, "room_id", "user_ids")
+
+    def __init__(self, *, room_id: int | str, user_ids: Sequence[str] | str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.room_id = room_id
+        self.user_ids = user_ids
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Ask for the members' removal."""
+        from airflow_provider_timav.videorelay import calls
+
+        arguments = self.arguments("room_id", "user_ids")
+        calls.kick_members(**arguments)
+        with self.make_hook() as hook:
+            result = hook.kick_members(**arguments).model_dump(mode="json", exclude_none=True)
+        self.log.info("Removal of %s from room %s: requested.", ", ".join(result["user_ids"]), self.room_id)
+        return result

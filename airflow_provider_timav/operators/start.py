@@ -1,0 +1,203 @@
+"""How a start survives a lost answer, a killed worker, a retry, and a stream that runs already; push and recording alike."""
+
+from __future__ import annotations
+
+import random
+import time
+from abc import abstractmethod
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from airflow_provider_timav.arguments import time_span
+from airflow_provider_timav.operators.flight import Flight
+from airflow_provider_timav.operators.intent import Intent
+from airflow_provider_timav.operators.operation import TimAVOperator
+from airflow_provider_timav.videorelay.errors import (
+    AlreadyRunning,
+    AmbiguousOutcome,
+    ConfigurationError,
+    RoomNotReady,
+    TimAVError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_provider_timav.hooks.timav import TimAVHook
+    from airflow_provider_timav.operators.intent import Claim, Earlier
+
+__all__ = ["StartOperator"]
+
+IfAlreadyRunning = Literal["recover", "restart", "fail"]
+# Between two questions whether the host is there. Sooner than 10 s after a task gave its slot back, the scheduler may take the
+# new leg for the old one's end.
+ASK_AGAIN_SECONDS = (15.0, 20.0)
+
+
+class StartOperator(TimAVOperator):
+    """Starts a push or a recording and ends with one running, whatever happens in between, or says why not.
+
+    :param wait_for_user: how long to wait for the room to be open and the host to be in it: a timedelta, seconds, or ISO 8601
+        (templated). No worker slot is held in between and no retry is used up. 0 does not wait.
+    :param if_already_running: what to do when one with this room, user and kind of data runs already (templated):
+
+        ``recover``  take it over where an earlier try of this task started it, otherwise leave it alone (``adopted``);
+        ``restart``  stop it, whoever started it, and start anew;
+        ``fail``     fail with ``AlreadyRunning`` unless an earlier try of this task started it.
+    """
+
+    template_fields: Sequence[str] = (*TimAVOperator.template_fields, "wait_for_user", "if_already_running")
+    kind: ClassVar[Literal["push", "record"]]
+
+    def __init__(
+        self,
+        *,
+        wait_for_user: timedelta | float | str = timedelta(minutes=5),
+        if_already_running: IfAlreadyRunning | str = "recover",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.wait_for_user = wait_for_user
+        self.if_already_running = if_already_running
+        self.flight = Flight.none()
+
+    @abstractmethod
+    def checked_arguments(self, context: Context) -> dict[str, Any]:
+        """Return the arguments of the hook's start, after a check that sends nothing.
+
+        :raises ConfigurationError: naming the argument that breaks a rule.
+        """
+
+    @abstractmethod
+    def send_start(self, hook: TimAVHook, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Send the start; return its result."""
+
+    @abstractmethod
+    def send_stop(self, hook: TimAVHook, arguments: dict[str, Any], **limits: Any) -> None:
+        """Send the stop of what ``arguments`` would start; ``limits`` are those of ``Client.call``."""
+
+    @abstractmethod
+    def settle_own(self, hook: TimAVHook, arguments: dict[str, Any]) -> tuple[dict[str, Any], Claim]:
+        """Settle that one runs which an earlier try of this task probably started, and of which no result is known."""
+
+    def start(self, context: Context) -> dict[str, Any]:
+        """Start, and return the result as plain data without None; the intent and the result are noted on the way."""
+        arguments = self.checked_arguments(context)
+        policy = self._policy()
+        until = self._wait_until(context)
+        with self.make_hook() as hook:
+            client = (
+                hook.get_conn()
+            )  # a bad connection is refused before the intent is written: nothing will have been sent
+            flight = self.flight = Flight(cancel=client.cancel, stop=self.stop_at_once(hook, arguments))
+            intent = Intent(context, self.kind)
+            earlier = intent.begin()
+            try:
+                result, claim = self._come_to_one(hook, arguments, earlier, policy)
+            except AlreadyRunning as foreign:
+                self._raise_if_killed()
+                intent.foreign()
+                if foreign.doubtful:
+                    self._wait(foreign, until)
+                if policy == "fail":
+                    raise
+                result, claim = {"outcome": "adopted"}, "foreign"
+            except TimAVError as error:
+                self._raise_if_killed()
+                if not flight.up:
+                    intent.withdraw(earlier)
+                if isinstance(error, RoomNotReady):
+                    self._wait(error, until)
+                raise
+            self._raise_if_killed()
+            if result["outcome"] == "recovered":
+                intent.recovered(earlier, result)
+            else:
+                intent.done(result, claim)
+            if claim == "foreign":
+                self.log.warning("A %s runs already that this task did not start: it is left alone.", self.kind)
+            return result
+
+    def _come_to_one(
+        self, hook: TimAVHook, arguments: dict[str, Any], earlier: Earlier, policy: IfAlreadyRunning
+    ) -> tuple[dict[str, Any], Claim]:
+        """Return the result of the one that runs now, and the claim on it.
+
+        :raises AlreadyRunning: if it is somebody else's, and is to be left alone.
+        """
+        try:
+            with self.flight.sending():
+                return self.send_start(hook, arguments), "ours"
+        except AlreadyRunning as running:
+            noted = None if running.after_ambiguity else earlier.own_result
+            own = noted is not None or earlier.may_be_ours or running.after_ambiguity
+            if own:
+                self.flight.up = True
+            if self.flight.killed or not (own or policy == "restart"):
+                raise
+        if noted is not None:
+            return {**noted, "outcome": "recovered"}, "ours"
+        with self.flight.sending():
+            return self.settle_own(hook, arguments) if own else (self.restart(hook, arguments), "ours")
+
+    def restart(self, hook: TimAVHook, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Stop what runs and start anew: the only way to learn the URLs of a start whose answer was lost."""
+        self.send_stop(hook, arguments)
+        time.sleep(1.0)  # the service needs a moment between the end of a stream and the next start of the same one
+        return {**self.send_start(hook, arguments), "outcome": "restarted"}
+
+    def stop_at_once(self, hook: TimAVHook, arguments: dict[str, Any]) -> Callable[[float], None]:
+        """Return what sends one stop over a connection of its own, for ``Flight``."""
+
+        def stop(seconds: float) -> None:
+            with hook.another() as other:
+                self.send_stop(other, arguments, max_posts=1, seconds=seconds)
+
+        return stop
+
+    def on_kill(self) -> None:
+        """Leave nothing on air that this task started, within the five seconds that are left to it."""
+        self.flight.kill()
+
+    def _raise_if_killed(self) -> None:
+        """Come down where the task was told to end while a call was under way.
+
+        The error is one that is worth a retry: a pod that is moved elsewhere has a task that should go on there. Where a person
+        has ended the task, Airflow takes no further word from it.
+        """
+        if self.flight.killed:
+            self.flight.land()
+            raise AmbiguousOutcome(f"the task was told to end while its {self.kind} was starting", executed="maybe")
+
+    def _policy(self) -> IfAlreadyRunning:
+        if self.if_already_running not in ("recover", "restart", "fail"):
+            raise ConfigurationError(
+                f"if_already_running must be recover, restart or fail, not {self.if_already_running!r}",
+                field="if_already_running",
+            )
+        return self.if_already_running
+
+    def _wait_until(self, context: Context) -> datetime:
+        """Return until when to wait for the host: counted from the first time that this task had to wait, over its retries."""
+        span = time_span(self.wait_for_user, "wait_for_user")
+        first = context["ti"].get_first_reschedule_date(context)
+        return (first or datetime.now(UTC)) + span
+
+    def _wait(self, error: TimAVError, until: datetime) -> None:
+        """Give the slot back until the next question; return where the wait is over."""
+        from airflow.sdk.exceptions import AirflowRescheduleException
+
+        again = datetime.now(UTC) + timedelta(seconds=random.uniform(*ASK_AGAIN_SECONDS))  # noqa: S311 - jitter
+        if again > until:
+            return
+        self.log.info(
+            "%s is not in room %s yet (code %s). Asking again at %s, for the last time by %s.",
+            ", ".join(error.user_ids),
+            error.room_id,
+            error.code,
+            again.isoformat(timespec="seconds"),
+            until.isoformat(timespec="seconds"),
+        )
+        raise AirflowRescheduleException(again)  # type: ignore[no-untyped-call]

@@ -1,0 +1,260 @@
+"""Waits until a live stream is live, or has ended, as its viewers see it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
+
+from airflow.sdk import BaseSensorOperator, conf
+from airflow.sdk.bases.sensor import PokeReturnValue
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
+
+from airflow_provider_timav.arguments import optional, time_span
+from airflow_provider_timav.retry import TimAVRetryPolicy
+from airflow_provider_timav.videorelay.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context, RetryPolicy
+
+    from airflow_provider_timav.stream.watch import Watch
+
+__all__ = ["LiveStreamSensor"]
+
+POKE_SECONDS = 20.0
+"""For which one poke looks at a stream that might be seen live in the next moment: three segments of six seconds."""
+
+MEMORY = "watch"
+"""The key in the task state store under which pokes hand on what is known of the stream."""
+
+_DEFERRAL_SLACK = timedelta(minutes=1)
+"""The trigger keeps the deadline; Airflow's own limit stands behind it for the case that no triggerer runs."""
+
+_RESULT = ("verdict", "since", "tail", "target_duration")
+
+
+@dataclass(frozen=True, slots=True)
+class _Wait:
+    """The arguments, rendered and checked."""
+
+    url: str
+    until: Literal["live", "ended"]
+    grace: float
+    timav_conn_id: str | None
+
+
+class LiveStreamSensor(BaseSensorOperator):
+    """Waits until a stream is live, or has ended.
+
+    Live means that our own reads saw the HLS playlist move on and that its newest segment has bytes; one look never
+    suffices, because the cached list of the last show looks just the same. Ended means that the playlist says so, or that
+    the stream was live and has been gone for longer than ``grace``. A stream that nobody here ever saw live does not end
+    by not being there.
+
+    All three modes come to the same result: ``mode="poke"`` and ``mode="reschedule"`` look for up to 20 s in each poke
+    and keep in the task's state store what they know; ``deferrable=True``, which wins over ``mode``, hands the wait to a
+    trigger at once. After ``timeout`` each of them raises `AirflowSensorTimeout`; ``soft_fail`` holds for it in each.
+
+    XCom ``return_value``: ``{"verdict": "LIVE" | "ENDED", "since": ISO 8601 in UTC, "tail": the number of the next segment,
+    "target_duration": seconds}``; tail and target duration are None where no playlist told them.
+
+    :param url: the address of an HLS playlist, media or master (templated).
+    :param until: ``live`` or ``ended`` (templated). With ``live``, a stream that has ended fails the task at once and for
+        good.
+    :param grace: how long a stream which was live may be gone before it has ended: a timedelta, seconds or ISO 8601
+        (templated).
+    :param deferrable: whether to wait in the triggerer; Airflow's ``[operators] default_deferrable`` unless given.
+    :param timav_conn_id: a connection whose ``proxy`` is used to read the stream (templated). Nothing else of it is used:
+        no credential ever goes to where streams are served from. None reads without a proxy.
+    :raises ConfigurationError: if a rendered argument is wrong; ``field`` names it.
+    """
+
+    template_fields: Sequence[str] = ("url", "until", "grace", "timav_conn_id")
+    ui_color = "#d9f0ec"
+
+    def __init__(
+        self,
+        *,
+        url: str,
+        until: str = "live",
+        grace: timedelta | float | str = timedelta(seconds=60),
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        timav_conn_id: str | None = None,
+        retry_policy: RetryPolicy | None = TimAVRetryPolicy(),  # noqa: B008  # has no state; default_args must be able to win
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(retry_policy=retry_policy, **kwargs)
+        self.url = url
+        self.until = until
+        self.grace = grace
+        self.deferrable = deferrable
+        self.timav_conn_id = timav_conn_id
+
+    def execute(self, context: Context) -> Any:
+        """Wait; return what was found."""
+        if self.deferrable:
+            self._hand_over(context)
+        return super().execute(context)
+
+    def _hand_over(self, context: Context) -> NoReturn:
+        wait = self._wait()
+        # A connection that is wrong fails here, as in the other modes, and not in the triggerer.
+        _proxy(wait.timav_conn_id)
+        from airflow_provider_timav.stream.watch import Watch
+        from airflow_provider_timav.triggers.live_stream import MEMORY as XCOM
+        from airflow_provider_timav.triggers.live_stream import LiveStreamTrigger
+
+        if wait.until == "ended":
+            # So that the trigger finds one: Airflow logs an error for an XCom that is not there.
+            context["ti"].xcom_push(key=XCOM, value=Watch().to_json())
+        self.defer(
+            trigger=LiveStreamTrigger(
+                url=wait.url,
+                until=wait.until,
+                grace=wait.grace,
+                deadline=time.time() + self.timeout,
+                timav_conn_id=wait.timav_conn_id,
+                task_key=_task_key(context),
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=self.timeout) + _DEFERRAL_SLACK,
+        )
+
+    def poke(self, context: Context) -> bool | PokeReturnValue:
+        """Look at the stream for a short while; done if it is what is waited for.
+
+        :raises AirflowFailException: if the stream has ended and would have had to become live.
+        """
+        wait = self._wait()
+        from airflow_provider_timav.stream.address import place
+        from airflow_provider_timav.stream.reader import glance
+        from airflow_provider_timav.stream.watch import Verdict
+
+        memory = _Memory(self, context, place(wait.url))
+        known = memory.read()
+        watch = glance(
+            wait.url,
+            known,
+            grace=wait.grace,
+            # A poke must not outlast the sensor's own timeout by much.
+            seconds=min(POKE_SECONDS, self.timeout),
+            proxy=_proxy(wait.timav_conn_id),
+        )
+        why = f" ({watch.reason})" if watch.reason else ""
+        self.log.info("%s is %s%s", place(wait.url), watch.verdict.value, why)
+
+        if watch.verdict is (Verdict.LIVE if wait.until == "live" else Verdict.ENDED):
+            memory.forget()
+            return PokeReturnValue(is_done=True, xcom_value=watch.summary())
+        if watch.verdict is Verdict.ENDED:
+            memory.forget()
+            _fail_ended(watch.summary())
+        memory.write(watch)
+        return False
+
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """Return what the trigger found.
+
+        :raises AirflowFailException: if the stream has ended and would have had to become live.
+        :raises AirflowSensorTimeout: if the time was over first.
+        :raises RuntimeError: if the event is not one of this sensor's trigger.
+        """
+        status = event.get("status") if isinstance(event, dict) else None
+        if status not in ("reached", "ended", "timeout") or any(name not in event for name in _RESULT):
+            # No AirflowException: soft_fail would make a skip of what is a fault.
+            raise RuntimeError(f"the trigger fired an event that this sensor does not know (status {status!r})")
+        result = {name: event[name] for name in _RESULT}
+        if status == "ended":
+            _fail_ended(result)
+        if status == "timeout":
+            raise AirflowSensorTimeout(
+                f"Sensor has timed out after {self.timeout:g} s: the stream is {result['verdict']} since {result['since']}"
+            )
+        self.log.info("The stream is %s since %s", result["verdict"], result["since"])
+        return result
+
+    def _wait(self) -> _Wait:
+        """Check the arguments, which are rendered by now."""
+        until = self.until
+        if until not in ("live", "ended"):
+            raise ConfigurationError(f"until must be live or ended, not {until!r}", field="until")
+        return _Wait(
+            url=_stream_url(self.url),
+            until="live" if until == "live" else "ended",
+            grace=time_span(self.grace, "grace").total_seconds(),
+            timav_conn_id=optional(self.timav_conn_id),
+        )
+
+
+class _Memory:
+    """What earlier pokes found, kept in the task's state store, which outlives reschedules and retries.
+
+    It is bound to one address, and forgotten when the wait is over: a task that is cleared to watch another broadcast must
+    not take the end of this one for its own.
+    """
+
+    def __init__(self, sensor: LiveStreamSensor, context: Context, place: str) -> None:
+        self.log = sensor.log
+        self._place = place
+        self._store: Any = context.get("task_state_store")
+        if self._store is None:
+            self.log.warning("There is no task state store: each poke begins anew, and only one poke can see an end")
+
+    def read(self) -> Watch:
+        from airflow_provider_timav.stream.watch import Watch
+
+        stored = self._try("read", lambda: self._store.get(MEMORY))
+        if not isinstance(stored, dict) or stored.get("place") != self._place:
+            return Watch()
+        return Watch.from_json(stored.get("watch"))
+
+    def write(self, watch: Watch) -> None:
+        self._try("stored", lambda: self._store.set(MEMORY, {"place": self._place, "watch": watch.to_json()}))
+
+    def forget(self) -> None:
+        self._try("removed", lambda: self._store.delete(MEMORY))
+
+    def _try(self, what: str, access: Any) -> Any:
+        if self._store is None:
+            return None
+        try:
+            return access()
+        except Exception:  # whatever Airflow's stores raise: a poke without its memory is better than none
+            self.log.warning("What is known of the stream could not be %s", what, exc_info=True)
+            return None
+
+
+def _stream_url(value: Any) -> str:
+    from airflow_provider_timav.stream.address import fault
+
+    url = value.strip() if isinstance(value, str) else value
+    if optional(url) is None:
+        raise ConfigurationError("url: there is no address of a stream to watch", field="url")
+    if not isinstance(url, str):
+        raise ConfigurationError(f"url must be the address of a playlist, not a {type(url).__name__}", field="url")
+    if url.lower().startswith(("rtmp:", "rtmps:")):
+        raise ConfigurationError("url: only HLS can be watched, and this is an RTMP address", field="url")
+    if (wrong := fault(url)) is not None:
+        raise ConfigurationError(f"url must be the http or https address of a playlist; this is {wrong}", field="url")
+    return url
+
+
+def _proxy(timav_conn_id: str | None) -> str | None:
+    if timav_conn_id is None:
+        return None
+    from airflow_provider_timav.hooks.timav import TimAVHook
+
+    return TimAVHook(timav_conn_id).proxy
+
+
+def _task_key(context: Context) -> dict[str, Any]:
+    """Name this task's XComs for the trigger, which `dag.test` does not tell whose it is."""
+    ti = context["ti"]
+    map_index = -1 if ti.map_index is None else ti.map_index
+    return {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": map_index}
+
+
+def _fail_ended(result: dict[str, Any]) -> NoReturn:
+    raise AirflowFailException(f"the stream has ended (since {result['since']}) and will not become live")

@@ -1,0 +1,1 @@
+"""A live stream, read from the viewer's side: usable without Airflow."""

@@ -1,0 +1,197 @@
+"""Waits in the triggerer until a live stream is live, or has ended."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import random
+import time
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+if TYPE_CHECKING:
+    from airflow_provider_timav.stream.watch import Watch
+
+__all__ = ["LiveStreamTrigger"]
+
+MIN_AGE = 10.0
+"""Seconds. The scheduler fails a task whose trigger fires while the deferral itself is still being written down; seen
+live with triggers that fired at once."""
+
+START_SPREAD = 2.0
+"""Seconds over which first looks are spread: a triggerer starts hundreds of triggers in the same moment."""
+
+MEMORY = "watch"
+"""The key of the XCom that holds what is known of the stream. A triggerer may be restarted at any time, and nothing but
+this tells a stream that has ended from one that has not begun."""
+
+
+class LiveStreamTrigger(BaseTrigger):
+    """Fires once a stream has reached what is waited for, will not reach it any more, or the deadline is over.
+
+    All triggers of one loop that go through the same proxy share one client. Nothing in here blocks the loop: what is
+    slow (imports, certificates, Airflow's own calls) runs in threads.
+
+    The event is ``{"status", "verdict", "since", "tail", "target_duration"}``: the status is ``reached``, ``ended`` (the
+    stream is over and ``until`` is ``live``) or ``timeout``; the rest is `Watch.summary`. It holds no address, since
+    Airflow logs events.
+
+    :param url: the address of the HLS playlist. Its query appears in no log and in no ``repr``.
+    :param until: ``live`` or ``ended``.
+    :param grace: seconds that a stream which was live may be gone before it has ended.
+    :param deadline: when to give up: ISO 8601 with a zone, or seconds since the epoch; None waits for ever.
+    :param timav_conn_id: a connection whose ``proxy`` is used; nothing else of it is.
+    :param task_key: ``{"dag_id", "run_id", "task_id", "map_index"}`` of the task that waits. Its XCom ``watch`` keeps what
+        is known of the stream, with ``until="ended"``; to become live needs no memory.
+
+    Arguments that it does not know, of a version that did, are ignored.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        until: str = "live",
+        grace: float = 60.0,
+        deadline: str | float | None = None,
+        timav_conn_id: str | None = None,
+        task_key: dict[str, Any] | None = None,
+        **_of_other_versions: Any,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
+        self.url = url
+        self.until = until
+        self.grace = grace
+        self.deadline = deadline
+        self.timav_conn_id = timav_conn_id
+        self.task_key = task_key
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments, which are JSON primitives."""
+        return (
+            "airflow_provider_timav.triggers.live_stream.LiveStreamTrigger",
+            {
+                "url": self.url,
+                "until": self.until,
+                "grace": self.grace,
+                "deadline": self.deadline,
+                "timav_conn_id": self.timav_conn_id,
+                "task_key": self.task_key,
+            },
+        )
+
+    def __repr__(self) -> str:
+        from airflow_provider_timav.stream.address import place
+
+        classpath, arguments = self.serialize()
+        shown: str = self.repr(classpath, {**arguments, "url": place(self.url)})
+        return shown
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Wait, and fire one event.
+
+        :raises ValueError: if an argument cannot be understood. What the stream does, or does not do, raises nothing.
+        """
+        earliest = time.monotonic() + MIN_AGE
+        event = await self._wait()
+        await asyncio.sleep(max(earliest - time.monotonic(), 0))
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow's
+
+    async def _wait(self) -> dict[str, Any]:
+        if self.until not in ("live", "ended"):
+            raise ValueError(f"until must be live or ended, not {self.until!r}")
+        await asyncio.to_thread(importlib.import_module, "airflow_provider_timav.stream.reader")
+        from airflow_provider_timav.stream.reader import follow, shared_reader
+        from airflow_provider_timav.stream.watch import Verdict, Watch
+
+        deadline = _epoch(self.deadline)
+        remaining = None if deadline is None else deadline - time.time()
+        goal = Verdict.LIVE if self.until == "live" else Verdict.ENDED
+        known = Watch()
+
+        async def enough(watch: Watch) -> bool:
+            nonlocal known
+            before, known = known, watch
+            if watch.verdict is not before.verdict:
+                await self._changed(watch)
+            return watch.verdict in (goal, Verdict.ENDED)
+
+        try:
+            async with asyncio.timeout(remaining) as limit:
+                proxy = await asyncio.to_thread(_proxy, self.timav_conn_id) if self.timav_conn_id else None
+                known = await self._recall()
+                async with shared_reader(proxy) as reader:
+                    await asyncio.sleep(random.uniform(0, START_SPREAD))  # noqa: S311  # it keeps no secret
+                    await follow(reader, self.url, known, grace=self.grace, enough=enough)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+        if known.verdict is goal:
+            return {"status": "reached", **known.summary()}
+        status = "ended" if known.verdict is Verdict.ENDED else "timeout"
+        return {"status": status, **known.summary()}
+
+    async def _changed(self, watch: Watch) -> None:
+        """Tell of a new verdict, and keep it."""
+        from airflow_provider_timav.stream.address import place
+
+        why = f" ({watch.reason})" if watch.reason else ""
+        self.log.info("%s is %s%s", place(self.url), watch.verdict.value, why)
+        # A stream that never was live is as well known from the next look as from any memory.
+        if not watch.was_live or (key := self._key()) is None:
+            return
+        try:
+            await asyncio.to_thread(_write_memory, key, watch.to_json())
+        except Exception:  # whatever Airflow's stores raise: the watch goes on, and only a restart would miss it
+            self.log.warning("What is known of the stream could not be stored", exc_info=True)
+
+    def _key(self) -> dict[str, Any] | None:
+        """Return whose XCom holds the memory, or None if there is nothing to remember or no task to do it for."""
+        if self.until != "ended":
+            return None
+        if self.task_key is not None:
+            return {name: self.task_key[name] for name in ("dag_id", "run_id", "task_id", "map_index")}
+        if (ti := self.task_instance) is None:
+            return None
+        return {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": ti.map_index}
+
+    async def _recall(self) -> Watch:
+        from airflow_provider_timav.stream.watch import Watch
+
+        if (key := self._key()) is None:
+            return Watch()
+        try:
+            return Watch.from_json(await asyncio.to_thread(_read_memory, key))
+        except Exception:  # as below: without the memory the watch begins anew
+            self.log.warning("What was known of the stream could not be read; the watch begins anew", exc_info=True)
+            return Watch()
+
+
+def _proxy(timav_conn_id: str) -> str | None:
+    from airflow_provider_timav.hooks.timav import TimAVHook
+
+    return TimAVHook(timav_conn_id).proxy
+
+
+def _epoch(deadline: str | float | None) -> float | None:
+    if deadline is None or isinstance(deadline, int | float):
+        return deadline
+    moment = datetime.fromisoformat(deadline)
+    if moment.tzinfo is None:
+        raise ValueError(f"deadline must have a time zone: {deadline}")
+    return moment.timestamp()
+
+
+# The asynchronous twins of these calls fail where a trigger runs inline (`dag.test`), so threads make the synchronous ones.
+def _read_memory(key: dict[str, Any]) -> Any:
+    from airflow.sdk.execution_time.xcom import XCom
+
+    return XCom.get_one(key=MEMORY, **key)
+
+
+def _write_memory(key: dict[str, Any], memory: dict[str, Any]) -> None:
+    from airflow.sdk.execution_time.xcom import XCom
+
+    XCom.set(key=MEMORY, value=memory, **key)

@@ -1,0 +1,1 @@
+"""The videorelay API: usable without Airflow."""

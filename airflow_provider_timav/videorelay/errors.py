@@ -1,0 +1,186 @@
+"""What can go wrong, ordered by what the author of a DAG can do about it.
+
+::
+
+    TimAVError
+     ├─ ConfigurationError   an argument or a field of the connection is wrong: correct it
+     ├─ CertificateError     the client certificate, its key or the CA: replace it in the connection
+     ├─ CredentialError      the UserSig or the secret key: replace it in the connection
+     ├─ TransportError       the service was not reached, surely nothing was executed: try again
+     ├─ AmbiguousOutcome     sent, and nobody knows whether it was executed: send the same operation again
+     ├─ ProtocolError        the peer does not speak the videorelay API: check host and proxy
+     ├─ RequestRejected      the service refused the request: it will refuse it again
+     ├─ RoomNotReady         the room or the user is not there yet: wait for the host
+     ├─ RateLimited          too many requests: try again later
+     ├─ AlreadyRunning       a push or a recording of this room, user and kind of data runs already
+     ├─ QuotaExceeded        the account's channels or balance: see the vendor's console
+     ├─ ServiceError         the service failed: see whether to try again in ``retryable``
+     └─ RecordingLost        the recording's file ids cannot be had any more: look for its name in the console
+
+DAG authors write retry rules against these names. Errors carry codes and names, never an address with a query, a header or
+a payload: an address holds the UserSig, and log texts leave every machine.
+
+This module imports the standard library only, so that a DAG file may import it for nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+__all__ = [
+    "AlreadyRunning",
+    "AmbiguousOutcome",
+    "CertificateError",
+    "ConfigurationError",
+    "CredentialError",
+    "ProtocolError",
+    "QuotaExceeded",
+    "RateLimited",
+    "RecordingLost",
+    "RequestRejected",
+    "RoomNotReady",
+    "ServiceError",
+    "TimAVError",
+    "TransportError",
+]
+
+Executed = Literal["no", "maybe", "yes"]
+
+
+class TimAVError(Exception):
+    """The base of everything that this provider raises on purpose.
+
+    :param message: one sentence: what happened, and what to do about it. It must hold no secret.
+    :param field: the argument or connection field that is wrong, where one is.
+    :param layer: where the answer failed: ``transport``, ``http``, ``protocol``, ``gateway``, ``head`` or ``body``.
+    :param code: the result code of that layer, or the HTTP status.
+    :param outcome_class: the class of the result, in the words of ``outcomes.csv``.
+    :param retryable: whether the same operation may succeed later without anybody changing anything.
+    :param executed: whether the service may have carried the operation out all the same.
+    :param retry_after: seconds that the service asked to wait, where it did.
+    """
+
+    default_retryable: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        field: str | None = None,
+        layer: str | None = None,
+        code: int | None = None,
+        outcome_class: str | None = None,
+        retryable: bool | None = None,
+        executed: Executed = "no",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.layer = layer
+        self.code = code
+        self.outcome_class = outcome_class
+        self.retryable = self.default_retryable if retryable is None else retryable
+        self.executed: Executed = executed
+        self.retry_after = retry_after
+        self.operation: str | None = None
+        self.room_id: int | None = None
+        self.user_ids: tuple[str, ...] = ()
+        self.seq: int | None = None
+        self.posts: int = 0
+
+    def about(self, *, operation: str, room_id: int, user_ids: tuple[str, ...], seq: int, posts: int) -> TimAVError:
+        """Note which operation this happened to: which of the five, where, for whom, on which post.
+
+        :returns: the error itself, so that it can be raised in the same line.
+        """
+        self.operation, self.room_id, self.user_ids, self.seq, self.posts = operation, room_id, user_ids, seq, posts
+        return self
+
+    def __str__(self) -> str:
+        if self.operation is None:
+            return self.message
+        users = ", ".join(self.user_ids)
+        return f"{self.operation} in room {self.room_id} for {users}: {self.message}"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # Exceptions cross process borders (Airflow, multiprocessing); the default would lose the keyword arguments.
+        return _revive, (type(self), self.args, self.__dict__.copy())
+
+
+def _revive(kind: type[TimAVError], args: tuple[Any, ...], state: dict[str, Any]) -> TimAVError:
+    error = kind(*args)
+    error.__dict__.update(state)
+    return error
+
+
+class ConfigurationError(TimAVError):
+    """An argument, or a field of the connection, breaks a rule; nothing was sent. ``field`` names it."""
+
+
+class CertificateError(TimAVError):
+    """The client certificate, its private key or the CA is unusable or was refused; ``field`` names it where known."""
+
+
+class CredentialError(TimAVError):
+    """The UserSig, the secret key or the account behind it was refused.
+
+    Retryable where a new UserSig would do (70001: expired), so that a stop still runs once somebody has put it in.
+    """
+
+
+class TransportError(TimAVError):
+    """The service was not reached: surely nothing was executed."""
+
+    default_retryable = True
+
+
+class AmbiguousOutcome(TimAVError):
+    """The request was sent, and sending it again did not settle whether the operation was executed."""
+
+    default_retryable = True
+
+
+class ProtocolError(TimAVError):
+    """What answered does not speak the videorelay API, or its answer cannot be read."""
+
+
+class RequestRejected(TimAVError):
+    """The service refused the request and will refuse it again."""
+
+
+class RoomNotReady(TimAVError):
+    """The room does not exist yet, or the user is not in it."""
+
+    default_retryable = True
+
+
+class RateLimited(TimAVError):
+    """Too many requests; ``retry_after`` holds the seconds to wait where the service said so."""
+
+    default_retryable = True
+
+
+class AlreadyRunning(TimAVError):
+    """A push or a recording with this room, user and kind of data runs already.
+
+    ``after_ambiguity`` is true when an earlier post of the same call had got no answer: then what runs may well be ours.
+    ``doubtful`` is true for 30000415, which the specification also gives to a user who does not exist.
+    """
+
+    def __init__(self, message: str, *, after_ambiguity: bool = False, doubtful: bool = False, **facts: Any) -> None:
+        super().__init__(message, **facts)
+        self.after_ambiguity = after_ambiguity
+        self.doubtful = doubtful
+
+
+class QuotaExceeded(TimAVError):
+    """The account has no channel, plan or balance left: see the vendor's console."""
+
+
+class ServiceError(TimAVError):
+    """The service failed."""
+
+
+class RecordingLost(TimAVError):
+    """The file ids of a recording cannot be had any more through this API; the message names the recording."""

@@ -1,0 +1,158 @@
+"""Every result code of the three layers: what it means, what to do, and how it is treated.
+
+The table is data (``outcomes.csv``, read at first use). Its rows follow the specification's annex (body), the table of the
+common head (head) and the vendor's common REST codes (gateway); codes that it lacks fall to the row ``*`` of their layer, so
+that an unknown code is never a success. The words of the classes:
+
+=================== ==========================================================================================
+success             done
+success_incomplete  done, but the live URLs or file ids are not in the answer
+gone                stop of something that is not there
+retry               safe to send again inside the call
+rate_limited        send again inside the call, after a longer wait
+credential          send once more with a new UserSig where one can be signed, otherwise fail
+ambiguous           the outcome is unknown: send the same operation again, its "already" code is the answer
+task_retry          no retry inside the call, but the task may be tried again
+wait_for_user       the room or the user is not there yet
+already_or_wait     30000415, to which the specification gives two meanings
+fail                no retry
+fail_unknown        no retry, but the service may have acted: a stop must still run
+=================== ==========================================================================================
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import importlib.resources
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+from airflow_provider_timav.videorelay import errors
+
+__all__ = ["Action", "Family", "Layer", "Outcome", "OutcomeClass", "classify", "table"]
+
+Family = Literal["push", "record", "kick"]
+Layer = Literal["gateway", "head", "body"]
+Action = Literal["start", "stop", "kick"]
+
+
+class OutcomeClass(StrEnum):
+    """How a result is treated; the words are explained at the top of this module."""
+
+    SUCCESS = "success"
+    SUCCESS_INCOMPLETE = "success_incomplete"
+    GONE = "gone"
+    RETRY = "retry"
+    RATE_LIMITED = "rate_limited"
+    CREDENTIAL = "credential"
+    AMBIGUOUS = "ambiguous"
+    TASK_RETRY = "task_retry"
+    WAIT_FOR_USER = "wait_for_user"
+    ALREADY_OR_WAIT = "already_or_wait"
+    FAIL = "fail"
+    FAIL_UNKNOWN = "fail_unknown"
+
+
+_ERRORS: Final[dict[OutcomeClass, type[errors.TimAVError]]] = {
+    OutcomeClass.SUCCESS_INCOMPLETE: errors.AlreadyRunning,
+    OutcomeClass.ALREADY_OR_WAIT: errors.AlreadyRunning,
+    OutcomeClass.RETRY: errors.ServiceError,
+    OutcomeClass.RATE_LIMITED: errors.RateLimited,
+    OutcomeClass.CREDENTIAL: errors.CredentialError,
+    OutcomeClass.AMBIGUOUS: errors.AmbiguousOutcome,
+    OutcomeClass.TASK_RETRY: errors.ServiceError,
+    OutcomeClass.WAIT_FOR_USER: errors.RoomNotReady,
+    OutcomeClass.FAIL: errors.RequestRejected,
+    OutcomeClass.FAIL_UNKNOWN: errors.ServiceError,
+}
+# Classes after which the same operation may succeed later without anybody changing the request. A credential may be replaced
+# in the connection between two tries of a task, so it is worth them.
+_RETRYABLE: Final = frozenset(
+    {
+        OutcomeClass.RETRY,
+        OutcomeClass.RATE_LIMITED,
+        OutcomeClass.CREDENTIAL,
+        OutcomeClass.AMBIGUOUS,
+        OutcomeClass.TASK_RETRY,
+        OutcomeClass.WAIT_FOR_USER,
+        OutcomeClass.ALREADY_OR_WAIT,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One line of the table. ``code`` None is the fallback of its family and layer."""
+
+    family: str
+    layer: str
+    code: int | None
+    meaning: str
+    advice: str
+    executed: errors.Executed
+    classes: dict[str, OutcomeClass]
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """One result code as it counts for one action: its row of the table and the class."""
+
+    layer: Layer
+    code: int
+    outcome_class: OutcomeClass
+    row: Row
+
+    def error(self) -> errors.TimAVError:
+        """Return the exception for this outcome.
+
+        :raises KeyError: for a success, which is no error.
+        """
+        kind = getattr(errors, self.row.error) if self.row.error else _ERRORS[self.outcome_class]
+        known = "" if self.row.code is not None else ", which the table of result codes lacks"
+        message = f"{self.row.meaning} ({self.layer} code {self.code}{known}). {self.row.advice}"
+        facts: dict[str, Any] = {}
+        if kind is errors.AlreadyRunning:
+            facts["doubtful"] = self.outcome_class is OutcomeClass.ALREADY_OR_WAIT
+        error: errors.TimAVError = kind(
+            message,
+            layer=self.layer,
+            code=self.code,
+            outcome_class=str(self.outcome_class),
+            retryable=self.outcome_class in _RETRYABLE,
+            executed=self.row.executed,
+            **facts,
+        )
+        return error
+
+
+@functools.cache
+def table() -> dict[tuple[str, str, int | None], Row]:
+    """Return the table by family (``push``, ``record``, ``kick`` or ``any``), layer and code (None: the fallback)."""
+    text = importlib.resources.files(__package__).joinpath("outcomes.csv").read_text(encoding="utf-8")
+    rows = {}
+    for line in csv.DictReader(text.splitlines()):
+        code = None if line["code"] == "*" else int(line["code"])
+        classes = {
+            action: OutcomeClass(line[f"on_{action}"]) for action in ("start", "stop", "kick") if line[f"on_{action}"]
+        }
+        executed: Any = line["executed"]
+        rows[line["family"], line["layer"], code] = Row(
+            line["family"], line["layer"], code, line["meaning"], line["advice"], executed, classes, line["error"]
+        )
+    return rows
+
+
+def classify(*, family: Family, layer: Layer, code: int, action: Action) -> Outcome:
+    """Return what a non-zero result code means for an action; codes that the table lacks get their layer's fallback.
+
+    :param code: the result; 0 counts only for a gateway that says FAIL all the same.
+    """
+    rows = table()
+    owner = family if layer == "body" else "any"
+    row = rows.get((owner, layer, code))
+    if row is None or action not in row.classes:
+        row = rows[owner, layer, None]
+    return Outcome(layer, code, row.classes[action], row)

@@ -1,0 +1,157 @@
+"""Sockets that know until when a post may take, so that its deadline holds however a peer spreads what it sends.
+
+The library's timeouts count anew for each address of a host, each read, and each line of a proxy's answer; the system's look-up
+of a name knows none at all. Here one deadline counts for all of them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any
+
+import urllib3.connection
+import urllib3.connectionpool
+import urllib3.exceptions
+
+__all__ = ["Flight", "Pool", "TlsSocket", "in_flight"]
+
+
+@dataclass
+class Flight:
+    """The post that this thread has in the air: until when it may take, and whether its first byte has left."""
+
+    deadline: float
+    sent: bool = False
+    socket: socket.socket | None = None
+
+
+_FLIGHT: ContextVar[Flight | None] = ContextVar("timav_flight", default=None)
+
+
+@contextlib.contextmanager
+def in_flight(flight: Flight) -> Iterator[None]:
+    """Have the sockets of this thread keep the flight's deadline, and note what they do in it."""
+    token = _FLIGHT.set(flight)
+    try:
+        yield
+    finally:
+        _FLIGHT.reset(token)
+
+
+def _bound(own: socket.socket) -> Flight | None:
+    """Have a socket wait no longer than the flight's deadline, which must not have passed."""
+    flight = _FLIGHT.get()
+    if flight is not None:
+        flight.socket = own
+        left = flight.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the deadline has passed")
+        timeout = own.gettimeout()
+        if timeout is None or left < timeout:
+            own.settimeout(left)
+    return flight
+
+
+class TlsSocket(ssl.SSLSocket):
+    """A TLS socket that keeps the deadline."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """Shake hands, within the deadline."""
+        _bound(self)
+        super().do_handshake(block)
+
+    def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
+        """Receive what there is, within the deadline."""
+        _bound(self)
+        return super().recv_into(buffer, nbytes, flags)
+
+    def send(self, data: Any, flags: int = 0) -> int:
+        """Send what can be sent, and note that something was."""
+        flight = _bound(self)
+        if flight is not None:
+            flight.sent = True  # from here on, nobody can prove that nothing was executed
+        return super().send(data, flags)
+
+
+class _PlainSocket(socket.socket):
+    """The socket before TLS, on which a proxy is asked to make way."""
+
+    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        _bound(self)
+        return super().recv_into(buffer, nbytes, flags)
+
+
+class _Connection(urllib3.connection.HTTPSConnection):
+    """A connection that is made within its timeout, look-up and all addresses together."""
+
+    def _new_conn(self) -> socket.socket:
+        try:
+            return self._connected()
+        except socket.gaierror as unknown:
+            raise urllib3.exceptions.NameResolutionError(self.host, self, unknown) from unknown
+        except TimeoutError as late:
+            raise urllib3.exceptions.ConnectTimeoutError(self, "no connection in time") from late
+        except OSError as refused:
+            raise urllib3.exceptions.NewConnectionError(self, "no connection") from refused
+
+    def _connected(self) -> socket.socket:
+        assert isinstance(self.timeout, float)  # noqa: S101 - every request has one
+        until = time.monotonic() + self.timeout
+        addresses = _look_up(self._dns_host, self.port, self.timeout)
+        trouble: OSError = socket.gaierror(socket.EAI_NONAME, "the name has no address")
+        for place, (family, kind, protocol, _, address) in enumerate(addresses):
+            # An address that does not answer leaves the next ones their share.
+            share = (until - time.monotonic()) / (len(addresses) - place)
+            if share <= 0:
+                raise TimeoutError
+            plain = _PlainSocket(family, kind, protocol)
+            try:
+                for option in self.socket_options or ():
+                    plain.setsockopt(*option)
+                plain.settimeout(share)
+                plain.connect(address)
+            except OSError as error:
+                plain.close()
+                trouble = error
+            else:
+                plain.settimeout(self.timeout)
+                return plain
+        raise trouble
+
+
+def _look_up(host: str, port: int, seconds: float) -> list[Any]:
+    """Return a name's addresses. The system's look-up cannot be interrupted: a late one is left to itself."""
+    with contextlib.suppress(socket.gaierror):  # what is an address already needs none, and no thread to do it in
+        return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
+    found: list[Any] = []
+
+    def look_up() -> None:
+        try:
+            found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+        except (OSError, UnicodeError) as error:
+            found.append(error)
+
+    thread = threading.Thread(target=look_up, name="timav-look-up", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if not found:
+        raise TimeoutError
+    (answer,) = found
+    if isinstance(answer, UnicodeError):
+        raise socket.gaierror(socket.EAI_NONAME, "no name of a host")
+    if isinstance(answer, OSError):
+        raise answer
+    return list(answer)
+
+
+class Pool(urllib3.connectionpool.HTTPSConnectionPool):
+    """A pool of such connections."""
+
+    ConnectionCls = _Connection

@@ -1,0 +1,1 @@
+"""Example DAGs: each runs in the tests against the emulator."""

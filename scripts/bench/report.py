@@ -1,0 +1,53 @@
+"""What a measurement came to: rows, the table of them, and the exit status."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+HEADINGS = ("goal", "what", "measured", "at most", "met")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One line of the table.
+
+    ``goal_id`` is the goal's name, ``exact`` says whether chance has no part in it.
+    """
+
+    goal_id: str
+    what: str
+    measured: str
+    goal: str
+    met: bool
+    exact: bool = False
+
+    def cells(self) -> tuple[str, ...]:
+        """Return the cells, under ``HEADINGS``."""
+        return (self.goal_id, self.what, self.measured, self.goal, "yes" if self.met else "NO")
+
+
+def at_most(goal_id: str, what: str, measured: float, goal: float, *, unit: str, detail: str) -> Row:
+    """Return the row of a timing: the figure, and in brackets what it was made of."""
+    return Row(
+        goal_id=goal_id,
+        what=what,
+        measured=f"{measured:.3g}{unit} ({detail})",
+        goal=f"{goal:g}{unit}",
+        met=measured <= goal,
+    )
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Return the rows as text, in columns."""
+    lines = [HEADINGS, *(row.cells() for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    lines.insert(1, tuple("-" * width for width in widths))
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def exit_status(rows: Sequence[Row], *, strict: bool) -> int:
+    """Return 1 where an exact goal is missed, or with ``strict`` any goal; else 0."""
+    return int(any(not row.met and (row.exact or strict) for row in rows))

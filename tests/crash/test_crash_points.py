@@ -1,0 +1,23 @@
+"""The short form of the crash matrix: eight points, each once, side by side. `make crash` plays all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.crash.matrix import Observed, crash_site, differences, play
+from tests.crash.points import SHORT, Case
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory: pytest.TempPathFactory) -> dict[Case, Observed]:
+    """All cases, played to their end on an Airflow of their own: workers die here."""
+    with crash_site(tmp_path_factory.mktemp("crash")) as site:
+        return dict(play(site, SHORT, timeout=150))
+
+
+@pytest.mark.parametrize("case", SHORT, ids=str)
+def test_one_stream_is_live_and_none_is_left(played: dict[Case, Observed], case: Case) -> None:
+    """Whoever is killed: outcome, URLs and file ids say what the service knows, and its journal holds what must be there."""
+    assert differences(case, played[case]) == [], played[case].log

@@ -1,0 +1,243 @@
+"""The hook: what it takes from a connection, what it refuses before anything is sent, and what it shows."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from airflow.sdk import Connection
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from airflow_provider_timav.emulator import Emulator
+from airflow_provider_timav.emulator.certificates import Certificates
+from airflow_provider_timav.hooks.timav import Settings, TimAVHook
+from airflow_provider_timav.videorelay.errors import CertificateError, ConfigurationError, RoomNotReady, TimAVError
+
+
+def connect(monkeypatch: pytest.MonkeyPatch, connection: dict[str, Any]) -> TimAVHook:
+    monkeypatch.setenv("AIRFLOW_CONN_TIMAV_DEFAULT", json.dumps(connection))
+    return TimAVHook()
+
+
+def without(connection: dict[str, Any], name: str) -> dict[str, Any]:
+    return {key: value for key, value in connection.items() if key != name}
+
+
+FOREIGN = Certificates()
+NOW = datetime.now(UTC)
+EXPIRED = FOREIGN.issue_client(not_before=NOW - timedelta(days=9), not_after=NOW - timedelta(days=1))
+
+BAD: dict[str, tuple[Any, str]] = {
+    "no sdkappid": (lambda e: e.connection(sdkappid=None), "sdkappid"),
+    "sdkappid 0": (lambda e: e.connection(sdkappid=0), "sdkappid"),
+    "sdkappid true": (lambda e: e.connection(sdkappid=True), "sdkappid"),
+    "sdkappid no number": (lambda e: e.connection(sdkappid="14x"), "sdkappid"),
+    "bad PEM": (lambda e: e.connection(client_cert="hello"), "client_cert"),
+    "no certificate": (lambda e: e.connection(client_cert=None), "client_cert"),
+    "no key": (lambda e: e.connection(private_key=None), "private_key"),
+    "a number as key": (lambda e: e.connection(private_key=7), "private_key"),
+    "key of another certificate": (lambda e: e.connection(private_key=FOREIGN.client_key_pem), "private_key"),
+    "expired certificate": (lambda e: e.connection(client_cert=EXPIRED[0], private_key=EXPIRED[1]), "client_cert"),
+    "bad CA": (lambda e: e.connection(ca_cert="-----BEGIN CERTIFICATE-----x-----END CERTIFICATE-----"), "ca_cert"),
+    "unknown extra": (lambda e: e.connection(sdk_app_id=1), "sdk_app_id"),
+    "usersig among the extras": (lambda e: e.connection(usersig="eJw"), "usersig"),
+    "verify among the extras": (lambda e: e.connection(verify=False), "verify"),
+    "wrong environment": (lambda e: {**e.connection(environment="staging"), "host": None}, "environment"),
+    "proxy without a scheme": (lambda e: e.connection(proxy="localhost:8080"), "proxy"),
+    "https proxy": (lambda e: e.connection(proxy="https://localhost:8080"), "proxy"),
+    "proxy with a bad port": (lambda e: e.connection(proxy="http://localhost:x"), "proxy"),
+    "no identifier": (lambda e: without(e.connection(), "login"), "login"),
+    "neither UserSig nor secret key": (lambda e: without(e.connection(), "password"), "password"),
+    "http": (lambda e: {**e.connection(), "host": "http://127.0.0.1"}, "host"),
+    "extra is a list": (lambda e: {**e.connection(), "extra": "[1]"}, "extra"),
+    "extra is no JSON": (lambda e: {**e.connection(), "extra": "{"}, "extra"),
+}
+
+
+@pytest.mark.parametrize(("make", "field"), BAD.values(), ids=BAD.keys())
+def test_bad_connection_is_refused_before_anything_is_sent(
+    make: Any, field: str, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hook = connect(monkeypatch, make(timav_emulator))
+    with pytest.raises((ConfigurationError, CertificateError), match=field) as refused:
+        hook.stop_push(room_id=1, user_id="a")
+    assert refused.value.field == field
+    assert hook.test_connection()[0] is False
+    assert (timav_emulator.connections, timav_emulator.journal) == (0, ())
+
+
+def test_form_saves_untouched_fields_as_null(timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    untouched = {"private_key_passphrase": None, "secret_key": "", "proxy": None}
+    connection = timav_emulator.connection()
+    connection["extra"] |= untouched
+    assert connect(monkeypatch, connection).test_connection()[0]
+
+
+def test_sdkappid_may_be_text(timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    hook = connect(monkeypatch, timav_emulator.connection(sdkappid=str(timav_emulator.sdkappid)))
+    assert hook.test_connection()[0]
+
+
+@pytest.mark.parametrize("sign", [False, True], ids=["downloaded UserSig", "signed UserSig"])
+def test_all_five_operations_reach_the_service(
+    sign: bool, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    who: dict[str, Any] = {"room_id": timav_emulator.room_id, "user_id": timav_emulator.user_id}
+    with connect(monkeypatch, timav_emulator.connection(sign=sign)) as hook:
+        started = hook.start_push(**who, live_code="hls+rtmp", rate_types=["original", "hd"])
+        assert (started.outcome, len(started.live_urls)) == ("started", 4)
+        assert started.hls_url
+        assert started.rtmp_url
+        assert hook.start_record(**who, file_name="news").file_name == "news"
+        stopped = hook.stop_record(**who)
+        assert list(stopped.file_ids) == timav_emulator.file_ids("news")
+        assert stopped.file_ids_status == "complete"
+        assert hook.stop_push(**who).outcome == "stopped"
+        assert hook.stop_push(**who).outcome == "already_stopped"
+        assert hook.kick_members(room_id=who["room_id"], user_ids=[who["user_id"]]).outcome == "requested"
+        with pytest.raises(RoomNotReady):
+            hook.start_push(**who)
+    assert not timav_emulator.pushes
+    assert not timav_emulator.recordings
+
+
+def test_second_call_makes_no_handshake_no_look_up_and_no_context(
+    timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_up = []
+    look_up = TimAVHook.get_connection
+
+    def counted(conn_id: str) -> Any:
+        looked_up.append(conn_id)
+        return look_up(conn_id)
+
+    monkeypatch.setattr(TimAVHook, "get_connection", staticmethod(counted))
+    with TimAVHook() as hook:
+        for _ in range(5):
+            hook.stop_push(room_id=timav_emulator.room_id, user_id="a")
+    assert (timav_emulator.handshakes, looked_up) == (1, ["timav_default"])
+
+
+class TestTestConnection:
+    """What the Test button says, in one line."""
+
+    @pytest.mark.parametrize("sign", [False, True], ids=["downloaded UserSig", "signed UserSig"])
+    def test_good(self, sign: bool, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        ok, message = connect(monkeypatch, timav_emulator.connection(sign=sign)).test_connection()
+        assert ok
+        assert message.endswith("days left) and credential are accepted.")
+
+    def test_it_changes_nothing(self, timav_emulator: Emulator) -> None:
+        TimAVHook().test_connection()
+        assert [entry.executed for entry in timav_emulator.journal] == [False]
+
+    def test_refused_certificate(self, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        cert, key = FOREIGN.issue_client()
+        ok, message = connect(
+            monkeypatch, timav_emulator.connection(client_cert=cert, private_key=key)
+        ).test_connection()
+        assert not ok
+        assert message.startswith("Mutual TLS fails: the server refused the client certificate")
+
+    def test_refused_server(self, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        ok, message = connect(monkeypatch, timav_emulator.connection(ca_cert=FOREIGN.ca_pem)).test_connection()
+        assert not ok
+        assert "the server's certificate is refused" in message
+
+    def test_refused_credential(self, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        ok, message = connect(monkeypatch, {**timav_emulator.connection(), "password": "eJw*secret"}).test_connection()
+        assert not ok
+        assert message.startswith("The certificate is accepted, the credential is not: UserSig cannot be parsed")
+
+    def test_nobody_there(self, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        timav_emulator.stop()
+        ok, message = TimAVHook().test_connection()
+        assert not ok
+        assert "Connection refused" in message
+
+    def test_code_of_the_body_proves_certificate_and_credential(self, timav_emulator: Emulator) -> None:
+        timav_emulator.fail_next(code=1001)
+        assert TimAVHook().test_connection()[0]
+
+
+def secrets_of(connection: dict[str, Any]) -> list[str]:
+    extra = connection["extra"]
+    key_lines = [line for line in extra["private_key"].splitlines() if "-----" not in line]
+    return [
+        connection.get("password", ""),
+        extra.get("secret_key", ""),
+        extra.get("private_key_passphrase", ""),
+        *key_lines,
+    ]
+
+
+@pytest.mark.parametrize("sign", [False, True], ids=["downloaded UserSig", "signed UserSig"])
+def test_hook_shows_no_credential(sign: bool, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = load_pem_private_key(timav_emulator.certificates.client_key_pem.encode(), None)
+    encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"correct horse battery"))
+    connection = timav_emulator.connection(
+        sign=sign, private_key=encrypted.decode(), private_key_passphrase="correct horse battery"
+    )
+    with connect(monkeypatch, connection) as hook:
+        hook.stop_push(room_id=1, user_id="a")
+        client: Any = hook.get_conn()
+        shown = " ".join(
+            [repr(hook), str(hook), repr(vars(hook)), repr(client), repr(vars(client)), repr(hook.settings())]
+        )
+    for secret in filter(None, secrets_of(connection)):
+        assert secret not in shown
+
+
+def test_errors_and_logs_hold_no_credential(
+    timav_emulator: Emulator, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("urllib3").setLevel(logging.DEBUG)
+    faults: list[dict[str, Any]] = [
+        {"drop": "after"},
+        {"reset": "after"},
+        {"raw": b"HTTP/1.1 nonsense\r\n\r\n"},
+        {"status": 500},
+        {"code": 70003, "layer": "gateway"},
+    ]
+    shown = ""
+    for fault in faults:
+        timav_emulator.fail_next(3, **fault)
+        with TimAVHook() as hook:
+            hook.get_conn()._sleep = lambda seconds: None
+            with pytest.raises(TimAVError) as failed:
+                hook.start_push(
+                    room_id=timav_emulator.room_id, user_id=timav_emulator.user_id, player_password="pa55word"
+                )
+        error: BaseException | None = failed.value
+        while error is not None:
+            shown += f"{error!s} {error!r} {vars(error)}"
+            assert error.__cause__ is None
+            error = error.__context__
+        timav_emulator.clear_faults()
+    # urllib3 logs each request's path, with its query, at DEBUG.
+    ours = "".join(record.getMessage() for record in caplog.records)
+    sig = timav_emulator.usersig
+    for piece in (sig, sig.replace("*", "%2A"), "pa55word"):
+        assert piece not in shown + ours
+    assert "pa55word" not in shown
+
+
+def test_secrets_are_masked_in_every_form(timav_emulator: Emulator) -> None:
+    given = timav_emulator.connection()
+    settings = Settings.of(Connection(**given | {"conn_id": "x", "extra": json.dumps(given["extra"])}))
+    masked = settings.secrets()
+    assert timav_emulator.usersig in masked
+    assert timav_emulator.usersig.replace("*", "%2A") in masked
+    assert timav_emulator.certificates.client_key_pem in masked
+    assert all(
+        line in masked for line in timav_emulator.certificates.client_key_pem.splitlines() if "-----" not in line
+    )

@@ -1,0 +1,1 @@
+"""Sensors, in each of their modes."""

@@ -1,0 +1,347 @@
+"""Looks over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import ssl
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+import trustme
+
+from airflow_provider_timav.stream import reader as reader_module
+from airflow_provider_timav.stream.reader import follow, glance, shared_reader, wall_clock
+from airflow_provider_timav.stream.watch import Look, Verdict, Watch
+from tests.stream.site import Site, Visit, media, running
+
+T = TypeVar("T")
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    with running() as site:
+        yield site
+
+
+@pytest.fixture
+def short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader_module, "next_pause", lambda watch, chance: 0.1)
+
+
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
+    return asyncio.run(asyncio.wait_for(coroutine, 20))
+
+
+def look(url: str, watch: Watch | None = None) -> Look:
+    async def once() -> Look:
+        async with shared_reader() as reader:
+            return await reader.look(url, watch or Watch(), wall_clock())
+
+    return run(once())
+
+
+def expecting(tail: int) -> Watch:
+    return Watch().after(Look(at=time.time(), tail=tail, segments=3, target_duration=5), grace=60)
+
+
+def drip(visit: Visit) -> None:
+    """Send a byte now and then, for ever."""
+    visit.begin(200, {"Content-Length": "100000"})
+    for letter in media(7, 30).encode():
+        visit.write(bytes([letter]))
+        if visit.closing.wait(0.05):
+            return
+
+
+def flood(visit: Visit) -> None:
+    """Send a playlist that never ends."""
+    visit.begin(200, {"Connection": "close"})
+    visit.write(b"#EXTM3U\n")
+    while True:
+        visit.write(b"#EXTINF:1,\na.ts\n" * 4096)
+
+
+def cut(visit: Visit) -> None:
+    visit.begin(200, {"Content-Length": "100000"})
+    visit.write(media(7, 3).encode())
+    visit.handler.close_connection = True
+
+
+def hang_up(visit: Visit) -> None:
+    visit.handler.close_connection = True
+
+
+def silent(visit: Visit) -> None:
+    visit.closing.wait(20)
+
+
+def test_a_playlist_is_read_whatever_its_type_is_called(site: Site) -> None:
+    url = site.text("/live.m3u8", media(7, 3), content_type="text/html")
+    assert look(url).tail == 10
+
+
+def test_a_look_sends_no_credential_and_no_cookie_and_nothing_of_the_environment(
+    site: Site, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login me password secret\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
+    site.pages["/a.m3u8"] = lambda visit: visit.answer("", 302, Location="/b.m3u8", Set_Cookie="id=1; Path=/")
+    site.text("/b.m3u8", media(7, 3), Set_Cookie="id=2; Path=/")
+    assert look(site.url + "/a.m3u8", expecting(9)).playable is True
+    assert len(site.visits) == 3
+    for visit in site.visits:
+        assert set(visit.headers) <= {"Host", "Accept", "Accept-Encoding", "User-Agent", "Range"}
+
+
+def test_the_newest_segment_is_sampled_and_not_downloaded(site: Site) -> None:
+    written = []
+
+    def segment(visit: Visit) -> None:
+        assert visit.headers["Range"] == "bytes=0-1023"
+        visit.begin(200, {"Content-Length": str(1 << 30)})
+        while True:
+            visit.write(b"\x47" * 65536)
+            written.append(65536)
+
+    site.pages["/segment.ts"] = segment
+    begun = time.monotonic()
+    assert look(site.text("/live.m3u8", media(7, 3)), expecting(9)).playable is True
+    assert time.monotonic() - begun < 2
+    assert sum(written) < 1 << 25
+
+
+def test_a_signed_query_arrives_as_it_was_written(site: Site) -> None:
+    site.text("/live.m3u8", media(7, 3))
+    query = "?txSecret=a%2Bb%7Ec%2fd+e&t='(x)'~;,%E4%BD%A0"
+    look(f"{site.url}/live.m3u8{query}")
+    look(f"{site.url}/live.m3u8?name=\u4f60")
+    assert site.paths() == [f"/live.m3u8{query}", "/live.m3u8?name=%E4%BD%A0"]
+
+
+@pytest.mark.parametrize(
+    ("page", "why"),
+    [
+        (lambda visit: visit.answer("<html>log in</html>", content_type="text/html"), "does not begin with #EXTM3U"),
+        (lambda visit: visit.answer("no", 404), "HTTP status 404"),
+        (lambda visit: visit.answer("no", 503), "HTTP status 503"),
+        (lambda visit: visit.answer(""), "an empty body"),
+        (lambda visit: visit.answer("", 302, Location="file:///etc/passwd"), "not http or https but file"),
+        (lambda visit: visit.answer("", 302, Location="/page"), "more than 3 redirects"),
+        (
+            lambda visit: visit.answer(gzip.compress(b"#EXTM3U\n" + b"#" * (50 << 20), 1), content_encoding="gzip"),
+            "more than 1 MiB",
+        ),
+        (flood, "more than 1 MiB"),
+        (cut, "a body that was cut off"),
+        (hang_up, "the server hung up"),
+        (lambda visit: visit.write(b"SSH-2.0\r\n"), "no answer"),
+    ],
+    ids=["html", "404", "503", "empty", "to-file", "in-circles", "bomb", "endless", "cut-off", "hangs-up", "not-http"],
+)
+def test_a_bad_stream_is_absent_and_says_why(site: Site, page: Callable[[Visit], None], why: str) -> None:
+    site.pages["/page"] = page
+    found = look(site.url + "/page?auth=secret")
+    assert found.tail is None
+    assert why in found.absence
+    assert "secret" not in found.absence
+
+
+@pytest.mark.parametrize("page", [drip, silent], ids=["drip", "silence"])
+def test_a_look_is_over_in_time_however_slow_the_server_is(
+    site: Site, page: Callable[[Visit], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "LOOK_SECONDS", 0.25)
+    site.pages["/live.m3u8"] = page
+    begun = time.monotonic()
+    assert look(site.url + "/live.m3u8").absence == "no answer within 0.25 s"
+    assert time.monotonic() - begun < 1.5
+
+
+def test_a_segment_that_keeps_us_waiting_is_not_playable_and_the_playlist_counts_all_the_same(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader_module, "LOOK_SECONDS", 0.25)
+    site.pages["/segment.ts"] = silent
+    found = look(site.text("/live.m3u8", media(7, 3)), expecting(9))
+    assert (found.tail, found.playable) == (10, False)
+
+
+def test_nobody_at_home_is_absent() -> None:
+    with running() as gone:
+        url = gone.url
+    assert look(url + "/live.m3u8?auth=secret").absence == "no connection"
+    assert look("http://timav.invalid/live.m3u8").absence == "the host name is not known"
+
+
+def test_a_proxy_is_used_and_one_that_is_away_is_told_apart(site: Site) -> None:
+    async def through(proxy: str) -> Look:
+        async with shared_reader(proxy) as reader:
+            return await reader.look("http://cdn.example/live.m3u8", Watch(), wall_clock())
+
+    site.pages["http://cdn.example/live.m3u8"] = lambda visit: visit.answer(media(7, 3))
+    assert run(through(site.url)).tail == 10
+    assert run(through("http://127.0.0.1:9")).absence == "the proxy does not answer"
+
+
+@pytest.fixture
+def fresh_trust() -> Iterator[None]:
+    reader_module._trust.cache_clear()
+    yield
+    reader_module._trust.cache_clear()
+
+
+def test_the_servers_certificate_is_checked_against_what_the_system_trusts(
+    site: Site, fresh_trust: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    site.server.socket = context.wrap_socket(site.server.socket, server_side=True)
+    site.text("/live.m3u8", media(7, 3))
+    url = site.url.replace("http:", "https:") + "/live.m3u8"
+
+    assert look(url).absence.startswith("no TLS connection")
+
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    reader_module._trust.cache_clear()
+    assert look(url).tail == 10
+
+
+def test_many_watches_share_one_client_and_at_most_twenty_sockets_and_the_last_one_closes_it(site: Site) -> None:
+    site.pages["/live.m3u8"] = lambda visit: (time.sleep(0.01), visit.answer(media(7, 3)))[1]  # type: ignore[func-returns-value]
+
+    async def many() -> set[int]:
+        async def one() -> int:
+            async with shared_reader() as reader:
+                for _ in range(3):
+                    assert (await reader.look(site.url + "/live.m3u8", Watch(), wall_clock())).tail == 10
+                return id(reader)
+
+        return set(await asyncio.gather(*(one() for _ in range(100))))
+
+    assert len(run(many())) == 1
+    assert len(site.visits) == 300
+    assert site.all_connections <= 20
+    assert not reader_module._readers
+    deadline = time.monotonic() + 2
+    while site.open_connections and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert site.open_connections == 0
+
+
+def test_waiting_for_a_turn_does_not_make_a_stream_absent(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Streams that do not answer keep all sockets for a while; the others look later, and see what there is."""
+    monkeypatch.setattr(reader_module, "LOOK_SECONDS", 0.25)
+    site.pages["/silent.m3u8"] = silent
+    good = site.text("/live.m3u8", media(7, 3))
+
+    async def crowd() -> Look:
+        async with shared_reader() as reader:
+            silents = [
+                asyncio.create_task(reader.look(site.url + "/silent.m3u8", Watch(), wall_clock())) for _ in range(40)
+            ]
+            await asyncio.sleep(0.05)
+            found = await reader.look(good, Watch(), wall_clock())
+            await asyncio.gather(*silents)
+            return found
+
+    assert run(crowd()).tail == 10
+
+
+def test_a_long_playlist_does_not_keep_the_loop_away_from_the_others(site: Site) -> None:
+    url = site.text("/live.m3u8", media(0, 25_000))
+    busiest = 0.0
+
+    async def watched() -> Look:
+        nonlocal busiest
+
+        async def pulse() -> None:
+            nonlocal busiest
+            while True:
+                before = time.thread_time()
+                await asyncio.sleep(0.005)
+                busiest = max(busiest, time.thread_time() - before)
+
+        async with shared_reader() as reader:
+            heart = asyncio.create_task(pulse())
+            found = await reader.look(url, Watch(), wall_clock())
+            heart.cancel()
+            return found
+
+    assert run(watched()).tail == 25_000
+    assert busiest < 0.02
+
+
+def test_following_a_stream_tells_its_story(site: Site) -> None:
+    url = site.url + "/live.m3u8"
+    story: list[Callable[[Visit], None]] = [
+        lambda visit: visit.answer("", 404),
+        lambda visit: visit.answer("#EXTM3U\n"),
+        lambda visit: visit.answer(media(0, 1)),
+        lambda visit: visit.answer(media(0, 2)),
+        lambda visit: visit.answer(media(1, 2)),
+        lambda visit: visit.answer(media(0, 1)),
+        lambda visit: visit.answer(media(0, 2, endlist=True)),
+    ]
+
+    def next_chapter(visit: Visit) -> None:
+        story.pop(0)(visit)
+
+    site.pages["/live.m3u8"] = next_chapter
+
+    async def told() -> list[Verdict]:
+        verdicts = []
+
+        async def enough(watch: Watch) -> bool:
+            verdicts.append(watch.verdict)
+            return watch.verdict is Verdict.ENDED
+
+        async def no_pause(_: float) -> None:
+            return
+
+        async with shared_reader() as reader:
+            await follow(reader, url, Watch(), grace=60, enough=enough, sleep=no_pause)
+        return verdicts
+
+    assert run(told()) == ["ABSENT", "EMPTY", "STARTING", "LIVE", "LIVE", "RESET", "ENDED"]
+
+
+@pytest.mark.usefixtures("short_pauses")
+def test_a_glance_reads_until_it_sees_the_tail_move(site: Site) -> None:
+    found = glance(site.live(every=0.3), Watch(), grace=60, seconds=5)
+    assert found.verdict is Verdict.LIVE
+    assert len([path for path in site.paths() if path.startswith("/live")]) >= 2
+
+
+def test_a_glance_at_the_cached_list_of_the_last_show_is_bounded_and_not_live(site: Site) -> None:
+    url = site.text("/live.m3u8", media(7, 3))
+    begun = time.monotonic()
+    assert glance(url, Watch(), grace=60, seconds=0.4).verdict is Verdict.STARTING
+    assert 0.4 <= time.monotonic() - begun < 2.5
+    assert len(site.visits) >= 2
+
+
+def test_a_glance_where_nothing_is_takes_one_read(site: Site) -> None:
+    assert glance(site.url + "/live.m3u8", Watch(), grace=60, seconds=5).verdict is Verdict.ABSENT
+    assert len(site.visits) == 1
+
+
+def test_a_glance_also_works_where_a_loop_runs_already(site: Site) -> None:
+    async def notebook() -> Watch:
+        return glance(site.text("/live.m3u8", media(7, 3, endlist=True)), Watch(), grace=60, seconds=1)
+
+    assert run(notebook()).verdict is Verdict.ENDED
+
+
+def test_the_clock_is_the_systems_and_never_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = wall_clock()
+    assert clock() == pytest.approx(time.time(), abs=1)
+    before = clock()
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    assert clock() >= before

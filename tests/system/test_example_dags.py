@@ -1,0 +1,166 @@
+"""Each example DAG does what its text promises, on a real Airflow, against the emulator; nothing stays on air."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.system.conftest import EXAMPLES
+from tests.system.rest import Run
+from tests.system.service import Witness, connect
+from tests.system.site import AirflowSite, inherited
+
+pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+
+FORM, SCHEDULED, RECORD, KICK, SEVERAL = 10086, 20086, 20087, 20088, (20091, 20092)
+FILES = sorted(file for file in EXAMPLES.glob("*.py") if file.stem != "__init__")
+
+
+@dataclass
+class Played:
+    """One finished run of each DAG."""
+
+    site: AirflowSite
+    service: Witness
+    runs: dict[str, Run]
+    picked_up: Run
+
+
+@pytest.fixture(scope="module")
+def service() -> Iterator[Witness]:
+    rooms = {
+        FORM: ["host_1"],
+        SCHEDULED: ["host_1"],
+        RECORD: ["host_1"],
+        KICK: ["host_1", "troll_1", "troll_2"],
+        **{room: [f"host_{room}"] for room in SEVERAL},
+    }
+    with Witness(rooms=rooms) as emulator:
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def played(airflow_site: AirflowSite, service: Witness) -> Iterator[Played]:
+    """All DAGs are triggered at once, as a person does, with a shorter time on air."""
+    connect(airflow_site, "timav_default", service.connection())
+    conf: dict[str, dict[str, Any]] = {
+        "timav_scheduled_broadcast": {"room_id": SCHEDULED, "seconds_on_air": 15},
+        "timav_broadcast_form": {"title": "Typed into the form", "outputs": "hls+rtmp", "seconds_on_air": 10},
+        "timav_record": {"room_id": RECORD, "seconds": 5},
+        "timav_several_rooms": {"rooms": [{"room_id": room, "user_id": f"host_{room}"} for room in SEVERAL]},
+        "timav_remove_members": {"room_id": KICK, "user_ids": ["troll_1", "troll_2"]},
+    }
+    runs = {dag_id: airflow_site.trigger(dag_id, given) for dag_id, given in conf.items()}
+    for run in runs.values():
+        run.wait(timeout=180)
+    picked_up = handed_over(airflow_site)
+    try:
+        yield Played(airflow_site, service, runs, picked_up)
+    finally:
+        airflow_site.rest("DELETE", "connections/timav_default")
+
+
+def handed_over(site: AirflowSite) -> Run:
+    """The run that the asset's event starts; until now the scheduler started none by itself."""
+    site.pause("timav_scheduled_broadcast")  # its time may come at this very moment
+    schedules = "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"
+    site.stop("scheduler")
+    try:
+        site.env[schedules] = "True"
+        site.start("scheduler")
+        run = site.wait_for_run("timav_pick_up_recording")
+        run.wait()
+    finally:
+        site.env[schedules] = "False"
+        if "scheduler" in site.parts:
+            site.stop("scheduler")
+        site.start("scheduler")
+        site.unpause("timav_scheduled_broadcast")
+    return run
+
+
+class TestRuns:
+    def test_every_example_succeeds(self, played: Played) -> None:
+        states = {dag_id: run.state for dag_id, run in (played.runs | {"picked_up": played.picked_up}).items()}
+        assert states == dict.fromkeys(states, "success")
+        tasks = [
+            (run.dag_id, task.task_id, task.map_index, task.state)
+            for run in played.runs.values()
+            for task in run.tasks()
+        ]
+        assert [task for task in tasks if task[3] != "success"] == []
+
+    def test_none_of_them_is_missing_here(self, played: Played) -> None:
+        shown = played.site.rest("GET", "dags", params={"limit": 100, "tags": "example"})["dags"]
+        assert {dag["dag_id"] for dag in shown} == {*played.runs, played.picked_up.dag_id}
+        assert not [name for name in played.site.import_errors() if Path(name).stem in {file.stem for file in FILES}]
+
+    def test_nothing_stays_on_air(self, played: Played) -> None:
+        assert (played.service.pushes, played.service.recordings) == ((), ())
+
+    def test_the_scheduled_broadcast_hands_on_urls_verdict_and_file_ids(self, played: Played) -> None:
+        run = played.runs["timav_scheduled_broadcast"]
+        published = run.xcom("published")
+        push = played.service.push(SCHEDULED, "host_1")
+        assert [url["url"] for url in published["live_urls"]] == [url.url for url in push.live_urls]
+        assert published["verdict"] == "LIVE"
+        assert published["file_ids"] == played.service.file_ids(run.xcom("start_record", "file_name"))
+        assert len(published["file_ids"]) == 1
+
+    def test_the_form_decides_what_is_broadcast(self, played: Played) -> None:
+        push = played.service.push(FORM, "host_1")
+        assert push.channel_name == "Typed into the form"
+        assert {url.type for url in push.live_urls} == {1, 5}
+        assert played.runs["timav_broadcast_form"].xcom("plays")["verdict"] == "LIVE"
+
+    def test_the_recording_reaches_the_second_dag_through_the_asset(self, played: Played) -> None:
+        file_ids = played.service.file_ids(played.runs["timav_record"].xcom("start_record", "file_name"))
+        assert len(file_ids) == 1
+        assert played.picked_up.xcom("pick_up") == file_ids
+
+    def test_each_room_gets_a_stream_of_its_own(self, played: Played) -> None:
+        run = played.runs["timav_several_rooms"]
+        for index, room_id in enumerate(SEVERAL):
+            push = played.service.push(room_id, f"host_{room_id}")
+            assert run.xcom("broadcast.start_push", "hls_url", index) == push.live_urls[0].url
+            assert run.xcom("broadcast.is_live", map_index=index)["verdict"] == "LIVE"
+            assert run.xcom("broadcast.stop_push", "outcome", index) == "stopped"
+
+    def test_members_are_removed(self, played: Played) -> None:
+        assert played.service.members(KICK) == {"host_1"}
+
+
+# Ends with the name of the first thing outside of the process that parsing touches.
+PARSE = """
+import runpy, sys
+
+def look(event, arguments):
+    if event in {"socket.connect", "socket.getaddrinfo", "socket.sendto", "sqlite3.connect", "subprocess.Popen"}:
+        raise RuntimeError(f"{event} {arguments!r}")
+
+sys.addaudithook(look)
+from airflow.sdk import DAG
+found = [value.dag_id for value in runpy.run_path(sys.argv[1]).values() if isinstance(value, DAG)]
+assert found, "no DAG in this file"
+print(*sorted(set(found)))
+"""
+
+
+class TestParsing:
+    @pytest.mark.parametrize("file", FILES, ids=[file.stem for file in FILES])
+    def test_it_needs_neither_network_nor_database(self, file: Path, tmp_path: Path) -> None:
+        env = inherited() | {
+            "AIRFLOW_HOME": str(tmp_path),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": "sqlite:////nowhere/airflow.db",
+        }
+        done = subprocess.run(
+            [sys.executable, "-c", PARSE, str(file)], env=env, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        assert "timav_" in done.stdout

@@ -1,0 +1,101 @@
+"""The README: every block in it does what it says."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from airflow.sdk import Connection
+
+from airflow_provider_timav.emulator import Emulator
+from airflow_provider_timav.hooks.timav import Settings
+from tests.system.site import AirflowSite
+
+pytestmark = pytest.mark.system
+
+PROJECT = Path(__file__).parents[2]
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\S+)(?: (\S+))?\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+
+
+def blocks(language: str, name: str | None = None) -> list[str]:
+    return [text for lang, label, text in BLOCKS if lang == language and (name is None or label == name)]
+
+
+def dag_id_of(source: str) -> str:
+    found = re.search(r'DAG\("(\w+)"', source)
+    assert found is not None
+    return found[1]
+
+
+DAGS = blocks("python", "dag")
+
+
+def test_every_block_is_one_that_a_test_executes() -> None:
+    known = {("bash", ""), ("text", "demo"), ("json", "connection"), ("python", "conftest"), ("python", "test")}
+    known |= {("python", "dag")} | {("text", dag_id_of(source)) for source in DAGS}
+    assert {(language, label) for language, label, _ in BLOCKS} <= known
+
+
+@pytest.fixture(scope="module")
+def offline_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSite]:
+    """An Airflow of which no part runs: enough for ``airflow dags test``."""
+    with AirflowSite(tmp_path_factory.mktemp("readme"), parts=()) as site:
+        for source in DAGS:
+            site.write_dag(dag_id_of(source), source)
+        yield site
+
+
+@pytest.mark.parametrize("source", DAGS, ids=[dag_id_of(source) for source in DAGS])
+def test_dag_runs(source: str, offline_site: AirflowSite, timav_emulator: Emulator) -> None:
+    offline_site.env["AIRFLOW_CONN_TIMAV_DEFAULT"] = timav_emulator.connection_json()
+    dag_id = dag_id_of(source)
+    ended = offline_site.dags_test(dag_id)
+    assert ended.status == 0, ended.output[-4000:]
+    for said in blocks("text", dag_id):
+        for line in filter(None, said.splitlines()):
+            assert re.sub(r":\d{4,5}/", f":{timav_emulator.media_url.rpartition(':')[2]}/", line) in ended.output
+
+
+def test_connection_is_understood() -> None:
+    (text,) = blocks("json", "connection")
+    given = json.loads(text)
+    settings = Settings.of(Connection(conn_id="timav_default", **given | {"extra": json.dumps(given["extra"])}))
+    assert (settings.endpoint, settings.sdkappid) == ("https://openapi.tim.qq.com", 1400000001)
+
+
+def test_tests_of_ones_own_pass(tmp_path: Path) -> None:
+    (conftest,) = blocks("python", "conftest")
+    (test,) = blocks("python", "test")
+    (tmp_path / "conftest.py").write_text(conftest)
+    (tmp_path / "test_show.py").write_text(test)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert "2 passed" in done.stdout
+
+
+def test_commands_exist() -> None:
+    makefile = (PROJECT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    assert set(re.findall(r"make ([a-z]+)", README)) <= targets
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+    assert set(re.findall(r"airflow-provider-timav\[(\w+)\]", README)) == set(project["optional-dependencies"])
+
+
+def test_every_public_error_is_explained() -> None:
+    from airflow_provider_timav.videorelay import errors
+
+    assert [name for name in errors.__all__ if name != "TimAVError" and f"`{name}`" not in README] == []

@@ -1,0 +1,86 @@
+"""Rendered arguments: what a template or a form hands over."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_timav.arguments import flag, optional, point_in_time, time_span
+from airflow_provider_timav.videorelay.errors import ConfigurationError
+
+
+@pytest.mark.parametrize("value", [None, "", "None"])
+def test_not_given(value: Any) -> None:
+    assert optional(value) is None
+
+
+@pytest.mark.parametrize("value", [0, False, "0", [], "none", 0.0])
+def test_falsy_is_given(value: Any) -> None:
+    assert optional(value) == value
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (True, True),
+        ("TRUE", True),
+        ("1", True),
+        (1, True),
+        (False, False),
+        (" false ", False),
+        ("0", False),
+        (0, False),
+    ],
+)
+def test_switch(value: Any, expected: bool) -> None:
+    assert flag(value, "record") is expected
+
+
+@pytest.mark.parametrize("value", ["yes", "", "None", 2, 1.0, None, []])
+def test_wrong_switch_names_the_field(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^record must be true or false") as wrong:
+        flag(value, "record")
+    assert wrong.value.field == "record"
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (timedelta(minutes=5), 300),
+        (300, 300),
+        (0.5, 0.5),
+        ("300", 300),
+        ("PT45M", 2700),
+        (" pt1h30m ", 5400),
+        ("P1DT1S", 86401),
+        (0, 0),
+    ],
+)
+def test_time_span(value: Any, seconds: float) -> None:
+    assert time_span(value, "grace").total_seconds() == seconds
+
+
+@pytest.mark.parametrize(
+    "value", [None, "", "soon", "45M", True, -1, "-PT5M", timedelta(seconds=-1), float("nan"), float("inf"), 1e300, [1]]
+)
+def test_wrong_time_span_names_the_field(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^grace must") as wrong:
+        time_span(value, "grace")
+    assert wrong.value.field == "grace"
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["2026-11-23T20:15:00+01:00", "2026-11-23T19:15:00Z", datetime(2026, 11, 23, 19, 15, tzinfo=UTC)],
+)
+def test_point_in_time(value: Any) -> None:
+    assert point_in_time(value, "ends_at") == datetime(2026, 11, 23, 19, 15, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("value", [None, "", "tomorrow", "2026-11-23T20:15:00", datetime(2026, 11, 23), 7])  # noqa: DTZ001
+def test_wrong_point_in_time_names_the_field(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"^ends_at must be a point in time with a time zone") as wrong:
+        point_in_time(value, "ends_at")
+    assert wrong.value.field == "ends_at"

@@ -1,0 +1,122 @@
+"""The package as a whole: what importing its parts costs, which layer knows which, and what it promises."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import airflow_provider_timav
+
+PACKAGE = Path(airflow_provider_timav.__file__).parent
+
+# What a DAG file names, and what it is named from.
+DAG_FILE_MODULES = [
+    "airflow_provider_timav.operators.push",
+    "airflow_provider_timav.operators.record",
+    "airflow_provider_timav.operators.room",
+    "airflow_provider_timav.sensors.live_stream",
+]
+HEAVY = ("requests", "aiohttp", "m3u8", "TLSSigAPIv2", "cryptography", "urllib3")
+
+
+def loaded_by(module: str, *, after: str = "") -> set[str]:
+    """Return what importing ``module`` loads beyond what ``after`` has loaded, in a process of its own."""
+    program = f"""
+import sys
+{f"import {after}; from airflow.sdk import DAG, BaseHook, BaseOperator, BaseSensorOperator" if after else ""}
+before = set(sys.modules)
+import {module}
+print(*sorted(set(sys.modules) - before))
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_the_package_itself_imports_nothing() -> None:
+    assert {name for name in loaded_by("airflow_provider_timav") if name.startswith("airflow")} == {
+        "airflow_provider_timav"
+    }
+
+
+def test_provider_info_imports_nothing() -> None:
+    """Every Airflow command evaluates it, and an exception in it would break all of them."""
+    loaded = loaded_by("airflow_provider_timav.get_provider_info")
+    assert {name.partition(".")[0] for name in loaded} & {"airflow", "requests", "pydantic", "aiohttp"} == set()
+
+
+@pytest.mark.parametrize("module", DAG_FILE_MODULES)
+def test_dag_file_pays_for_airflow_and_next_to_nothing_more(module: str) -> None:
+    loaded = loaded_by(module, after="airflow.sdk")
+    assert module in loaded
+    assert len(loaded) <= 25
+    assert [name for name in loaded if name.partition(".")[0] in HEAVY] == []
+    api = {name for name in loaded if name.startswith("airflow_provider_timav.videorelay.")}
+    assert api <= {"airflow_provider_timav.videorelay.errors"}
+
+
+@pytest.mark.parametrize("package", ["videorelay", "stream"])
+def test_lower_layers_know_no_airflow(package: str) -> None:
+    modules = [f"airflow_provider_timav.{package}.{file.stem}" for file in (PACKAGE / package).glob("[a-z]*.py")]
+    assert modules
+    loaded = loaded_by(", ".join(modules))
+    assert {name for name in loaded if name == "airflow" or name.startswith("airflow.")} == set()
+
+
+def test_errors_import_the_standard_library_only() -> None:
+    tree = ast.parse((PACKAGE / "videorelay" / "errors.py").read_text())
+    imported = {
+        (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name) or ""
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names | {"__future__"}
+
+
+def test_promised_names_are_where_they_are_promised() -> None:
+    """DAG files and Airflow's database hold them."""
+    import importlib
+
+    promised = {
+        "hooks.timav": ["TimAVHook"],
+        "operators.push": ["StartPushOperator", "StopPushOperator"],
+        "operators.record": ["StartRecordOperator", "StopRecordOperator"],
+        "operators.room": ["KickMembersOperator"],
+        "sensors.live_stream": ["LiveStreamSensor"],
+        "triggers.live_stream": ["LiveStreamTrigger"],
+        "retry": ["TimAVRetryPolicy"],
+        "emulator": ["Emulator"],
+        "emulator.pytest_plugin": ["timav_emulator"],
+        "videorelay.errors": [
+            "TimAVError",
+            "ConfigurationError",
+            "CertificateError",
+            "CredentialError",
+            "TransportError",
+            "AmbiguousOutcome",
+            "ProtocolError",
+            "RequestRejected",
+            "RoomNotReady",
+            "RateLimited",
+            "AlreadyRunning",
+            "QuotaExceeded",
+            "ServiceError",
+            "RecordingLost",
+        ],
+    }
+    for module, names in promised.items():
+        found = importlib.import_module(f"airflow_provider_timav.{module}")
+        assert [name for name in names if not hasattr(found, name)] == []
+
+
+def test_version_has_one_home() -> None:
+    import tomllib
+    from importlib.metadata import version
+
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    assert version("airflow-provider-timav") == project["version"]
+    texts = [file.read_text() for file in PACKAGE.rglob("*.py")]
+    assert not any("__version__" in text for text in texts)

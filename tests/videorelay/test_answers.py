@@ -1,0 +1,230 @@
+"""What the parser tolerates, what it refuses, and that nothing but the project's own errors leaves it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_provider_timav.videorelay import calls
+from airflow_provider_timav.videorelay.answers import Reply
+from airflow_provider_timav.videorelay.errors import (
+    CertificateError,
+    ProtocolError,
+    RateLimited,
+    ServiceError,
+    TimAVError,
+)
+from airflow_provider_timav.videorelay.models import StartPushResult
+
+SEQ, COOKIE = 41, "c0ffee"
+HEAD = {
+    "uint32_sub_cmd": 6,
+    "uint32_seq": SEQ,
+    "uint32_auth_key": 10086,
+    "uint32_sdk_appid": 1,
+    "bytes_cookie_buff": COOKIE,
+    "uint32_result": 0,
+}
+CALL = calls.start_push(room_id=10086, user_id="host_1")
+
+
+def read(body: bytes | str | dict[str, Any], status: int = 200, **fields: Any) -> StartPushResult:
+    raw = json.dumps(body).encode() if isinstance(body, dict) else body.encode() if isinstance(body, str) else body
+    return CALL.read(Reply(status, raw, **fields), seq=SEQ, cookie=COOKIE)
+
+
+def answer(**rsp: Any) -> dict[str, Any]:
+    return {"reqhead": HEAD, "rspbody": {"rsp_0x6": {"uint32_result": 0, **rsp}}}
+
+
+UNREADABLE = {
+    "J1 truncated": json.dumps(answer())[:-9],
+    "J2 NaN": '{"reqhead": NaN}',
+    "J2 Infinity": '{"reqhead": -Infinity}',
+    "J3 a float out of range": '{"x": 1e400}',
+    "J4 an integer without end": '{"x": ' + "9" * 5000 + "}",
+    "J4 a result past 32 bits": json.dumps(answer(uint32_result=2**40)),
+    "J6 a result that is a boolean": json.dumps(answer(uint32_result=False)),
+    "a result that is null": json.dumps(answer(uint32_result=None)),
+    "a result that is text": json.dumps(answer(uint32_result="zero")),
+    "a result that is a list": json.dumps(answer(uint32_result=[0])),
+    "a result that is a float": json.dumps(answer(uint32_result=0.0)),
+    "two results": '{"reqhead": {"uint32_result": 0, "uint32_result": 1}}',
+    "J13 a list": "[]",
+    "J13 null": "null",
+    "J13 a number": "7",
+    "J14 something behind it": json.dumps(answer()) + "x",
+    "J16 no rspbody": json.dumps({"reqhead": HEAD}),
+    "an empty rspbody": json.dumps({"reqhead": HEAD, "rspbody": {}}),
+    "an rspbody that is a list": json.dumps({"reqhead": HEAD, "rspbody": [1]}),
+    "no reqhead": json.dumps({"rspbody": {"rsp_0x6": {"uint32_result": 0}}}),
+    "J19 another room": json.dumps({**answer(), "reqhead": {**HEAD, "uint32_auth_key": 10087}}),
+    "J19 another cookie": json.dumps({**answer(), "reqhead": {**HEAD, "bytes_cookie_buff": "cafe"}}),
+    "J19 another sub-command": json.dumps({**answer(), "reqhead": {**HEAD, "uint32_sub_cmd": 5}}),
+    "J19 no sequence number": json.dumps(
+        {**answer(), "reqhead": {name: value for name, value in HEAD.items() if name != "uint32_seq"}}
+    ),
+    "nested without end": '{"x": ' + "[" * 200_000 + "]" * 200_000 + "}",
+    "nested too deep": '{"x": ' + "[" * 40 + "]" * 40 + "}",
+    "an ErrorCode that is a boolean": '{"ErrorCode": true}',
+    "H16 nothing": "",
+    "H17 a captive portal": "<html><body>Log in</body></html>",
+}
+
+
+@pytest.mark.parametrize("body", UNREADABLE.values(), ids=UNREADABLE.keys())
+def test_unreadable_answer_is_ambiguous(body: str) -> None:
+    """The request was sent: an answer that cannot be used says nothing about whether it was carried out."""
+    with pytest.raises(ProtocolError) as refused:
+        read(body)
+    assert (refused.value.outcome_class, refused.value.executed) == ("ambiguous", "maybe")
+
+
+def test_byte_order_mark_is_no_harm() -> None:
+    assert read("\ufeff".encode() + json.dumps(answer()).encode()).outcome == "started"
+
+
+def test_code_counts_though_the_text_beside_it_is_gbk() -> None:
+    body = '{"ActionStatus":"FAIL","ErrorCode":70001,"ErrorInfo":"签名过期"}'.encode("gbk")
+    with pytest.raises(TimAVError) as failed:
+        read(body)
+    assert (failed.value.layer, failed.value.code) == ("gateway", 70001)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        pytest.param("16093425727655551234", "16093425727655551234", id="as text, kept exactly"),
+        pytest.param(2**64 - 1, "18446744073709551615", id="the largest"),
+        pytest.param(1.6093425727655551e19, None, id="a float has lost digits"),
+        pytest.param(2**64, None, id="past 64 bits"),
+        pytest.param(True, None, id="a boolean"),
+        pytest.param("", None, id="empty"),
+    ],
+)
+def test_channel_id_is_exact_or_absent(value: Any, expected: str | None) -> None:
+    assert read(answer(uint64_channel_id=value)).channel_id == expected
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        pytest.param(None, id="null"),
+        pytest.param("", id="empty text"),
+        pytest.param([], id="empty list"),
+        pytest.param("[", id="broken JSON in a string"),
+        pytest.param([7, None, "x"], id="members that are no objects"),
+        pytest.param([{"uint32_type": 1}], id="a member without an address"),
+        pytest.param([{"string_play_url": "javascript:alert(1)"}], id="an address that is no stream"),
+        pytest.param([{"string_play_url": "http://[::bad/x", "uint32_type": 1}], id="an address that is none"),
+        pytest.param([{"string_play_url": "http://a/x", "uint32_type": True}], id="a boolean as type"),
+    ],
+)
+def test_unusable_urls_are_left_out(value: Any) -> None:
+    result = read(answer(msg_live_url=value))
+    assert (result.live_urls, result.hls_url, result.rtmp_url) == ((), None, None)
+
+
+def test_urls_as_json_in_a_string_are_read() -> None:
+    result = read(answer(msg_live_url=json.dumps([{"uint32_type": 1, "string_play_url": "http://a.example/x.m3u8"}])))
+    assert result.hls_url == "http://a.example/x.m3u8"
+
+
+def test_bad_member_does_not_hide_the_good_one() -> None:
+    urls = [{"uint32_type": 5, "string_play_url": "rtmp://a.example/x"}, {"bad": 1}]
+    assert read(answer(msg_live_url=urls)).rtmp_url == "rtmp://a.example/x"
+
+
+STATUSES: dict[str, tuple[int, str, type[TimAVError], str]] = {
+    "100": (103, "", ServiceError, "ambiguous"),
+    "204": (204, "", ServiceError, "ambiguous"),
+    "H1 301": (301, "", ProtocolError, "fail"),
+    "H1 308": (308, "", ProtocolError, "fail"),
+    "H2 400": (400, "<html>Bad Request</html>", ProtocolError, "fail"),
+    "T2 nginx, no certificate": (400, "<h1>400</h1>No required SSL certificate was sent", CertificateError, "fail"),
+    "T3 nginx, foreign certificate": (400, "The SSL certificate error", CertificateError, "fail"),
+    "H3 401": (401, "", ProtocolError, "fail"),
+    "H3 403": (403, "", ProtocolError, "fail"),
+    "H4 404": (404, "", ProtocolError, "fail"),
+    "408": (408, "", RateLimited, "rate_limited"),
+    "H5 413": (413, "", ProtocolError, "fail"),
+    "429": (429, "", RateLimited, "rate_limited"),
+    "H7 500": (500, "", ServiceError, "ambiguous"),
+    "H8 502": (502, "<html>", ServiceError, "ambiguous"),
+    "H9 503": (503, "", ServiceError, "ambiguous"),
+    "H10 504": (504, "", ServiceError, "ambiguous"),
+}
+
+
+@pytest.mark.parametrize(("status", "body", "kind", "outcome_class"), STATUSES.values(), ids=STATUSES.keys())
+def test_http_status_has_its_class(status: int, body: str, kind: type[TimAVError], outcome_class: str) -> None:
+    with pytest.raises(kind) as failed:
+        read(body, status)
+    assert type(failed.value) is kind
+    assert (failed.value.layer, failed.value.code, failed.value.outcome_class) == ("http", status, outcome_class)
+
+
+def test_business_result_counts_only_with_status_200() -> None:
+    with pytest.raises(ServiceError):
+        read(answer(), 500)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        ("7", 7.0),
+        ("3600", 30.0),
+        ("soon", None),
+        ("Wed, 21 Oct 2026 07:28:00 GMT", None),
+        ("9" * 12, None),
+        (None, None),
+    ],
+)
+def test_retry_after_is_seconds_and_capped(header: str | None, seconds: float | None) -> None:
+    with pytest.raises(RateLimited) as limited:
+        read("", 429, retry_after=header)
+    assert limited.value.retry_after == seconds
+
+
+def test_503_from_a_proxy_was_not_executed() -> None:
+    with pytest.raises(ServiceError) as failed:
+        read("<html>", 503, content_type="text/html")
+    assert (failed.value.outcome_class, failed.value.executed) == ("retry", "no")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=12,
+)
+KNOWN = st.sampled_from(
+    ["uint32_result", "str_errorinfo", "msg_live_url", "uint64_channel_id", "str_fileID", "uint32_tape_task_id"]
+)
+BODIES = st.fixed_dictionaries(
+    {},
+    optional={
+        "reqhead": st.just(HEAD) | JSON,
+        "rspbody": st.dictionaries(KNOWN, JSON)
+        | st.fixed_dictionaries({"rsp_0x6": st.dictionaries(KNOWN, JSON)})
+        | JSON,
+        "ErrorCode": JSON,
+        "ActionStatus": JSON,
+    },
+)
+
+
+@given(body=BODIES.map(lambda body: json.dumps(body).encode()) | st.binary(max_size=200))
+@settings(max_examples=400, deadline=None)
+def test_whatever_comes_only_own_errors_leave_the_parser(body: bytes) -> None:
+    for call in (
+        CALL,
+        calls.stop_record(room_id=10086, user_id="a"),
+        calls.kick_members(room_id=10086, user_ids=["a"]),
+    ):
+        with contextlib.suppress(TimAVError):
+            call.read(Reply(200, body), seq=SEQ, cookie=COOKIE)

@@ -1,0 +1,348 @@
+"""The synchronous client on real TLS sockets: deadlines, caps, trust, and what each fault of the transport comes to."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import resource
+import socket
+import ssl
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from airflow_provider_timav.emulator import Emulator
+from airflow_provider_timav.emulator.certificates import Certificates
+from airflow_provider_timav.videorelay import calls
+from airflow_provider_timav.videorelay.client import Client
+from airflow_provider_timav.videorelay.errors import (
+    AmbiguousOutcome,
+    CertificateError,
+    ProtocolError,
+    RateLimited,
+    ServiceError,
+    TimAVError,
+    TransportError,
+)
+from airflow_provider_timav.videorelay.exchange import RetryBudget, Service
+from airflow_provider_timav.videorelay.tls import Identity
+from airflow_provider_timav.videorelay.usersig import StaticUserSig
+
+FOREIGN = Certificates()
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator() as running:
+        yield running
+
+
+def client_of(
+    emulator: Emulator,
+    *,
+    endpoint: str | None = None,
+    proxy: str | None = None,
+    certificates: Certificates | None = None,
+) -> Client:
+    own = certificates or emulator.certificates
+    identity = Identity.load(client_cert=own.client_cert_pem, private_key=own.client_key_pem)
+    service = Service(
+        endpoint or emulator.api_url, emulator.sdkappid, emulator.identifier, StaticUserSig(emulator.usersig)
+    )
+    return Client(
+        service, lambda: identity.context(emulator.certificates.ca_pem), proxy=proxy, sleep=lambda seconds: None
+    )
+
+
+def start(client: Client, emulator: Emulator, **limits: Any) -> Any:
+    # A budget of its own: the process's would be spent by the faults of earlier tests.
+    call = calls.start_push(room_id=emulator.room_id, user_id=emulator.user_id)
+    return client.call(call, budget=RetryBudget(), **limits)
+
+
+FAULTS: dict[str, tuple[dict[str, Any], type[TimAVError], int]] = {
+    "C1 refused": ({"refuse": True}, TransportError, 0),
+    "C4 closed before executing": ({"drop": "before"}, AmbiguousOutcome, 3),
+    "C4 closed after executing": ({"drop": "after", "code": None}, AmbiguousOutcome, 3),
+    "C5 reset after executing": ({"reset": "after"}, AmbiguousOutcome, 3),
+    "C6 answer cut off": ({"truncate": 10}, AmbiguousOutcome, 3),
+    "H1 301": ({"status": 301, "headers": {"Location": "https://127.0.0.1:1/"}}, ProtocolError, 1),
+    "H1 302": ({"status": 302, "headers": {"Location": "https://127.0.0.1:1/"}}, ProtocolError, 1),
+    "H1 303": ({"status": 303, "headers": {"Location": "https://127.0.0.1:1/"}}, ProtocolError, 1),
+    "H1 307": ({"status": 307, "headers": {"Location": "https://127.0.0.1:1/"}}, ProtocolError, 1),
+    "H1 308": ({"status": 308, "headers": {"Location": "https://127.0.0.1:1/"}}, ProtocolError, 1),
+    "H2 400": ({"status": 400}, ProtocolError, 1),
+    "H3 401": ({"status": 401}, ProtocolError, 1),
+    "H3 403": ({"status": 403}, ProtocolError, 1),
+    "H4 404": ({"status": 404}, ProtocolError, 1),
+    "H5 413": ({"status": 413}, ProtocolError, 1),
+    "H7 500": ({"status": 500}, AmbiguousOutcome, 3),
+    "H8 502": ({"status": 502, "body": "<html>"}, AmbiguousOutcome, 3),
+    "H9 503": ({"status": 503}, AmbiguousOutcome, 3),
+    "H9 503 with Retry-After": ({"status": 503, "headers": {"Retry-After": "1"}}, ServiceError, 3),
+    "429": ({"status": 429, "headers": {"Retry-After": "1"}}, RateLimited, 3),
+    "H10 504": ({"status": 504}, AmbiguousOutcome, 3),
+    "H13 a broken chunk": (
+        {"raw": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"},
+        AmbiguousOutcome,
+        3,
+    ),
+    "H13 no last chunk": (
+        {"raw": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n"},
+        AmbiguousOutcome,
+        3,
+    ),
+    "H16 200 with nothing": ({"raw": b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"}, AmbiguousOutcome, 3),
+    "H16 204": ({"status": 204}, AmbiguousOutcome, 3),
+    "H17 a captive portal": (
+        {"raw": b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n<html>"},
+        AmbiguousOutcome,
+        3,
+    ),
+    "H18 less than announced": ({"raw": b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{}"}, AmbiguousOutcome, 3),
+    "H19 a header line of 1 MiB": (
+        {"raw": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 2**20 + b"\r\n\r\n"},
+        AmbiguousOutcome,
+        3,
+    ),
+    "H19 5000 headers": ({"raw": b"HTTP/1.1 200 OK\r\n" + b"X: y\r\n" * 5000 + b"\r\n"}, AmbiguousOutcome, 3),
+    "HTTP/0.9": ({"raw": b"hello"}, AmbiguousOutcome, 3),
+    "103 as the last word": ({"raw": b"HTTP/1.1 103 Early Hints\r\n\r\n"}, AmbiguousOutcome, 3),
+}
+
+
+@pytest.mark.parametrize(("fault", "kind", "posts"), FAULTS.values(), ids=FAULTS.keys())
+def test_fault_has_its_error_and_its_posts(
+    fault: dict[str, Any], kind: type[TimAVError], posts: int, emulator: Emulator
+) -> None:
+    emulator.fail_next(9, **fault)
+    with client_of(emulator) as client, pytest.raises(kind) as failed:
+        start(client, emulator)
+    assert type(failed.value) is kind
+    assert len(emulator.journal) == posts
+    assert failed.value.__cause__ is None
+    assert emulator.usersig not in str(failed.value)
+
+
+def test_first_line_of_the_fault_passes(emulator: Emulator) -> None:
+    """A lost answer is settled by the second post; the start was executed once."""
+    emulator.fail_next(1, drop="before")
+    with client_of(emulator) as client:
+        assert start(client, emulator).outcome == "started"
+    assert [entry.executed for entry in emulator.journal] == [False, True]
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"x": "' + b"y" * 2_000_000 + b'"}', gzip.compress(b"\0" * 2**27)], ids=["plain", "gzip"]
+)
+def test_answer_is_capped(body: bytes, emulator: Emulator) -> None:
+    """H14: 128 MiB of nothing, packed into 128 KiB, must not be unpacked."""
+    coding = b"Content-Encoding: gzip\r\n" if body[:2] == b"\x1f\x8b" else b""
+    head = b"HTTP/1.1 200 OK\r\n" + coding + b"Content-Length: %d\r\n\r\n" % len(body)
+    emulator.fail_next(1, raw=head + body)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with client_of(emulator) as client, pytest.raises(AmbiguousOutcome, match="exceeds 1048576 bytes"):
+        start(client, emulator, max_posts=1)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40 * 1024
+
+
+def test_header_fields_drop_no_credentials_elsewhere(emulator: Emulator) -> None:
+    """H1: the second host of a redirect hears nothing."""
+    with Emulator() as second:
+        emulator.fail_next(1, status=307, headers={"Location": second.api_url})
+        with client_of(emulator) as client, pytest.raises(ProtocolError, match="redirects"):
+            start(client, emulator)
+        assert (second.connections, second.journal) == (0, ())
+
+
+class TestDeadline:
+    """20 seconds for a post, whatever the peer does; here with less, so that the tests are quick."""
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            pytest.param({"drip": 0.2}, id="C7 the answer drips"),
+            pytest.param({"delay": 30.0}, id="no answer"),
+        ],
+    )
+    def test_post_ends_in_time(self, fault: dict[str, Any], emulator: Emulator) -> None:
+        emulator.fail_next(1, **fault)
+        began = time.monotonic()
+        with client_of(emulator) as client, pytest.raises(AmbiguousOutcome, match="no answer in time"):
+            start(client, emulator, max_posts=1, seconds=1.0)
+        assert time.monotonic() - began < 1.5
+
+    def test_handshake_that_stalls_was_never_sent(self, emulator: Emulator) -> None:
+        """T14: the library reports a read timeout, as if something had been sent; the socket knows better."""
+        emulator.fail_next(1, stall=True)
+        began = time.monotonic()
+        with client_of(emulator) as client, pytest.raises(TransportError) as failed:
+            start(client, emulator, max_posts=1, seconds=1.0)
+        assert failed.value.executed == "no"
+        assert time.monotonic() - began < 1.5
+
+    def test_kept_connection_keeps_no_deadline(self, emulator: Emulator) -> None:
+        with client_of(emulator) as client:
+            start(client, emulator, seconds=1.0)
+            emulator.fail_next(1, delay=1.2)
+            stopped = client.call(calls.stop_push(room_id=emulator.room_id, user_id=emulator.user_id))
+        assert stopped.outcome == "stopped"
+        assert emulator.handshakes == 1
+
+
+class TestTrust:
+    def test_nothing_widens_the_trust(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The library would add certifi's CAs to the context on each new connection, or those that the environment names."""
+        import certifi
+
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+        monkeypatch.setenv("CURL_CA_BUNDLE", certifi.where())
+        monkeypatch.setenv("SSL_CERT_FILE", certifi.where())
+        with client_of(emulator) as client:
+            for _ in range(10):
+                client.call(calls.stop_push(room_id=1, user_id="a"))
+                client.forget_connections()
+            assert client._adapter is not None
+            assert len(client._adapter._context.get_ca_certs()) == 1
+        assert emulator.handshakes == 10
+
+    def test_foreign_client_certificate(self, emulator: Emulator) -> None:
+        with client_of(emulator, certificates=FOREIGN) as client, pytest.raises(CertificateError) as failed:
+            start(client, emulator)
+        assert failed.value.field == "client_cert"
+        assert emulator.journal == ()
+
+    def test_server_of_an_unknown_ca(self, emulator: Emulator) -> None:
+        """T9, T10: nothing is sent to a server that the connection's CA does not vouch for."""
+        with Emulator() as other, client_of(emulator, endpoint=other.api_url) as client:
+            with pytest.raises(CertificateError) as failed:
+                start(client, emulator)
+            assert failed.value.field == "ca_cert"
+            assert other.journal == ()
+
+    def test_hostname_is_checked(self, emulator: Emulator) -> None:
+        """T12."""
+        with served("127.0.0.2", emulator) as port:
+            wrong = f"https://127.0.0.2:{port}"
+            with (
+                client_of(emulator, endpoint=wrong) as client,
+                pytest.raises(CertificateError, match=r"(?i)ip address") as bad,
+            ):
+                start(client, emulator)
+        assert bad.value.field == "host"
+
+    def test_old_tls_is_refused(self, emulator: Emulator) -> None:
+        """T13."""
+        context = emulator.certificates.server_context()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # naming it at all is deprecated
+            context.minimum_version = ssl.TLSVersion.TLSv1
+            context.maximum_version = ssl.TLSVersion.TLSv1_1
+        context.set_ciphers("ALL:@SECLEVEL=0")
+        with served("127.0.0.1", emulator, context) as port:
+            endpoint = f"https://127.0.0.1:{port}"
+            with client_of(emulator, endpoint=endpoint) as client, pytest.raises(ProtocolError, match=r"TLS 1\.2"):
+                start(client, emulator)
+
+    def test_plain_http_on_the_port(self, emulator: Emulator) -> None:
+        with served("127.0.0.1", emulator, greeting=b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
+            endpoint = f"https://127.0.0.1:{port}"
+            with (
+                client_of(emulator, endpoint=endpoint) as client,
+                pytest.raises(ProtocolError, match="does not speak TLS"),
+            ):
+                start(client, emulator)
+
+
+class served:  # noqa: N801 - reads as a statement
+    """A port that shakes hands, or answers with a greeting that is no TLS, and closes."""
+
+    def __init__(
+        self, host: str, emulator: Emulator, context: ssl.SSLContext | None = None, greeting: bytes | None = None
+    ) -> None:
+        self._greeting = greeting
+        self._listener = socket.create_server((host, 0))
+        self._context = context or emulator.certificates.server_context()
+        self._thread = threading.Thread(target=self._serve, daemon=True)
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                if self._greeting is None:
+                    self._context.wrap_socket(connection, server_side=True).close()
+                else:
+                    connection.recv(4096)
+                    connection.sendall(self._greeting)
+
+    def __enter__(self) -> int:
+        self._thread.start()
+        port: int = self._listener.getsockname()[1]
+        return port
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+
+class TestConnections:
+    def test_idle_connection_is_not_used_again(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        """C10: a server's idle close that meets a reuse would look like a lost answer."""
+        with client_of(emulator) as client:
+            start(client, emulator)
+            client._last_used -= 2.1
+            client.call(calls.stop_push(room_id=emulator.room_id, user_id=emulator.user_id))
+        assert emulator.handshakes == 2
+
+    def test_name_that_cannot_be_resolved(self, emulator: Emulator) -> None:
+        """C2."""
+        with (
+            client_of(emulator, endpoint="https://host.invalid") as client,
+            pytest.raises(TransportError, match="resolved"),
+        ):
+            start(client, emulator, max_posts=1)
+
+    def test_environment_has_no_say(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+        monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
+        with client_of(emulator) as client:
+            assert start(client, emulator).outcome == "started"
+
+
+class TestProxy:
+    """C12: through a proxy, the same certificate and the same trust."""
+
+    def test_call_goes_through(self, emulator: Emulator, connect_proxy: Callable[..., Any]) -> None:
+        with connect_proxy() as proxy, client_of(emulator, proxy=proxy.url) as client:
+            assert start(client, emulator).outcome == "started"
+            assert proxy.tunnels == 1
+            assert client._adapter is not None
+            assert len(client._adapter._context.get_ca_certs()) == 1
+
+    def test_proxy_wants_other_credentials(self, emulator: Emulator, connect_proxy: Callable[..., Any]) -> None:
+        with connect_proxy(status=407) as proxy, client_of(emulator, proxy=proxy.url) as client:
+            with pytest.raises(ProtocolError, match="407") as failed:
+                start(client, emulator)
+        assert failed.value.field == "proxy"
+        assert "pr0xypass" not in str(failed.value)
+
+    def test_nobody_there(self, emulator: Emulator) -> None:
+        with client_of(emulator, proxy="http://user:pr0xypass@127.0.0.1:1") as client:
+            with pytest.raises(TransportError, match="the proxy was not reached") as failed:
+                start(client, emulator)
+        assert "pr0xypass" not in str(failed.value)
+
+    def test_proxy_that_never_answers(self, emulator: Emulator, connect_proxy: Callable[..., Any]) -> None:
+        with connect_proxy(status=None) as proxy, client_of(emulator, proxy=proxy.url) as client:
+            began = time.monotonic()
+            with pytest.raises(TransportError):
+                start(client, emulator, max_posts=1, seconds=1.0)
+            assert time.monotonic() - began < 2.0

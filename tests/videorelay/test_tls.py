@@ -1,0 +1,278 @@
+"""Certificate and key: what is repaired, what is refused under which field, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import subprocess
+import sys
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import certifi
+import pytest
+import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from airflow_provider_timav.videorelay.errors import CertificateError, ConfigurationError
+from airflow_provider_timav.videorelay.tls import Identity, pem, trusted
+
+CA = trustme.CA()
+PASSPHRASE = "correct horse"
+
+
+def issue(**facts: Any) -> tuple[str, str]:
+    leaf = CA.issue_cert("client@example.org", **facts)
+    return "".join(blob.bytes().decode() for blob in leaf.cert_chain_pems), leaf.private_key_pem.bytes().decode()
+
+
+CERT, KEY = issue()
+OTHER_CERT, OTHER_KEY = issue()
+CA_PEM = CA.cert_pem.bytes().decode()
+
+
+def encrypted(form: PrivateFormat = PrivateFormat.PKCS8) -> str:
+    key = load_pem_private_key(KEY.encode(), None)
+    return key.private_bytes(Encoding.PEM, form, BestAvailableEncryption(PASSPHRASE.encode())).decode()
+
+
+def block(label: str) -> str:
+    return f"-----BEGIN {label}-----\nAAAA\n-----END {label}-----"
+
+
+def flattened(text: str) -> str:
+    return text.strip().replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda text: text, id="as it is"),
+        pytest.param(lambda text: text.strip(), id="stripped"),
+        pytest.param(lambda text: text.replace("\n", "\r\n"), id="CRLF"),
+        pytest.param(lambda text: "\ufeff" + text, id="byte order mark"),
+        pytest.param(lambda text: text.replace("\n", "\\n"), id="literal \\n"),
+        pytest.param(lambda text: text.replace("\n", "\\r\\n"), id="literal \\r\\n"),
+        pytest.param(flattened, id="one line with blanks"),
+        pytest.param(lambda text: text.replace("\n", ""), id="one line"),
+        pytest.param(lambda text: "# my key\n" + text, id="a comment before it"),
+    ],
+)
+@pytest.mark.parametrize(
+    "key", [KEY, encrypted(), encrypted(PrivateFormat.TraditionalOpenSSL)], ids=["plain", "PKCS8", "old"]
+)
+def test_pem_that_lost_its_form_is_repaired(damage: Any, key: str) -> None:
+    identity = Identity.load(client_cert=damage(CERT), private_key=damage(key), passphrase=PASSPHRASE)
+    assert identity.context(trusted(damage(CA_PEM))).verify_mode is ssl.CERT_REQUIRED
+
+
+def test_path_is_as_good_as_text(tmp_path: Path) -> None:
+    (tmp_path / "cert.pem").write_text(CERT)
+    (tmp_path / "key.pem").write_text(KEY)
+    (tmp_path / "ca.pem").write_text(CA_PEM)
+    identity = Identity.load(client_cert=str(tmp_path / "cert.pem"), private_key=f" {tmp_path / 'key.pem'}\n")
+    assert len(identity.context(trusted(str(tmp_path / "ca.pem"))).get_ca_certs()) == 1
+
+
+NOW = datetime.now(UTC)
+PAST = {"not_before": NOW - timedelta(days=9), "not_after": NOW - timedelta(days=1)}
+FUTURE = {"not_before": NOW + timedelta(days=1), "not_after": NOW + timedelta(days=9)}
+EXPIRED_CERT, EXPIRED_KEY = issue(**PAST)
+EARLY_CERT, EARLY_KEY = issue(**FUTURE)
+
+REFUSED: dict[str, tuple[dict[str, str], str, str]] = {
+    "T4 expired": ({"client_cert": EXPIRED_CERT, "private_key": EXPIRED_KEY}, "client_cert", "expired on"),
+    "T5 not yet valid": ({"client_cert": EARLY_CERT, "private_key": EARLY_KEY}, "client_cert", "not valid before"),
+    "T6 key of another certificate": ({"private_key": OTHER_KEY}, "private_key", "not the key of client_cert"),
+    "T7 no passphrase": ({"private_key": encrypted()}, "private_key_passphrase", "is encrypted"),
+    "T7 wrong passphrase": (
+        {"private_key": encrypted(), "passphrase": "wrong"},
+        "private_key_passphrase",
+        "passphrase is wrong",
+    ),
+    "old key, wrong passphrase": (
+        {"private_key": encrypted(PrivateFormat.TraditionalOpenSSL), "passphrase": "wrong"},
+        "private_key_passphrase",
+        "passphrase is wrong",
+    ),
+    "garbage as certificate": (
+        {"client_cert": "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----"},
+        "client_cert",
+        "damaged",
+    ),
+    "garbage as key": (
+        {"private_key": block("PRIVATE KEY")},
+        "private_key",
+        "damaged",
+    ),
+    "a key as certificate": ({"client_cert": KEY}, "client_cert", "no certificate"),
+    "a certificate as key": ({"private_key": CERT}, "private_key", "no private key"),
+    "no PEM": ({"client_cert": "hello"}, "client_cert", "neither PEM text"),
+    "a file that is not there": ({"private_key": "/nowhere/key.pem"}, "private_key", "neither PEM text"),
+    "cut off": ({"client_cert": CERT.partition("-----END")[0]}, "client_cert", "no PEM"),
+    "chain out of order": ({"client_cert": OTHER_CERT + CERT}, "client_cert", "did not issue|must be the first"),
+}
+
+
+def load(given: dict[str, str]) -> Identity:
+    return Identity.load(
+        client_cert=given.get("client_cert", CERT),
+        private_key=given.get("private_key", KEY),
+        passphrase=given.get("passphrase"),
+    )
+
+
+@pytest.mark.parametrize(("given", "field", "rule"), REFUSED.values(), ids=REFUSED.keys())
+def test_unusable_key_material_names_its_field(given: dict[str, str], field: str, rule: str) -> None:
+    with pytest.raises(CertificateError, match=rule) as refused:
+        load(given)
+    assert refused.value.field == field
+    assert not refused.value.retryable
+    for secret in (KEY, OTHER_KEY, encrypted()):
+        assert secret[60:80] not in str(refused.value)
+
+
+@pytest.mark.filterwarnings("error")
+def test_ca_of_real_bundles_is_taken() -> None:
+    bundle = Path(certifi.where()).read_text(encoding="utf-8")  # it holds a serial number of 0
+    assert trusted(bundle) is not None
+
+
+def test_unusable_ca_names_its_field() -> None:
+    with pytest.raises(CertificateError) as refused:
+        trusted(block("CERTIFICATE"))
+    assert refused.value.field == "ca_cert"
+
+
+def test_server_certificate_is_no_client_certificate() -> None:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import ExtendedKeyUsageOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "server")])
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, NOW - timedelta(days=1), NOW + timedelta(days=90))
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    from cryptography.hazmat.primitives.serialization import NoEncryption
+
+    pems = {
+        "client_cert": certificate.public_bytes(Encoding.PEM).decode(),
+        "private_key": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
+    }
+    with pytest.raises(CertificateError, match="clientAuth") as refused:
+        load(pems)
+    assert refused.value.field == "client_cert"
+
+
+@pytest.mark.parametrize(("days", "level"), [(365, None), (31, None), (29, "WARNING"), (6, "ERROR")], ids=str)
+def test_expiry_is_announced(days: int, level: str | None, caplog: pytest.LogCaptureFixture) -> None:
+    """Less than 30 days are a warning, less than 7 an error."""
+    cert, key = issue(not_after=NOW + timedelta(days=days, hours=1))
+    assert Identity.load(client_cert=cert, private_key=key).days_left() == days
+    assert [record.levelname for record in caplog.records] == ([level] if level else [])
+
+
+def test_context_trusts_exactly_the_named_ca() -> None:
+    identity = Identity.load(client_cert=CERT, private_key=KEY)
+    context = identity.context(CA_PEM)
+    assert len(context.get_ca_certs()) == 1
+    assert (context.check_hostname, context.verify_mode) == (True, ssl.CERT_REQUIRED)
+    assert context.minimum_version == ssl.TLSVersion.TLSv1_2
+
+
+def test_shared_context_is_the_same_for_the_same_contents_only() -> None:
+    identity = Identity.load(client_cert=CERT, private_key=KEY)
+    shared = identity.shared_context(CA_PEM)
+    assert Identity.load(client_cert=CERT, private_key=KEY).shared_context(CA_PEM) is shared
+    assert identity.shared_context(CA_PEM * 2) is not shared
+    assert identity.shared_context(None) is not shared
+    certificate, key = issue()
+    replaced = Identity.load(client_cert=certificate, private_key=key)
+    assert replaced.shared_context(CA_PEM) is not shared
+
+
+def test_shared_context_follows_the_systems_store(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    store = tmp_path / "ca.pem"
+    store.write_text(CA_PEM)
+    places = ssl.DefaultVerifyPaths("", "", "SSL_CERT_FILE", str(store), "SSL_CERT_DIR", "/nowhere")
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: places)
+    identity = Identity.load(client_cert=CERT, private_key=KEY)
+    shared = identity.shared_context(None)
+    assert identity.shared_context(None) is shared
+    store.write_text(trustme.CA().cert_pem.bytes().decode() + CA_PEM)
+    assert len(identity.shared_context(None).get_ca_certs()) == 2
+
+
+def test_systems_store_is_used_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text(CA_PEM)
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    monkeypatch.setenv("SSL_CERT_DIR", str(tmp_path))
+    identity = Identity.load(client_cert=CERT, private_key=KEY)
+    names = {str(ca["subject"]) for ca in identity.context(None).get_ca_certs()}
+    assert not any("trustme" in name for name in names)
+
+
+def test_system_without_a_store_is_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    places = ssl.DefaultVerifyPaths("", "", "SSL_CERT_FILE", "/nowhere", "SSL_CERT_DIR", "/nowhere")
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: places)
+    with pytest.raises(ConfigurationError) as refused:
+        Identity.load(client_cert=CERT, private_key=KEY).context(None)
+    assert refused.value.field == "ca_cert"
+
+
+def test_no_key_file_is_left_and_no_descriptor_leaks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    identity = Identity.load(client_cert=CERT, private_key=KEY)
+    identity.context(CA_PEM)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(200):
+        identity.context(CA_PEM)
+    assert len(os.listdir("/proc/self/fd")) == before
+    assert os.listdir(tmp_path) == []
+
+
+def test_no_key_file_is_left_without_anonymous_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(os, "memfd_create")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    Identity.load(client_cert=CERT, private_key=KEY).context(CA_PEM)
+    assert os.listdir(tmp_path) == []
+
+
+def test_encrypted_key_never_prompts() -> None:
+    """OpenSSL would ask on the terminal, and hang a worker that has one."""
+    program = (
+        "import sys; from airflow_provider_timav.videorelay.tls import Identity\n"
+        "cert, key = sys.stdin.read().split('=====')\n"
+        "try: Identity.load(client_cert=cert, private_key=key)\n"
+        "except Exception as error: print(type(error).__name__)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        input=f"{CERT}====={encrypted()}",
+        capture_output=True,
+        text=True,
+        timeout=20,
+        check=True,
+    )
+    assert done.stdout.strip() == "CertificateError"
+    assert "pass phrase" not in done.stderr
+
+
+def test_identity_shows_no_key() -> None:
+    identity = Identity.load(client_cert=CERT, private_key=KEY)
+    assert "PRIVATE" not in repr(identity)
+
+
+def test_pem_of_two_certificates_keeps_both() -> None:
+    assert pem(CERT + CA_PEM, "client_cert").count("BEGIN CERTIFICATE") == 2

@@ -1,0 +1,101 @@
+"""The golden vectors: what is sent, what is refused, and what answers mean."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+
+from airflow_provider_timav.videorelay import calls
+from airflow_provider_timav.videorelay.answers import Reply
+from airflow_provider_timav.videorelay.errors import ConfigurationError, TimAVError
+from airflow_provider_timav.videorelay.exchange import Exchange, Service, endpoint
+from airflow_provider_timav.videorelay.usersig import StaticUserSig
+from tests.data import vectors
+
+OPERATIONS: dict[str, Callable[..., calls.Call[Any]]] = {
+    "start_push": calls.start_push,
+    "stop_push": calls.stop_push,
+    "start_record": calls.start_record,
+    "stop_record": calls.stop_record,
+    "kick_members": calls.kick_members,
+}
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "start_push": {"room_id": 10086, "user_id": "host_1"},
+    "stop_push": {"room_id": 10086, "user_id": "host_1"},
+    "start_record": {"room_id": 10086, "user_id": "host_1", "file_name": "10086_news"},
+    "stop_record": {"room_id": 10086, "user_id": "host_1"},
+    "kick_members": {"room_id": 10086, "user_ids": ["a", "b"]},
+}
+
+
+def cases(name: str) -> list[Any]:
+    found = vectors(name)
+    listed = found["cases"] if isinstance(found, dict) else found
+    return [pytest.param(case, id=case["name"]) for case in listed]
+
+
+def given(name: str) -> tuple[int, str, int]:
+    numbers = vectors(name)["given"]
+    return numbers["uint32_seq"], numbers["bytes_cookie_buff"], numbers["random"]
+
+
+def exchange(call: calls.Call[Any], service: Service, numbers: tuple[int, str, int]) -> Exchange[Any]:
+    return Exchange(call, service, max_posts=1, numbers=lambda: numbers)
+
+
+def service(case: dict[str, Any] | None = None) -> Service:
+    if case is None:
+        return Service("https://localhost", 1400000001, "admin", StaticUserSig("eJw*a"))
+    where = endpoint(case["host"], None, case["environment"])
+    return Service(where, case["sdkappid"], case["identifier"], StaticUserSig(case["usersig"]))
+
+
+@pytest.mark.parametrize("case", cases("urls"))
+def test_address_is_the_specifications(case: dict[str, Any]) -> None:
+    post = exchange(calls.stop_push(room_id=1, user_id="a"), service(case), given("requests")).next_post()
+    address, _, query = post.url.partition("?")
+    assert address == case["url"]
+    assert dict(parse_qsl(query, strict_parsing=True)) == case["query"]
+    assert "usersig" not in repr(post)
+    assert case["usersig"] not in urlsplit(post.url).path
+
+
+@pytest.mark.parametrize("case", cases("requests"))
+def test_request_is_the_vector_field_for_field(case: dict[str, Any]) -> None:
+    call = OPERATIONS[case["call"]](**case["arguments"])
+    post = exchange(call, service(), given("requests")).next_post()
+    assert json.loads(post.body) == case["body"]
+
+
+@pytest.mark.parametrize("case", cases("refused"))
+def test_refusal_names_field_and_rule(case: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=rf"{case['field']}.* (must|has) ") as refused:
+        OPERATIONS[case["call"]](**case["arguments"])
+    assert refused.value.field == case["field"]
+
+
+def read(case: dict[str, Any], name: str) -> Any:
+    call = OPERATIONS[case["call"]](**ARGUMENTS[case["call"]])
+    asked = exchange(call, service(), given(name))
+    asked.next_post()
+    asked.answered(Reply(200, json.dumps(case["body"]).encode()))
+    return asked.result
+
+
+@pytest.mark.parametrize("case", cases("responses"))
+def test_answer_is_read_as_it_really_comes(case: dict[str, Any]) -> None:
+    result = read(case, "responses").model_dump(mode="json")
+    assert {name: result[name] for name in case["result"]} == case["result"]
+
+
+@pytest.mark.parametrize("case", cases("failures"))
+def test_failure_has_its_layer_code_and_class(case: dict[str, Any]) -> None:
+    with pytest.raises(TimAVError) as failed:
+        read(case, "failures")
+    expected = case["failure"]
+    assert (failed.value.layer, failed.value.outcome_class) == (expected["layer"], expected["class"])
+    assert failed.value.code == expected.get("code")
