@@ -47,6 +47,7 @@ _EXTRAS: Final = (
     "secret_key",
     "proxy",
 )
+SHORTEST_MASK: Final = 5
 # Names that somebody may think of; each gets an answer that says where the value belongs.
 _MISPLACED: Final = {
     "usersig": "put the UserSig into password: Airflow hides a value by its field's name, and it would not hide this one",
@@ -97,7 +98,8 @@ class Settings:
             lines = self.private_key.replace("\\n", "\n").splitlines()
             found.update((self.private_key, self.private_key.strip(), "\\n".join(lines)))
             found.update(line.strip() for line in lines if line.strip() and "-----" not in line)
-        return [*sorted(found, key=len, reverse=True)]
+        # Airflow masks nothing shorter, and says so in each task's log: the last line of a PEM may be.
+        return [*sorted((secret for secret in found if len(secret) >= SHORTEST_MASK), key=len, reverse=True)]
 
 
 @functools.lru_cache(maxsize=8)
