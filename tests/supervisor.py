@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, BaseOperator
+from airflow.sdk import DAG, BaseOperator, XComArg
 from airflow.sdk.api.datamodels._generated import XComResponse
 from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType, TaskDeferred
 from airflow.sdk.execution_time import comms, task_runner
@@ -70,7 +70,7 @@ class Supervisor:
         return comms.OKResponse(ok=True)
 
     def _GetVariableKeys(self, msg: Any) -> Any:  # noqa: N802
-        keys = sorted(name for name in self.variables if name.startswith(msg.prefix or ""))
+        keys = sorted(name for name in list(self.variables) if name.startswith(msg.prefix or ""))
         return comms.VariableKeysResult(keys=keys[msg.offset : msg.offset + msg.limit], total_entries=len(keys))
 
     def _GetXCom(self, msg: Any) -> Any:  # noqa: N802
@@ -164,6 +164,14 @@ class Run:
     def start(self) -> None:
         """Bring it on air, up to the trigger."""
         self.execute("reserve", "start_push", "start_record")
+
+    def renders(self, **values: Any) -> Run:
+        """Have the options of `Broadcast` render to these values, wherever they stand as templates."""
+        for task in self.tasks.values():
+            for name, value in values.items():
+                if name in task.operator.template_fields and not isinstance(getattr(task.operator, name), XComArg):
+                    setattr(task.operator, name, value)
+        return self
 
     def on_air(self) -> OnAirTrigger:
         """Execute ``on_air``; return the trigger that it defers to, as the triggerer gets it."""
