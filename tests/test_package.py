@@ -15,6 +15,9 @@ PACKAGE = Path(airflow_provider_timav.__file__).parent
 
 # What a DAG file names, and what it is named from.
 DAG_FILE_MODULES = [
+    "airflow_provider_timav.broadcast",
+    "airflow_provider_timav.notifications.broadcast",
+    "airflow_provider_timav.operators.broadcast",
     "airflow_provider_timav.operators.push",
     "airflow_provider_timav.operators.record",
     "airflow_provider_timav.operators.room",
@@ -82,11 +85,20 @@ def test_promised_names_are_where_they_are_promised() -> None:
 
     promised = {
         "hooks.timav": ["TimAVHook"],
+        "broadcast": ["Broadcast"],
+        "notifications.broadcast": ["EndBroadcastNotifier"],
+        "operators.broadcast": [
+            "ReserveBroadcastOperator",
+            "OnAirOperator",
+            "BroadcastResultOperator",
+            "ReapBroadcastsOperator",
+        ],
         "operators.push": ["StartPushOperator", "StopPushOperator"],
         "operators.record": ["StartRecordOperator", "StopRecordOperator"],
         "operators.room": ["KickMembersOperator"],
         "sensors.live_stream": ["LiveStreamSensor"],
         "triggers.live_stream": ["LiveStreamTrigger"],
+        "triggers.on_air": ["OnAirTrigger"],
         "retry": ["TimAVRetryPolicy"],
         "emulator": ["Emulator"],
         "emulator.pytest_plugin": ["timav_emulator"],
