@@ -799,6 +799,7 @@ class TestDatabase:
         assert not [name for name in new if name.split(".")[0] in ("requests", "aiohttp", "m3u8", "yarl")]
 
 
+@pytest.mark.usefixtures("small_heap")
 def test_fifty_shows_that_end_together_never_block_the_loop(supervisor: Supervisor, timav_emulator: Emulator) -> None:
     triggers = []
     for number in range(50):
