@@ -46,8 +46,9 @@ class XComs:
         self.memory: Any = None
         self.writes: list[Any] = []
         self.threads: set[bool] = set()
-        monkeypatch.setattr(TaskKey, "xcom", lambda task, key: self.read(task, key))
-        monkeypatch.setattr(TaskKey, "set_xcom", lambda task, key, value: self.write(task, key, value))
+        # Functions, and not our bound methods, which would not be told of which task.
+        monkeypatch.setattr(TaskKey, "xcom", lambda task, key: self.read(task, key))  # noqa: PLW0108
+        monkeypatch.setattr(TaskKey, "set_xcom", lambda task, key, value: self.write(task, key, value))  # noqa: PLW0108
 
     def _note_thread(self) -> None:
         try:
