@@ -42,5 +42,6 @@ def airflow_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSi
 
     A test that breaks a part starts it again.
     """
-    with AirflowSite(tmp_path_factory.mktemp("airflow"), dag_folders=[EXAMPLES]) as site:
+    # Schedules from the start: one DAG's asset starts another one, and a scheduler is not changed while it runs.
+    with AirflowSite(tmp_path_factory.mktemp("airflow"), dag_folders=[EXAMPLES], schedules=True) as site:
         yield site
