@@ -29,8 +29,8 @@ def holds_always(observed: Observed, case: Case) -> None:
     assert observed.elsewhere == 0
     assert observed.seen <= 3
     assert observed.executed <= 1
-    if case.seconds is not None:
-        assert observed.seconds <= case.seconds * 1.1 + 0.4
+    if case.seconds is not None:  # how exactly it is kept, `make limits` measures
+        assert observed.seconds <= case.seconds + 3
     link: BaseException | None = observed.error
     while link is not None:
         assert not type(link).__module__.startswith(("requests", "urllib3", "ssl", "http"))
