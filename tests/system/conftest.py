@@ -42,6 +42,5 @@ def airflow_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AirflowSi
 
     A test that breaks a part starts it again.
     """
-    # Schedules from the start: one DAG's asset starts another one, and a scheduler is not changed while it runs.
-    with AirflowSite(tmp_path_factory.mktemp("airflow"), dag_folders=[EXAMPLES], schedules=True) as site:
+    with AirflowSite(tmp_path_factory.mktemp("airflow"), dag_folders=[EXAMPLES]) as site:
         yield site
