@@ -40,6 +40,8 @@ __all__ = ["Row", "main", "table"]
 
 HEADINGS: Final = ("figure", "what", "bound", "measured", "met?")
 MIB: Final = 1024 * 1024
+ELSEWHERE: Final = """More than one operation, or no figure: G7 crashes: make crash; G8 what is lost is said: pytest tests/faults -k M;
+G10 a triggerer's restart: pytest tests/triggers; G13 every result code: pytest tests/faults/test_codes.py; waiting: make waiting"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -633,6 +635,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(table(rows))
     missed = sum(not row.met for row in rows)
     form = " (quick: a tenth of each deadline)" if options.quick else ""
+    print(f"\n{ELSEWHERE}")
     print(f"\n{len(rows) - missed} of {len(rows)} met, in {time.monotonic() - began:.0f} s{form}")
     return int(missed > 0)
 
