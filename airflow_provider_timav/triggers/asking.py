@@ -1,4 +1,8 @@
-"""How triggers ask Airflow for something: in threads of their own, and never for longer than they can wait."""
+"""How triggers ask Airflow: one question at a time, in a thread of its own.
+
+A triggerer's channel to Airflow takes one question at a time, whoever asks; a hundred triggers that wait for it must not hold
+the threads in which others read certificates and look up names. Under ``dag.test`` two questions at once even get lost.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +10,54 @@ import asyncio
 import contextvars
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-__all__ = ["ask"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+__all__ = ["STORE_SECONDS", "ask", "ask_patiently", "try_to_ask"]
 
 T = TypeVar("T")
 
-# Airflow's calls can hang for minutes while its API server is away. They must not hang in the threads that the loop lends to
-# everybody: a stop needs one of those to read its certificate.
-_THREADS: Final = ThreadPoolExecutor(max_workers=8, thread_name_prefix="timav-asks-airflow")
+STORE_SECONDS: Final = 10.0
+"""How long to wait for Airflow's stores."""
+
+# Airflow's calls can hang for minutes while its API server is away: not in the threads that the loop lends to everybody, for a
+# stop needs one of those to read its certificate.
+_THREAD: Final = ThreadPoolExecutor(1, thread_name_prefix="timav-asking")
 
 
-async def ask(access: Callable[[], T], seconds: float | None = None) -> T:
-    """Return what ``access`` returns; it makes the SDK's synchronous calls (the others fail under ``dag.test``).
+async def ask(question: Callable[[], T], seconds: float | None = None) -> T:
+    """Return what a synchronous call of Airflow's SDK returns; the loop goes on meanwhile.
 
     :param seconds: how long to wait. A call that takes longer goes on in its thread, and nobody hears of it.
     :raises TimeoutError: if it took longer.
+    :raises Exception: whatever the call raises.
     """
     context = contextvars.copy_context()  # each trigger's log is told by it
-    future = asyncio.get_running_loop().run_in_executor(_THREADS, context.run, access)
+    future = asyncio.get_running_loop().run_in_executor(_THREAD, lambda: context.run(question))
     return await asyncio.wait_for(future, seconds)
+
+
+async def try_to_ask(
+    log: Any, trouble: str, question: Callable[[], T], seconds: float | None = STORE_SECONDS
+) -> T | None:
+    """Ask; where Airflow does not answer in time, log ``trouble`` and return None: the show goes on."""
+    try:
+        return await ask(question, seconds)
+    except Exception:  # whatever Airflow's stores raise
+        log.warning("%s", trouble, exc_info=True)
+        return None
+
+
+async def ask_patiently(question: Callable[[], T], pauses: Sequence[float] = (0.5, 1.0, 2.0)) -> T:
+    """Ask for something that a decision hangs on: Airflow may be busy just now. It takes 15.5 s at the most.
+
+    :raises Exception: what the last try raised.
+    """
+    for pause in pauses:
+        try:
+            return await ask(question, 3.0)
+        except Exception:  # noqa: BLE001 - the last try's leaves this function
+            await asyncio.sleep(pause)
+    return await ask(question, 3.0)

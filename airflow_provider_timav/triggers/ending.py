@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.leases import Claim, Kind, Lease, Ledger
 from airflow_provider_timav.runs import TaskKey
-from airflow_provider_timav.triggers.asking import ask
+from airflow_provider_timav.triggers.asking import ask, try_to_ask
 from airflow_provider_timav.videorelay import calls
 from airflow_provider_timav.videorelay.errors import CertificateError, CredentialError, TimAVError
 
@@ -62,7 +62,8 @@ async def end(
 ) -> Ended:
     """Stop what is ours, at once; then note the file ids in the task's XCom ``stopped`` and in the ledger.
 
-    Push and recording do not wait for each other, and what came of the one is noted while the other still takes.
+    Push and recording do not wait for each other, and what came of the one is noted while the other still takes: the ids come
+    only once, and a triggerer that dies takes along what is not noted. What an earlier trigger of this show noted is kept.
 
     :param settings: the connection's, where they are known already.
     :param look_up: asks for them anew: where they are not known, and where they were refused (they may have been rotated).
@@ -90,10 +91,16 @@ async def end(
                 _, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
             if under_way:
                 _, under_way = await asyncio.wait(under_way, timeout=TOGETHER_SECONDS)
-            said = ", ".join(f"{kind} {outcome}" for kind, outcome in ended.outcomes.items()) or "nothing is stopped"
+            said = (
+                ", ".join(f"{kind} {outcome}" for kind, outcome in sorted(ended.outcomes.items()))
+                or "nothing is stopped"
+            )
             ids = f" File ids: {', '.join(ended.file_ids)}." if ended.file_ids else ""
             log.info("Room %s, %s: %s.%s", lease.key.room_id, lease.key.user_id, said, ids)
-            await asyncio.gather(_note_for_tasks(ended, task_key, log), _note_in_ledger(lease, ledger, ended, log))
+            if "record" in ended.outcomes and not ended.file_ids:
+                ended.file_ids = await _noted_before(lease, ledger, task_key, log)
+            await _note_for_tasks(ended, task_key, log)
+            await _note_in_ledger(lease, ledger, ended, log)
             if not under_way:
                 return ended
     finally:
@@ -119,6 +126,19 @@ async def _send(lease: Lease, kind: Kind, settings: Settings | None, ended: Ende
         return error
     ended.at = datetime.now(UTC)
     return None
+
+
+async def _noted_before(lease: Lease, ledger: Ledger, task_key: dict[str, Any], log: Any) -> tuple[str, ...]:
+    """Return the file ids that a trigger before this one was given: a second stop answers with none."""
+
+    def look() -> tuple[str, ...]:
+        claim = ledger.claim("record", lease.generation)
+        if claim is not None and claim.file_ids:
+            return claim.file_ids
+        stopped = TaskKey(**task_key).xcom("stopped")
+        return tuple(stopped.get("file_ids", ())) if isinstance(stopped, dict) else ()
+
+    return await try_to_ask(log, "What an earlier stop has noted could not be read", look) or ()
 
 
 async def _note_for_tasks(ended: Ended, task_key: dict[str, Any], log: Any) -> None:

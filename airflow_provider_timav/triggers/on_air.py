@@ -6,13 +6,13 @@ import asyncio
 import importlib
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_timav.triggers.asking import ask
+from airflow_provider_timav.triggers.asking import STORE_SECONDS, ask_patiently, try_to_ask
 from airflow_provider_timav.triggers.live_stream import MIN_AGE, START_SPREAD
 
 if TYPE_CHECKING:
@@ -34,9 +34,6 @@ LAST_LOOK_SECONDS: Final = (1.0, 4.0)
 LATE_SECONDS: Final = 10.0
 """From how late on a trigger asks who holds the lease before it stops: nobody takes one over sooner than 30 s after its end. A
 trigger that is in time has asked with its last look."""
-
-STORE_SECONDS: Final = 10.0
-"""How long to wait for Airflow's stores; less where the end is nearer."""
 
 REFRESH_SECONDS: Final = 30.0
 """How long before the end to look the connection up once more: early, for a hundred shows may end at the same minute; late, for
@@ -137,7 +134,7 @@ class OnAirTrigger(BaseTrigger):
         lease, ledger = self._held()
         # Side by side, for there are 30 s for all of this.
         state, standing = await asyncio.gather(
-            _patiently(TaskKey(**self.task_key).state), _patiently(lambda: ledger.standing(lease))
+            ask_patiently(TaskKey(**self.task_key).state), ask_patiently(lambda: ledger.standing(lease))
         )
         if state is not None and state not in FINAL_STATES:
             self.log.info("The task is %s: the show goes on, others watch over it.", state)
@@ -162,8 +159,8 @@ class OnAirTrigger(BaseTrigger):
 
     async def _until_over(self, lease: Lease, ledger: Ledger) -> str:
         """Return why the show is to end, once it is."""
-        known = await _try(
-            self, "What was known of the stream could not be read", lambda: ledger.watch(lease.generation)
+        known = await try_to_ask(
+            self.log, "What was known of the stream could not be read", lambda: ledger.watch(lease.generation)
         )
         if known is not None:
             self._moved_end = known.end
@@ -203,7 +200,7 @@ class OnAirTrigger(BaseTrigger):
         patience = STORE_SECONDS
         while True:
             trouble = "What people want could not be read"
-            value = await _try(self, trouble, lambda: task.xcom(CONTROL), seconds=patience)
+            value = await try_to_ask(self.log, trouble, lambda: task.xcom(CONTROL), seconds=patience)
             try:
                 control = Control.read(value, now=datetime.now(UTC))
             except ConfigurationError as wrong:
@@ -282,29 +279,31 @@ class OnAirTrigger(BaseTrigger):
             await follow(reader, str(self.hls_url), self._watch, grace=self.grace, enough=enough)
         return status
 
-    async def _observe(self, lease: Lease, ledger: Ledger, seconds: float | None = None) -> None:
+    async def _observe(self, lease: Lease, ledger: Ledger, seconds: float = STORE_SECONDS) -> None:
         """Keep what is known where it outlives a triggerer, and where people look."""
         from airflow_provider_timav.leases import Watch
 
         stream = None if self._watch is None else self._watch.to_json()
         watch = Watch(lease.generation, self._moved_end, stream)
         trouble = "What is known of the stream could not be stored"
-        await _try(self, trouble, lambda: ledger.observe(watch), seconds=seconds)
+        await try_to_ask(self.log, trouble, lambda: ledger.observe(watch), seconds=seconds)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
-    async def _look_up(self, lease: Lease, seconds: float | None = None) -> Settings | None:
+    async def _look_up(self, lease: Lease, seconds: float = STORE_SECONDS) -> Settings | None:
         from airflow_provider_timav.hooks.timav import TimAVHook
 
         access = TimAVHook(lease.key.timav_conn_id).settings
-        found = await _try(self, "The connection could not be looked up", access, seconds=seconds)
+        found = await try_to_ask(self.log, "The connection could not be looked up", access, seconds=seconds)
         if found is not None:
             self._settings = found
         return self._settings
 
-    async def _ask_standing(self, lease: Lease, ledger: Ledger, seconds: float | None = None) -> None:
+    async def _ask_standing(self, lease: Lease, ledger: Ledger, seconds: float = STORE_SECONDS) -> None:
         """Learn whether the show is still ours to end: a notifier may have ended it, and another show be on in its place."""
-        found = await _try(self, "The lease could not be read", lambda: ledger.standing(lease), seconds=seconds)
+        found = await try_to_ask(
+            self.log, "The lease could not be read", lambda: ledger.standing(lease), seconds=seconds
+        )
         self._standing = found or "unknown"
 
     async def _stop(self, lease: Lease, ledger: Ledger, status: str) -> Ended:
@@ -340,24 +339,3 @@ async def _load() -> None:
     """Import what the trigger needs in a thread: the loop has others to serve."""
     for name in ("leases", "hooks.timav", "stream.reader", "triggers.ending", "videorelay.aclient"):
         await asyncio.to_thread(importlib.import_module, f"airflow_provider_timav.{name}")
-
-
-async def _try(
-    trigger: OnAirTrigger, trouble: str, access: Callable[[], T], *, seconds: float | None = None
-) -> T | None:
-    """Ask Airflow for something in a thread; whatever it raises, and however long it takes, the show goes on."""
-    try:
-        return await ask(access, STORE_SECONDS if seconds is None else seconds)
-    except Exception:  # whatever Airflow's stores raise
-        trigger.log.warning("%s", trouble, exc_info=True)
-        return None
-
-
-async def _patiently(access: Callable[[], T], pauses: tuple[float, ...] = (0.5, 1.0, 2.0)) -> T:
-    """Ask Airflow for something that a decision hangs on: it may be busy just now. It takes 15.5 s at the most."""
-    for pause in pauses:
-        try:
-            return await ask(access, 3.0)
-        except Exception:  # noqa: BLE001 - the last attempt's leaves this function
-            await asyncio.sleep(pause)
-    return await ask(access, 3.0)
