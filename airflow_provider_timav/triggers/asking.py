@@ -39,12 +39,13 @@ async def ask(question: Callable[[], T], seconds: float | None = None) -> T:
     return await asyncio.wait_for(future, seconds)
 
 
-async def try_to_ask(
-    log: Any, trouble: str, question: Callable[[], T], seconds: float | None = STORE_SECONDS
-) -> T | None:
-    """Ask; where Airflow does not answer in time, log ``trouble`` and return None: the show goes on."""
+async def try_to_ask(log: Any, trouble: str, question: Callable[[], T], seconds: float | None = None) -> T | None:
+    """Ask; where Airflow does not answer in time, log ``trouble`` and return None: the show goes on.
+
+    :param seconds: how long to wait, if not `STORE_SECONDS`.
+    """
     try:
-        return await ask(question, seconds)
+        return await ask(question, STORE_SECONDS if seconds is None else seconds)
     except Exception:  # whatever Airflow's stores raise
         log.warning("%s", trouble, exc_info=True)
         return None

@@ -35,6 +35,9 @@ LATE_SECONDS: Final = 10.0
 """From how late on a trigger asks who holds the lease before it stops: nobody takes one over sooner than 30 s after its end. A
 trigger that is in time has asked with its last look."""
 
+PUNCTUAL_SECONDS: Final = 2.0
+"""How long a stop that is not late may wait for that, where no last look was made: Airflow may hang, and the end is the end."""
+
 REFRESH_SECONDS: Final = 30.0
 """How long before the end to look the connection up once more: early, for a hundred shows may end at the same minute; late, for
 credentials may be rotated. What was looked up first counts where Airflow cannot be asked then."""
@@ -279,7 +282,7 @@ class OnAirTrigger(BaseTrigger):
             await follow(reader, str(self.hls_url), self._watch, grace=self.grace, enough=enough)
         return status
 
-    async def _observe(self, lease: Lease, ledger: Ledger, seconds: float = STORE_SECONDS) -> None:
+    async def _observe(self, lease: Lease, ledger: Ledger, seconds: float | None = None) -> None:
         """Keep what is known where it outlives a triggerer, and where people look."""
         from airflow_provider_timav.leases import Watch
 
@@ -290,7 +293,7 @@ class OnAirTrigger(BaseTrigger):
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
-    async def _look_up(self, lease: Lease, seconds: float = STORE_SECONDS) -> Settings | None:
+    async def _look_up(self, lease: Lease, seconds: float | None = None) -> Settings | None:
         from airflow_provider_timav.hooks.timav import TimAVHook
 
         access = TimAVHook(lease.key.timav_conn_id).settings
@@ -299,7 +302,7 @@ class OnAirTrigger(BaseTrigger):
             self._settings = found
         return self._settings
 
-    async def _ask_standing(self, lease: Lease, ledger: Ledger, seconds: float = STORE_SECONDS) -> None:
+    async def _ask_standing(self, lease: Lease, ledger: Ledger, seconds: float | None = None) -> None:
         """Learn whether the show is still ours to end: a notifier may have ended it, and another show be on in its place."""
         found = await try_to_ask(
             self.log, "The lease could not be read", lambda: ledger.standing(lease), seconds=seconds
@@ -311,8 +314,10 @@ class OnAirTrigger(BaseTrigger):
         from airflow_provider_timav.triggers.ending import Ended
 
         late = (datetime.now(UTC) - self._end()).total_seconds()
-        if self._standing is None or status != "deadline" or late > LATE_SECONDS:
+        if status != "deadline" or late > LATE_SECONDS:
             await self._ask_standing(lease, ledger)
+        elif self._standing is None:
+            await self._ask_standing(lease, ledger, PUNCTUAL_SECONDS)
         if self._standing in ("theirs", "over"):
             self.log.warning(
                 "The show in room %s was ended already (%s): nothing is sent.", lease.key.room_id, self._standing

@@ -623,7 +623,7 @@ class TestForeign:
         run.start()
         trigger = run.on_air()
         assert (trigger.stops, trigger.hls_url) == ([], None)
-        run["on_air"].resume({"status": "deadline", "ended_at": "2026-11-24T21:00:00+00:00"})
+        run["on_air"].resume({"status": "deadline", "ended_at": "2026-11-24T21:00:00+00:00", "verdict": "UNKNOWN"})
         assert run.execute("stop_push") == {"outcome": "not_ours"}
         assert run.execute("stop_record") == {"outcome": "not_ours", "file_ids": [], "file_ids_status": "none"}
         result = run.execute("result")
@@ -860,7 +860,11 @@ class TestOnAir:
         run.start()
         run.on_air()
         event = {"status": status, "ended_at": "2026-11-24T21:00:00+00:00", "verdict": "LIVE", "since": None}
-        assert run["on_air"].resume(event) == {"outcome": status, "ended_at": "2026-11-24T21:00:00+00:00"}
+        assert run["on_air"].resume(event) == {
+            "outcome": status,
+            "ended_at": "2026-11-24T21:00:00+00:00",
+            "verdict": "LIVE",
+        }
         assert run["on_air"].xcoms["control"]
 
     def test_stall_that_is_to_fail_fails_without_another_try(self, show: Callable[..., Run]) -> None:
@@ -930,7 +934,7 @@ class TestResult:
     def ended(self, run: Run, outcome: str = "deadline") -> dict[str, Any]:
         run.start()
         run.on_air()
-        run["on_air"].resume({"status": outcome, "ended_at": "2026-11-24T21:00:00+00:00"})
+        run["on_air"].resume({"status": outcome, "ended_at": "2026-11-24T21:00:00+00:00", "verdict": "LIVE"})
         run.execute("stop_push", "stop_record")
         result: dict[str, Any] = run.execute("result")
         return result

@@ -22,7 +22,7 @@ from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.leases import Claim, Ledger, Watch
 from airflow_provider_timav.operators import stop as stop_module
 from airflow_provider_timav.stream import reader as reader_module
-from airflow_provider_timav.triggers import ending, on_air
+from airflow_provider_timav.triggers import asking, ending, on_air
 from airflow_provider_timav.triggers.on_air import OnAirTrigger
 from airflow_provider_timav.videorelay import exchange
 from tests.supervisor import Run, Supervisor
@@ -38,6 +38,8 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_air, "CONTROL_SECONDS", (0.1, 0.15))
     monkeypatch.setattr(on_air, "LAST_LOOK_SECONDS", (0.1, 0.2))
     monkeypatch.setattr(on_air, "STORE_SECONDS", 1.0)
+    monkeypatch.setattr(on_air, "PUNCTUAL_SECONDS", 0.5)
+    monkeypatch.setattr(asking, "STORE_SECONDS", 1.0)
     monkeypatch.setattr(ending, "AGAIN_SECONDS", 0.1)
     monkeypatch.setattr(ending, "TOGETHER_SECONDS", 0.1)
     monkeypatch.setattr(reader_module, "next_pause", lambda watch, chance: 0.1)
@@ -575,7 +577,7 @@ class TestServiceAndConnection:
         assert "is not stopped" in caplog.text
         assert {"", "push", "record"} <= supervisor.entries()
         assert run["on_air"].xcoms["stopped"]["outcomes"] == {}
-        run["on_air"].resume({"status": "deadline", "ended_at": "x"})
+        run["on_air"].resume({"status": "deadline", "ended_at": "x", "verdict": "LIVE"})
         assert run.execute("stop_push") == {"outcome": "stopped"}
         assert run.execute("stop_record")["file_ids_status"] == "complete"
 
@@ -713,20 +715,6 @@ class TestStores:
             return late
 
         assert within(hanging()) < 1.5
-
-    def test_stores_that_hang_from_the_start_do_not_keep_it_on_air(
-        self, run: Run, supervisor: Supervisor, timav_emulator: Emulator
-    ) -> None:
-        trigger = ending_in(0.5, run)
-        supervisor.hanging = {"GetXCom", "GetVariable", "PutVariable", "SetXCom"}
-
-        async def hanging() -> None:
-            firing = asyncio.create_task(fire(trigger))
-            await until(lambda: off_air(timav_emulator))
-            supervisor.released.set()
-            await firing
-
-        within(hanging())
 
     def test_many_shows_end_while_airflow_hangs(
         self, run: Run, supervisor: Supervisor, timav_emulator: Emulator
