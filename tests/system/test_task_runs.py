@@ -195,7 +195,7 @@ def played(airflow_site: AirflowSite, service: Witness, faulty: Witness, posted:
     triggers = airflow_site.query("select * from trigger")
     fernet = Fernet(airflow_site.env["AIRFLOW__CORE__FERNET_KEY"])
     for row in triggers:  # the API does not show them
-        row["kwargs"] = fernet.decrypt(row["encrypted_kwargs"].encode()).decode()
+        row["kwargs"] = fernet.decrypt(row["kwargs"].encode()).decode()
     triggers += airflow_site.query("select next_method, next_kwargs from task_instance where next_method is not null")
     for name in ("endlist", "gone"):
         until(
