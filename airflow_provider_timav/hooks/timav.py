@@ -18,12 +18,14 @@ from airflow_provider_timav.videorelay.errors import ConfigurationError, TimAVEr
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow.sdk import Connection
     from pydantic import JsonValue
 
+    from airflow_provider_timav.videorelay.aclient import AsyncClient
     from airflow_provider_timav.videorelay.client import Client
+    from airflow_provider_timav.videorelay.exchange import Service
     from airflow_provider_timav.videorelay.models import (
         KickMembersResult,
         StartPushResult,
@@ -45,6 +47,7 @@ _EXTRAS: Final = (
     "secret_key",
     "proxy",
 )
+SHORTEST_MASK: Final = 5
 # Names that somebody may think of; each gets an answer that says where the value belongs.
 _MISPLACED: Final = {
     "usersig": "put the UserSig into password: Airflow hides a value by its field's name, and it would not hide this one",
@@ -95,7 +98,8 @@ class Settings:
             lines = self.private_key.replace("\\n", "\n").splitlines()
             found.update((self.private_key, self.private_key.strip(), "\\n".join(lines)))
             found.update(line.strip() for line in lines if line.strip() and "-----" not in line)
-        return [*sorted(found, key=len, reverse=True)]
+        # Airflow masks nothing shorter, and says so in each task's log: the last line of a PEM may be.
+        return [*sorted((secret for secret in found if len(secret) >= SHORTEST_MASK), key=len, reverse=True)]
 
 
 @functools.lru_cache(maxsize=8)
@@ -250,8 +254,30 @@ class TimAVHook(BaseHook):
             twin._client = twin._make_client(self._settings)
         return twin
 
+    def async_client(self, settings: Settings | None = None) -> AsyncClient:
+        """Return a client for a trigger's loop, from the same settings and with the same trust; the trigger closes it.
+
+        Looking the connection up blocks, and reading certificate and key takes milliseconds: call this in a thread
+        (``await asyncio.to_thread(hook.async_client)``). The client itself never blocks the loop.
+
+        :param settings: what ``settings`` returned, where the caller has it; otherwise the connection is looked up.
+        :raises ConfigurationError: see ``settings``.
+        :raises CertificateError: see ``get_conn``.
+        """
+        from airflow_provider_timav.videorelay.aclient import AsyncClient
+
+        settings = settings or self.settings()
+        service, context = self._means(settings)
+        return AsyncClient(service, context, proxy=settings.proxy)
+
     def _make_client(self, settings: Settings) -> Client:
         from airflow_provider_timav.videorelay.client import Client
+
+        service, context = self._means(settings)
+        return Client(service, context, proxy=settings.proxy)
+
+    def _means(self, settings: Settings) -> tuple[Service, Callable[[], ssl.SSLContext]]:
+        """Return what a client of either kind is made of: where to call and as whom, and what makes its context."""
         from airflow_provider_timav.videorelay.exchange import Service
         from airflow_provider_timav.videorelay.tls import Identity, trusted
         from airflow_provider_timav.videorelay.usersig import Credential, SignedUserSig, StaticUserSig
@@ -273,7 +299,7 @@ class TimAVHook(BaseHook):
         def context() -> ssl.SSLContext:
             return identity.shared_context(ca_pem)
 
-        return Client(service, context, proxy=settings.proxy)
+        return service, context
 
     def close(self) -> None:
         """Close the kept connections."""

@@ -3,7 +3,8 @@
 A start whose answer was lost must not be lost: before the call the intent is written, after it the result. XComs cannot carry
 that, because a retry wipes them; ``task_state_store`` keeps it over retries and clears, for this task alone. Two XComs stand
 beside it, for the stop task to read: ``claim``, which is ``sent`` (nobody knows yet), ``ours``, or ``foreign``; and
-``start_id``, which tells the stream of this start from one that the same task started before it was cleared.
+``start_id``, which tells the stream of this start from one that the same task started before it was cleared. In a broadcast
+the claim stands in the ledger as well (``leases``), where no retry wipes it and the trigger and the reaper find it.
 """
 
 from __future__ import annotations
@@ -11,12 +12,15 @@ from __future__ import annotations
 import logging
 import uuid
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from airflow.sdk import Context
+
+    from airflow_provider_timav.leases import Lease
 
 __all__ = ["Earlier", "Intent"]
 
@@ -32,6 +36,7 @@ class Earlier:
     start_id: str | None = None
     claim: Claim | None = None
     result: Mapping[str, Any] | None = None
+    at: str | None = None
 
     @property
     def own_result(self) -> Mapping[str, Any] | None:
@@ -48,9 +53,12 @@ class Intent:
     """The notes of one start task.
 
     :param kind: ``push`` or ``record``: the store's key is ``timav:push`` or ``timav:record``.
+    :param lease: the broadcast's, where the start belongs to one.
     """
 
-    def __init__(self, context: Context, kind: Literal["push", "record"]) -> None:
+    def __init__(self, context: Context, kind: Literal["push", "record"], lease: Lease | None = None) -> None:
+        self._kind: Literal["push", "record"] = kind
+        self._lease = lease
         self._ti = context["ti"]
         self._store: Any = context.get("task_state_store")
         self._key = f"timav:{kind}"
@@ -63,7 +71,7 @@ class Intent:
         noted = self._store.get(self._key) if self._store is not None else None
         earlier = Earlier()
         if isinstance(noted, dict):
-            earlier = Earlier(noted.get("start_id"), noted.get("claim"), noted.get("result"))
+            earlier = Earlier(noted.get("start_id"), noted.get("claim"), noted.get("result"), noted.get("at"))
         # An earlier result is dropped from the store on purpose: should this start be carried out and its answer be lost, the
         # old URLs would be somebody else's word.
         self._write({"phase": "intent", "claim": "foreign" if earlier.claim == "foreign" else "sent"})
@@ -71,17 +79,21 @@ class Intent:
         self._ti.xcom_push(key="start_id", value=self._start_id)
         return earlier
 
-    def done(self, result: Mapping[str, Any], claim: Claim) -> None:
-        """Note the result and whose stream it is, before anything else can happen."""
-        self._write({"phase": "done", "claim": claim, "result": dict(result)})
-        self._claim(claim)
+    def done(self, result: Mapping[str, Any], claim: Claim, *, at: str | None = None) -> None:
+        """Note the result and whose stream it is, before anything else can happen.
+
+        :param at: since when it runs, if not since now.
+        """
+        at = at or datetime.now(UTC).isoformat()
+        self._write({"phase": "done", "claim": claim, "result": dict(result), "at": at})
+        self._claim(claim, at=at)
 
     def recovered(self, earlier: Earlier, result: Mapping[str, Any]) -> None:
         """Note that the stream of an earlier try goes on: it is that start's, not this one's."""
         if earlier.start_id is not None:
             self._start_id = earlier.start_id
             self._ti.xcom_push(key="start_id", value=self._start_id)
-        self.done(result, "ours")
+        self.done(result, "ours", at=earlier.at)
 
     def foreign(self) -> None:
         """Note that what runs is not ours: no stop of this run may touch it."""
@@ -96,7 +108,7 @@ class Intent:
         if self._store is not None:
             self._start_id = earlier.start_id or self._start_id
             if earlier.result is not None and earlier.claim is not None:
-                self._write({"phase": "done", "claim": earlier.claim, "result": dict(earlier.result)})
+                self._write({"phase": "done", "claim": earlier.claim, "result": dict(earlier.result), "at": earlier.at})
             elif earlier.may_be_ours:
                 self._write({"phase": "intent", "claim": "sent"})
             else:
@@ -106,5 +118,12 @@ class Intent:
         if self._store is not None:
             self._store.set(self._key, {**note, "start_id": self._start_id})
 
-    def _claim(self, claim: Claim) -> None:
+    def _claim(self, claim: Claim, *, at: str | None = None) -> None:
         self._ti.xcom_push(key="claim", value=claim)
+        if self._lease is None:
+            return
+        from airflow_provider_timav import leases
+
+        since = datetime.now(UTC) if at is None else datetime.fromisoformat(at)
+        told = leases.Claim(self._lease.generation, claim, self._start_id, since)
+        leases.Ledger(self._lease.key.variable).tell(self._kind, told)

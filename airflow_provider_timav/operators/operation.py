@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from airflow.sdk import RetryPolicy
 
     from airflow_provider_timav.hooks.timav import TimAVHook
+    from airflow_provider_timav.leases import Lease
 
 __all__ = ["TimAVOperator"]
 
@@ -49,6 +50,18 @@ class TimAVOperator(BaseOperator):
         from airflow_provider_timav.hooks.timav import TimAVHook
 
         return TimAVHook(self.timav_conn_id)
+
+    def held_lease(self) -> Lease | None:
+        """Return the broadcast's lease that ``reserve`` has handed on, None outside of a broadcast.
+
+        :raises ConfigurationError: naming ``lease``, where it is none.
+        """
+        given = getattr(self, "lease", None)
+        if optional(given) is None:
+            return None
+        from airflow_provider_timav.leases import given_lease
+
+        return given_lease(given)
 
     def arguments(self, *names: str) -> dict[str, Any]:
         """Return the rendered arguments of these names that were given.

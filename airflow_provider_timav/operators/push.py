@@ -158,6 +158,7 @@ class StopPushOperator(StopOperator):
     :param push_data_type: ``camera`` or ``screen``, as at the start: both can run side by side.
     """
 
+    kind = "push"
     template_fields: Sequence[str] = (*StopOperator.template_fields, *_IDENTITY)
     operator_extra_links = (PushConsoleLink(),)
 
@@ -187,5 +188,6 @@ class StopPushOperator(StopOperator):
         else:
             with self.make_hook() as hook:
                 result = self.send(hook, call).model_dump(mode="json", exclude_none=True)
+        self.give_up_claim()
         self.log.info("Push of %s in room %s: %s.", self.user_id, self.room_id, result["outcome"])
         return result

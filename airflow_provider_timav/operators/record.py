@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from airflow_provider_timav.hooks.timav import TimAVHook
     from airflow_provider_timav.operators.intent import Claim
-    from airflow_provider_timav.videorelay.calls import Call
-    from airflow_provider_timav.videorelay.models import StopRecordResult
 
 __all__ = ["StartRecordOperator", "StopRecordOperator"]
 
@@ -32,7 +30,7 @@ class StartRecordOperator(StartOperator):
     """Starts a recording (specification, 0x5 with operation 1).
 
     XComs, each also under its own key: ``file_name`` (what to look for in the vendor's console should the file ids get lost)
-    and ``outcome``: ``started``, ``recovered``, ``restarted`` or ``adopted`` (one runs already).
+    and ``outcome``: ``started``, ``recovered``, ``restarted``, ``adopted`` (one runs already) or ``not_requested``.
 
     Every argument is templated and checked after rendering.
 
@@ -46,12 +44,14 @@ class StartRecordOperator(StartOperator):
     :param watermark: put a watermark on it.
     :param sdk_type: ``normal`` or ``iot_camera`` (or 1, 2).
     :param record_data_type: ``camera`` or ``screen`` (or 0, 1).
+    :param requested: whether to record at all; without, the task succeeds as ``not_requested``. For graphs whose shape must
+        not hang on what is known only when they run.
     :raises TimAVError: see ``videorelay.errors``; a wrong argument is a ``ConfigurationError`` before anything is sent.
     """
 
     kind = "record"
     _fields = (*_IDENTITY, "file_name", "tags", "class_id", "transcode", "screenshot", "watermark")
-    template_fields: Sequence[str] = (*StartOperator.template_fields, *_fields)
+    template_fields: Sequence[str] = (*StartOperator.template_fields, *_fields, "requested")
     operator_extra_links = (RecordingConsoleLink(),)
 
     def __init__(
@@ -67,9 +67,11 @@ class StartRecordOperator(StartOperator):
         watermark: bool | str | None = None,
         sdk_type: str | int = "normal",
         record_data_type: str | int = "camera",
+        requested: bool | str = True,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.requested = requested
         self.room_id = room_id
         self.user_id = user_id
         self.file_name = file_name
@@ -83,6 +85,9 @@ class StartRecordOperator(StartOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the recording; return its result."""
+        if optional(self.requested) is not None and not flag(self.requested, "requested"):
+            self.log.info("No recording of %s in room %s is wanted.", self.user_id, self.room_id)
+            return {"outcome": "not_requested"}
         result = self.start(context)
         self.log.info(
             "Recording of %s in room %s: %s. File name: %s.",
@@ -132,7 +137,7 @@ class StopRecordOperator(StopOperator):
 
     XComs, each also under its own key: ``file_ids`` (list of texts), ``file_ids_status``, ``outcome`` (``stopped``,
     ``already_stopped``, ``gone``, ``never_started``, ``not_ours``). The status is ``complete`` (this stop's answer has them),
-    ``recovered`` (an earlier try of this task was given them), ``none`` (this run started no recording) or ``lost``.
+    ``recovered`` (an earlier stop of this run was given them), ``none`` (this run started no recording) or ``lost``.
 
     :param room_id: the room, as at the start.
     :param user_id: the user, as at the start.
@@ -141,6 +146,7 @@ class StopRecordOperator(StopOperator):
     :param require_file_ids: fail with ``RecordingLost`` where the ids cannot be had any more (templated).
     """
 
+    kind = "record"
     template_fields: Sequence[str] = (*StopOperator.template_fields, *_IDENTITY, "require_file_ids")
     operator_extra_links = (RecordingConsoleLink(),)
 
@@ -170,11 +176,15 @@ class StopRecordOperator(StopOperator):
         required = flag(
             self.require_file_ids if optional(self.require_file_ids) is not None else False, "require_file_ids"
         )
-        if (reason := self.no_need(context)) is not None:
+        if (reason := self.no_need(context)) in ("never_started", "not_ours"):
             result: dict[str, Any] = {"outcome": reason, "file_ids": [], "file_ids_status": "none"}
         else:
-            with self.make_hook() as hook:
-                result = self._stop(hook, call, context)
+            result = {"outcome": reason, "file_ids": [], "file_ids_status": "lost"}
+            if reason is None:
+                with self.make_hook() as hook:
+                    result = self.send(hook, call).model_dump(mode="json", exclude_none=True)
+            result = self._with_file_ids(result, context)
+        self.give_up_claim()
         self.log.info(
             "Recording of %s in room %s: %s. File ids (%s): %s.",
             self.user_id,
@@ -187,20 +197,21 @@ class StopRecordOperator(StopOperator):
             self._lost(self.of_start(context, "file_name"), required)
         return result
 
-    def _stop(self, hook: TimAVHook, call: Call[StopRecordResult], context: Context) -> dict[str, Any]:
-        """Send the stop; note the ids before anything else can happen, or fill in those that an earlier try noted.
+    def _with_file_ids(self, result: dict[str, Any], context: Context) -> dict[str, Any]:
+        """Note the ids before anything else can happen, or fill in those that an earlier stop of this run was given.
 
         What was noted counts for the recording of the same start only: after a clear of the whole run it is another one's.
         """
         store: Any = context.get("task_state_store")
         start_id = self.of_start(context, "start_id")
-        result = self.send(hook, call).model_dump(mode="json", exclude_none=True)
-        if store is None:
-            return result
-        if result["file_ids"]:
+        if not result["file_ids"]:
+            noted = store.get(_STORE_KEY) if store is not None else None
+            own = noted["file_ids"] if isinstance(noted, dict) and noted.get("start_id") == start_id else None
+            if not (found := own or self.noted_by_others(context)):
+                return result
+            result = result | {"file_ids": list(found), "file_ids_status": "recovered"}
+        if store is not None:
             store.set(_STORE_KEY, {"start_id": start_id, "file_ids": result["file_ids"]})
-        elif isinstance(noted := store.get(_STORE_KEY), dict) and noted.get("start_id") == start_id:
-            result |= {"file_ids": noted["file_ids"], "file_ids_status": "recovered"}
         return result
 
     def _lost(self, file_name: Any, required: bool) -> None:

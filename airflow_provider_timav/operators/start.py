@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import time
 from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
@@ -12,6 +11,7 @@ from airflow_provider_timav.arguments import time_span
 from airflow_provider_timav.operators.flight import Flight
 from airflow_provider_timav.operators.intent import Intent
 from airflow_provider_timav.operators.operation import TimAVOperator
+from airflow_provider_timav.operators.waiting import ask_again, waiting_until
 from airflow_provider_timav.videorelay.errors import (
     AlreadyRunning,
     AmbiguousOutcome,
@@ -26,14 +26,12 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_timav.hooks.timav import TimAVHook
+    from airflow_provider_timav.leases import Lease
     from airflow_provider_timav.operators.intent import Claim, Earlier
 
 __all__ = ["StartOperator"]
 
 IfAlreadyRunning = Literal["recover", "restart", "fail"]
-# Between two questions whether the host is there. Sooner than 10 s after a task gave its slot back, the scheduler may take the
-# new leg for the old one's end.
-ASK_AGAIN_SECONDS = (15.0, 20.0)
 
 
 class StartOperator(TimAVOperator):
@@ -46,9 +44,11 @@ class StartOperator(TimAVOperator):
         ``recover``  take it over where an earlier try of this task started it, otherwise leave it alone (``adopted``);
         ``restart``  stop it, whoever started it, and start anew;
         ``fail``     fail with ``AlreadyRunning`` unless an earlier try of this task started it.
+    :param lease: what ``reserve`` of a ``Broadcast`` has handed on (templated): the claim then stands in its ledger, and
+        nothing is sent once its end has passed, or once somebody else holds it.
     """
 
-    template_fields: Sequence[str] = (*TimAVOperator.template_fields, "wait_for_user", "if_already_running")
+    template_fields: Sequence[str] = (*TimAVOperator.template_fields, "wait_for_user", "if_already_running", "lease")
     kind: ClassVar[Literal["push", "record"]]
 
     def __init__(
@@ -56,11 +56,13 @@ class StartOperator(TimAVOperator):
         *,
         wait_for_user: timedelta | float | str = timedelta(minutes=5),
         if_already_running: IfAlreadyRunning | str = "recover",
+        lease: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.wait_for_user = wait_for_user
         self.if_already_running = if_already_running
+        self.lease = lease
         self.flight = Flight.none()
 
     @abstractmethod
@@ -86,13 +88,15 @@ class StartOperator(TimAVOperator):
         """Start, and return the result as plain data without None; the intent and the result are noted on the way."""
         arguments = self.checked_arguments(context)
         policy = self._policy()
-        until = self._wait_until(context)
+        until = waiting_until(context, time_span(self.wait_for_user, "wait_for_user"))
+        lease = self.held_lease()
+        if lease is not None:
+            until = min(until, self._still_held(lease))
         with self.make_hook() as hook:
-            client = (
-                hook.get_conn()
-            )  # a bad connection is refused before the intent is written: nothing will have been sent
+            # A bad connection is refused before the intent is written: nothing will have been sent.
+            client = hook.get_conn()
             flight = self.flight = Flight(cancel=client.cancel, stop=self.stop_at_once(hook, arguments))
-            intent = Intent(context, self.kind)
+            intent = Intent(context, self.kind, lease)
             earlier = intent.begin()
             try:
                 result, claim = self._come_to_one(hook, arguments, earlier, policy)
@@ -171,6 +175,25 @@ class StartOperator(TimAVOperator):
             self.flight.land()
             raise AmbiguousOutcome(f"the task was told to end while its {self.kind} was starting", executed="maybe")
 
+    def _still_held(self, lease: Lease) -> datetime:
+        """Return the broadcast's end, which must be ahead; a worker may have been lost, or the task have waited, until then.
+
+        :raises AirflowFailException: if it has passed: nothing is sent, and another try would find the same.
+        :raises AlreadyRunning: if somebody else holds the lease by now.
+        """
+        from airflow.sdk.exceptions import AirflowFailException
+
+        from airflow_provider_timav.leases import Ledger
+
+        ledger = Ledger(lease.key.variable)
+        held = ledger.lease()
+        if held is not None and held.generation != lease.generation:
+            raise AlreadyRunning(f"room {lease.key.room_id} is held by {held.owner} by now: nothing was sent")
+        end = ledger.end(lease)
+        if end <= datetime.now(UTC):
+            raise AirflowFailException(f"the broadcast's end has passed ({end.isoformat()}): nothing was sent")
+        return end
+
     def _policy(self) -> IfAlreadyRunning:
         if self.if_already_running not in ("recover", "restart", "fail"):
             raise ConfigurationError(
@@ -179,25 +202,8 @@ class StartOperator(TimAVOperator):
             )
         return self.if_already_running
 
-    def _wait_until(self, context: Context) -> datetime:
-        """Return until when to wait for the host: counted from the first time that this task had to wait, over its retries."""
-        span = time_span(self.wait_for_user, "wait_for_user")
-        first = context["ti"].get_first_reschedule_date(context)
-        return (first or datetime.now(UTC)) + span
-
     def _wait(self, error: TimAVError, until: datetime) -> None:
-        """Give the slot back until the next question; return where the wait is over."""
-        from airflow.sdk.exceptions import AirflowRescheduleException
-
-        again = datetime.now(UTC) + timedelta(seconds=random.uniform(*ASK_AGAIN_SECONDS))  # noqa: S311 - jitter
-        if again > until:
-            return
-        self.log.info(
-            "%s is not in room %s yet (code %s). Asking again at %s, for the last time by %s.",
-            ", ".join(error.user_ids),
-            error.room_id,
-            error.code,
-            again.isoformat(timespec="seconds"),
-            until.isoformat(timespec="seconds"),
-        )
-        raise AirflowRescheduleException(again)  # type: ignore[no-untyped-call]
+        """Wait for the host; return where the wait is over."""
+        who, room, code = ", ".join(error.user_ids), error.room_id, error.code
+        message = "%s is not in room %s yet (code %s). Asking again at %s, for the last time by %s."
+        ask_again(until, lambda again, last: self.log.info(message, who, room, code, again, last))

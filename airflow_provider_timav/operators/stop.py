@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
 
 from airflow_provider_timav.arguments import optional
 from airflow_provider_timav.operators.flight import Flight
 from airflow_provider_timav.operators.operation import TimAVOperator
+from airflow_provider_timav.runs import NEVER_RAN, TaskKey, map_index_of
 from airflow_provider_timav.videorelay.errors import TimAVError
 
 if TYPE_CHECKING:
@@ -16,14 +18,16 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_timav.hooks.timav import TimAVHook
+    from airflow_provider_timav.leases import Lease
     from airflow_provider_timav.videorelay.calls import Call
 
 __all__ = ["StopOperator"]
 
 ResultT = TypeVar("ResultT")
+NoNeed = Literal["never_started", "not_ours", "already_stopped"]
 
-# States of a start task that has left no claim in which it never ran.
-_NEVER_RAN = frozenset({None, "removed", "skipped", "upstream_failed"})
+LOOK_AGAIN_SECONDS = (0.0, 1.0, 2.0, 4.0)
+"""When to look for file ids that another stop of the broadcast was given: it may be between its stop and its note."""
 
 
 class StopOperator(TimAVOperator):
@@ -31,21 +35,26 @@ class StopOperator(TimAVOperator):
 
     :param start_task_id: the id of the task that started it, in the same run (templated; no edge of the graph). Unset, the
         stop is always sent. Set, a stream that this run did not start is left alone.
+    :param lease: what ``reserve`` of a ``Broadcast`` has handed on (templated): the claim is then read from its ledger, which
+        outlives the retries of the start, and given up once it is stopped.
     :param retries: 5 unless the author or ``default_args`` say otherwise: a forgotten stream costs money.
     """
 
-    template_fields: Sequence[str] = (*TimAVOperator.template_fields, "start_task_id")
+    template_fields: Sequence[str] = (*TimAVOperator.template_fields, "start_task_id", "lease")
+    kind: ClassVar[Literal["push", "record"]]
 
     def __init__(
         self,
         *,
         start_task_id: str | None = None,
+        lease: dict[str, Any] | None = None,
         retries: int = 5,
         retry_delay: timedelta | float = timedelta(seconds=20),
         **kwargs: Any,
     ) -> None:
         super().__init__(retries=retries, retry_delay=retry_delay, **kwargs)
         self.start_task_id = start_task_id
+        self.lease = lease
         self.flight = Flight.none()
 
     def send(self, hook: TimAVHook, call: Call[ResultT]) -> ResultT:
@@ -75,14 +84,71 @@ class StopOperator(TimAVOperator):
         """Have the stop arrive within the five seconds that are left to the task."""
         self.flight.kill()
 
-    def no_need(self, context: Context) -> Literal["never_started", "not_ours"] | None:
+    def no_need(self, context: Context) -> NoNeed | None:
         """Return why the stop must not be sent, or None. When it cannot be told, the stop is sent."""
+        if (lease := self.held_lease()) is not None:
+            return self._no_need_by(lease, context)
         claim = self.of_start(context, "claim")
         if claim == "foreign":
             return "not_ours"
-        if claim is None and optional(self.start_task_id) is not None and self._start_state(context) in _NEVER_RAN:
+        if claim is None and self._never_started(context):
             return "never_started"
         return None
+
+    def _no_need_by(self, lease: Lease, context: Context) -> NoNeed | None:
+        from airflow_provider_timav.leases import Ledger
+
+        ledger = Ledger(lease.key.variable)
+        claim = ledger.claim(self.kind, lease.generation)
+        if claim is not None:
+            return {"foreign": "not_ours", "stopped": "already_stopped"}.get(claim.state)  # type: ignore[return-value]
+        held = ledger.lease()
+        if held is not None and held.generation != lease.generation:
+            # Whoever came after us has sent our stop first. What runs there now is theirs.
+            return "already_stopped"
+        return "never_started" if self._never_started(context) else None
+
+    def _never_started(self, context: Context) -> bool:
+        start_task_id = optional(self.start_task_id)
+        if start_task_id is None:
+            return False
+        ti = context["ti"]
+        if TaskKey.of(ti, str(start_task_id)).state(ti) in NEVER_RAN:
+            return True
+        return bool(self.of_start(context, "outcome") == "not_requested")
+
+    def give_up_claim(self) -> None:
+        """Note in the broadcast's ledger that nothing is on air any more. The stop itself is done: nothing here undoes it."""
+        if (lease := self.held_lease()) is None:
+            return
+        from airflow_provider_timav.leases import Ledger
+
+        ledger = Ledger(lease.key.variable)
+        try:
+            ledger.forget(self.kind, lease.generation)
+            ledger.close(lease.generation)
+        except Exception:  # whatever Airflow raises: the stop is done, and the reaper clears up
+            self.log.warning("The lease could not be given up; the reaper will do it.", exc_info=True)
+
+    def noted_by_others(self, context: Context) -> Sequence[str]:
+        """Return the file ids that another stop of the broadcast was given: the trigger's, the reaper's, a notifier's."""
+        if (lease := self.held_lease()) is None:
+            return ()
+        from airflow_provider_timav.leases import Ledger
+
+        ledger, ti = Ledger(lease.key.variable), context["ti"]
+        on_air = lease.owner.task("on_air")
+        for pause in LOOK_AGAIN_SECONDS:
+            time.sleep(pause)
+            claim = ledger.claim("record", lease.generation)
+            if claim is not None and claim.file_ids:
+                return claim.file_ids
+            stopped = ti.xcom_pull(task_ids=on_air.task_id, key="stopped", map_indexes=on_air.map_index)
+            if isinstance(stopped, dict) and stopped.get("file_ids"):
+                return [str(file_id) for file_id in stopped["file_ids"]]
+            if claim is not None and claim.state == "stopped":
+                break  # whoever stopped it has noted that there were none
+        return ()
 
     def of_start(self, context: Context, key: str) -> Any:
         """Return an XCom of the start task, or None where there is none or no start task is named."""
@@ -90,17 +156,4 @@ class StopOperator(TimAVOperator):
         if start_task_id is None:
             return None
         ti = context["ti"]
-        return ti.xcom_pull(task_ids=start_task_id, key=key, map_indexes=_map_index(ti))
-
-    def _start_state(self, context: Context) -> str | None:
-        ti = context["ti"]
-        states = ti.get_task_states(
-            dag_id=ti.dag_id, task_ids=[str(self.start_task_id)], run_ids=[ti.run_id], map_index=_map_index(ti)
-        ).get(ti.run_id, {})
-        # A mapped task's key carries its map index.
-        state = next((state for key, state in states.items() if key.startswith(str(self.start_task_id))), None)
-        return None if state is None else str(state)
-
-
-def _map_index(ti: Any) -> int:
-    return -1 if ti.map_index is None else int(ti.map_index)
+        return ti.xcom_pull(task_ids=start_task_id, key=key, map_indexes=map_index_of(ti))

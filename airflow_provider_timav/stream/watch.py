@@ -158,6 +158,17 @@ class Watch:
         """Whether the last look saw the tail move."""
         return self.moved_at is not None and self.moved_at == self.at
 
+    def seen_stalled(self, began: float, *, grace: float) -> bool:
+        """Tell whether viewers see nothing new, where there should be something: it stalled, ended, or never came.
+
+        :param began: since when there should be something, in seconds since the epoch.
+        :param grace: seconds that a stream may take to appear.
+        """
+        if self.verdict in (Verdict.STALLED, Verdict.ENDED):
+            return True
+        absent = self.verdict in (Verdict.ABSENT, Verdict.EMPTY) and not self.was_live
+        return absent and self.gone_since is not None and self.at - max(began, self.gone_since) > grace
+
     def summary(self) -> dict[str, Any]:
         """Return what users get, as plain JSON: ``{verdict, since, tail, target_duration}``.
 

@@ -19,22 +19,18 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
 import requests
 import requests.adapters
 import urllib3
 import urllib3.exceptions
+from pydantic import SecretStr
 
 from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.calls import Call
-from airflow_provider_timav.videorelay.errors import (
-    CertificateError,
-    ProtocolError,
-    TimAVError,
-    TransportError,
-)
+from airflow_provider_timav.videorelay.errors import TimAVError
 from airflow_provider_timav.videorelay.exchange import (
     ANSWER_BYTES,
     CONNECT_SECONDS,
@@ -43,7 +39,8 @@ from airflow_provider_timav.videorelay.exchange import (
     Post,
     Service,
 )
-from airflow_provider_timav.videorelay.sockets import Flight, Pool, TlsSocket, in_flight
+from airflow_provider_timav.videorelay.sockets import Pool, TlsSocket
+from airflow_provider_timav.videorelay.transport import HEADERS, Flight, TooLargeError, error_of, in_flight
 
 __all__ = ["Client"]
 
@@ -51,12 +48,6 @@ ResultT = TypeVar("ResultT")
 
 # A server's idle close that meets a reuse looks like an answer that was lost; after this long a new connection is cheaper.
 IDLE_SECONDS: Final = 2.0
-_HEADERS: Final = {
-    "Content-Type": "application/json",
-    "Accept": "application/json",
-    "Accept-Encoding": "identity",
-    "User-Agent": "airflow-provider-timav",
-}
 
 
 class _WithoutQuery(logging.Filter):
@@ -112,7 +103,7 @@ class _PinnedAdapter(requests.adapters.HTTPAdapter):
 @functools.lru_cache(maxsize=8)
 def _template(endpoint: str) -> requests.PreparedRequest:
     """Return what all posts to an endpoint have in common; preparing it takes longer than copying it."""
-    return requests.Request("POST", endpoint, headers=_HEADERS).prepare()
+    return requests.Request("POST", endpoint, headers=HEADERS).prepare()
 
 
 class Client:
@@ -134,7 +125,7 @@ class Client:
     ) -> None:
         self._service = service
         self._make_context = context
-        self._proxies = {"https": proxy} if proxy else {}
+        self._proxy = SecretStr(proxy) if proxy else None
         self._sleep = sleep or self._wait
         self._flight: Flight | None = None
         self._cancelled = False
@@ -168,11 +159,11 @@ class Client:
                 raise _cancelled(exchange)
             post = exchange.next_post()
             try:
-                reply = self._post(post)
+                outcome: Reply | TimAVError = self._post(post)
             except TimAVError as error:
-                pause: float | None = exchange.failed(error)
-            else:
-                pause = exchange.answered(reply)
+                outcome = error
+            # Outside of the except clause: what the call comes to is raised without a context.
+            pause = exchange.failed(outcome) if isinstance(outcome, TimAVError) else exchange.answered(outcome)
             if pause is None:
                 return exchange.result
             self._sleep(pause)
@@ -189,7 +180,7 @@ class Client:
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as raised:
                 trouble = raised
         # Outside of the except clause, so that the new error has no context: the address stands in the old one.
-        error = _transport_error(trouble, flight, self._proxies)
+        error = error_of(trouble, flight, proxied=self._proxy is not None)
         trouble = error
         self.forget_connections()
         raise error
@@ -231,12 +222,12 @@ class Client:
             stream=True,
             timeout=(min(CONNECT_SECONDS, post.seconds), min(READ_SECONDS, post.seconds)),
             verify=True,
-            proxies=self._proxies,
+            proxies={"https": self._proxy.get_secret_value()} if self._proxy else {},
         )
         body: bytes = response.raw.read(ANSWER_BYTES + 1, decode_content=True)
         if len(body) > ANSWER_BYTES:
             response.raw.close()
-            raise _TooLargeError
+            raise TooLargeError
         response.raw.release_conn()
         self._last_used = time.monotonic()
         return Reply(
@@ -262,94 +253,3 @@ class Client:
 def _cancelled(exchange: Exchange[Any]) -> TimAVError:
     """Return what a call comes to that was cancelled between two posts."""
     return exchange.abandoned("the task was told to end")
-
-
-class _TooLargeError(OSError):
-    """The answer exceeds the cap."""
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Give an exception and those that it stands for: requests and urllib3 wrap in ``args``, ``reason`` and ``__context__``."""
-    seen: set[int] = set()
-    todo: list[Any] = [error]
-    while todo:
-        item = todo.pop(0)
-        if isinstance(item, BaseException) and id(item) not in seen:
-            seen.add(id(item))
-            yield item
-            todo += [*item.args, getattr(item, "reason", None), item.__cause__, item.__context__]
-
-
-def _transport_error(trouble: BaseException, flight: Flight, proxies: dict[str, str]) -> TimAVError:
-    """Return the error that a fault of the transport means; its text holds kinds and system messages, no address."""
-    chain = list(_chain(trouble))
-    for link in chain:
-        if isinstance(link, ssl.SSLError) and (error := _tls_error(link, sent=flight.sent)) is not None:
-            return error
-    kind = _kind(chain)
-    if not flight.sent:
-        by_proxy = bool(proxies) and any(isinstance(link, requests.exceptions.ProxyError) for link in chain)
-        if by_proxy and any(isinstance(link, OSError) and _WANTS_CREDENTIALS.search(str(link)) for link in chain):
-            return ProtocolError(
-                "the proxy wants other credentials (407): check proxy of the connection",
-                field="proxy",
-                layer="transport",
-                outcome_class="fail",
-            )
-        return TransportError(
-            f"{'the proxy' if by_proxy else 'the service'} was not reached, nothing was executed ({kind}). "
-            "Check host, port, proxy and the network.",
-            layer="transport",
-            outcome_class="retry",
-        )
-    return TransportError(
-        f"the request was sent, but no whole answer came ({kind})",
-        layer="transport",
-        outcome_class="ambiguous",
-        executed="maybe",
-    )
-
-
-def _kind(chain: list[BaseException]) -> str:
-    """Return in a few words what happened, from types and system messages only."""
-    if any(isinstance(link, _TooLargeError) for link in chain):
-        return f"the answer exceeds {ANSWER_BYTES} bytes"
-    if any(isinstance(link, socket.gaierror) for link in chain):
-        return "the host name cannot be resolved"
-    # The system's own word first: urllib3 counts a refused connection among its timeouts.
-    for link in chain:
-        if isinstance(link, OSError) and link.strerror and not isinstance(link, requests.RequestException):
-            return re.sub(r"[^\w \[\]:,.-]", "", link.strerror)
-    if any(isinstance(link, TimeoutError | urllib3.exceptions.TimeoutError) for link in chain):
-        return "no answer in time"
-    return type(chain[-1]).__name__
-
-
-# What http.client says of a proxy's answer. The number alone stands in many a text: in ports, in addresses, in random numbers.
-_WANTS_CREDENTIALS: Final = re.compile(r"Tunnel connection failed: 407\b")
-
-# Alerts by which a server refuses the client's certificate; they reach us before anything was executed, even though with
-# TLS 1.3 they come after the request was written.
-_CLIENT_REFUSED: Final = re.compile(
-    r"ALERT_(CERTIFICATE_REQUIRED|BAD_CERTIFICATE|UNKNOWN_CA|CERTIFICATE_(EXPIRED|REVOKED|UNKNOWN)|"
-    r"UNSUPPORTED_CERTIFICATE|ACCESS_DENIED|HANDSHAKE_FAILURE|NO_CERTIFICATE|DECRYPT_ERROR)"
-)
-
-
-def _tls_error(error: ssl.SSLError, *, sent: bool) -> TimAVError | None:
-    """Return the error that a fault of TLS means, or None where it is a broken connection like any other."""
-    facts: dict[str, Any] = {"layer": "transport", "outcome_class": "fail"}
-    if isinstance(error, ssl.SSLCertVerificationError):
-        said = error.verify_message or "not trusted"
-        message = f"the server's certificate is refused: {said}. Check host and ca_cert of the connection."
-        return CertificateError(
-            message, field="host" if "ostname" in said or "IP address" in said else "ca_cert", **facts
-        )
-    reason = error.reason or ""
-    if _CLIENT_REFUSED.search(reason):
-        message = f"the server refused the client certificate ({reason}). Check client_cert and private_key."
-        return CertificateError(message, field="client_cert", **facts)
-    if not sent and ("PROTOCOL" in reason or "VERSION" in reason or "WRONG_" in reason or "HTTP_REQUEST" in reason):
-        message = f"the server does not speak TLS 1.2 or newer on this port ({reason}). Check host and port."
-        return ProtocolError(message, field="host", **facts)
-    return None

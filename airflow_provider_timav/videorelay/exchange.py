@@ -205,12 +205,14 @@ class Exchange(Generic[ResultT]):
         """
         assert self._post is not None  # noqa: S101 - a reply without a post is a bug of the client
         try:
-            result = self.call.read(reply, seq=self._post.seq, cookie=self._post.cookie)
+            self._results.append(self.call.read(reply, seq=self._post.seq, cookie=self._post.cookie))
         except TimAVError as error:
-            return self.failed(error)
-        self._results.append(result)
-        self._budget.give()
-        return None
+            failure = error
+        else:
+            self._budget.give()
+            return None
+        # Outside of the except clause: what the operation comes to has no context.
+        return self.failed(failure)
 
     def failed(self, error: TimAVError) -> float:
         """Take note of a post that came to nothing; return the seconds until the next one.

@@ -9,45 +9,21 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Iterator
-from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import Any
 
 import urllib3.connection
 import urllib3.connectionpool
 import urllib3.exceptions
 
-__all__ = ["Flight", "Pool", "TlsSocket", "in_flight"]
+from airflow_provider_timav.videorelay.transport import Flight, current_flight, look_up
 
-
-@dataclass
-class Flight:
-    """The post that this thread has in the air: until when it may take, and whether its first byte has left."""
-
-    deadline: float
-    sent: bool = False
-    socket: socket.socket | None = None
-
-
-_FLIGHT: ContextVar[Flight | None] = ContextVar("timav_flight", default=None)
-
-
-@contextlib.contextmanager
-def in_flight(flight: Flight) -> Iterator[None]:
-    """Have the sockets of this thread keep the flight's deadline, and note what they do in it."""
-    token = _FLIGHT.set(flight)
-    try:
-        yield
-    finally:
-        _FLIGHT.reset(token)
+__all__ = ["Pool", "TlsSocket"]
 
 
 def _bound(own: socket.socket) -> Flight | None:
     """Have a socket wait no longer than the flight's deadline, which must not have passed."""
-    flight = _FLIGHT.get()
+    flight = current_flight()
     if flight is not None:
         flight.socket = own
         left = flight.deadline - time.monotonic()
@@ -64,7 +40,9 @@ class TlsSocket(ssl.SSLSocket):
 
     def do_handshake(self, block: bool = False) -> None:
         """Shake hands, within the deadline."""
-        _bound(self)
+        flight = _bound(self)
+        if flight is not None:
+            flight.reached = True
         super().do_handshake(block)
 
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
@@ -127,28 +105,17 @@ class _Connection(urllib3.connection.HTTPSConnection):
 
 
 def _look_up(host: str, port: int, seconds: float) -> list[Any]:
-    """Return a name's addresses. The system's look-up cannot be interrupted: a late one is left to itself."""
+    """Return a name's addresses, within so many seconds."""
     with contextlib.suppress(socket.gaierror):  # what is an address already needs none, and no thread to do it in
         return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
-    found: list[Any] = []
-
-    def look_up() -> None:
-        try:
-            found.append(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except (OSError, UnicodeError) as error:
-            found.append(error)
-
-    thread = threading.Thread(target=look_up, name="timav-look-up", daemon=True)
-    thread.start()
-    thread.join(seconds)
+    found: list[list[Any] | OSError] = []
+    look_up(host, port, found.append).join(seconds)
     if not found:
         raise TimeoutError
     (answer,) = found
-    if isinstance(answer, UnicodeError):
-        raise socket.gaierror(socket.EAI_NONAME, "no name of a host")
     if isinstance(answer, OSError):
         raise answer
-    return list(answer)
+    return answer
 
 
 class Pool(urllib3.connectionpool.HTTPSConnectionPool):

@@ -29,13 +29,13 @@ from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.hooks.timav import Settings, TimAVHook
 from airflow_provider_timav.videorelay import calls
 from airflow_provider_timav.videorelay.calls import Call
-from airflow_provider_timav.videorelay.client import Client
 from airflow_provider_timav.videorelay.errors import TimAVError
 from airflow_provider_timav.videorelay.exchange import RetryBudget
 from airflow_provider_timav.videorelay.tls import Identity
 from airflow_provider_timav.videorelay.usersig import Credential
 from tests.faults.canary import Canaries, everything_logged, texts_of
 from tests.faults.peer import Fault, Greeting, Peer, server_context
+from tests.videorelay.clients import AnyClient, Blocking, without_pauses
 
 __all__ = ["OPERATIONS", "Observed", "Scene", "Stage"]
 
@@ -118,7 +118,7 @@ class Scene:
     stack: contextlib.ExitStack
     peer: Peer | None = None
     without_certificate: bool = False
-    before_call: Callable[[Client], None] | None = None
+    before_call: Callable[[AnyClient], None] | None = None
     environment: dict[str, str] = field(default_factory=dict)
 
     def extra(self, **changes: Any) -> None:
@@ -144,7 +144,13 @@ class Scene:
 
 
 class Stage:
-    """An emulator, a host that nobody should ever contact, key material of every kind; usable by one thread at a time."""
+    """An emulator, a host that nobody should ever contact, key material of every kind; usable by one thread at a time.
+
+    :param asynchronous: whether the asynchronous client is the one that is played with.
+    """
+
+    def __init__(self, *, asynchronous: bool = False) -> None:
+        self._asynchronous = asynchronous
 
     def __enter__(self) -> Self:
         self._stack = contextlib.ExitStack()
@@ -183,12 +189,11 @@ class Stage:
         """A server's context with a certificate of an authority that no connection trusts unless told to."""
         return server_context(self.emulator, self.foreign, **facts)
 
-    def _client(self, connection: dict[str, Any]) -> Client:
-        client = _Hook(connection).get_conn()
-        client._sleep = lambda seconds: None
-        return client
+    def _client(self, connection: dict[str, Any]) -> AnyClient:
+        hook = _Hook(connection)
+        return without_pauses(Blocking(hook.async_client()) if self._asynchronous else hook.get_conn())
 
-    def _call(self, client: Client, operation: str, room_id: int, **limits: Any) -> Any:
+    def _call(self, client: AnyClient, operation: str, room_id: int, **limits: Any) -> Any:
         # A budget of its own: the process's would be spent by the faults of earlier cases.
         return client.call(OPERATIONS[operation](room_id), budget=RetryBudget(), **limits)
 
@@ -250,10 +255,11 @@ class Stage:
 
     def _operate(self, scene: Scene, operation: str, limits: dict[str, Any]) -> Any:
         with contextlib.closing(self._client(scene.connection)) as client:
-            service = client._service
+            bare = client.client if isinstance(client, Blocking) else client
+            service = bare._service
             object.__setattr__(service, "credential", _Told(service.credential, self.canaries))
             if scene.without_certificate:
-                client._make_context = lambda: _bare_context(self.emulator.certificates.ca_pem)
+                bare._make_context = lambda: _bare_context(self.emulator.certificates.ca_pem)
             if scene.before_call is not None:
                 scene.before_call(client)
             return self._call(client, operation, scene.room_id, **limits)

@@ -1,0 +1,71 @@
+"""Ends broadcasts from a callback: where a run fails, or is overdue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import BaseNotifier
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+__all__ = ["EndBroadcastNotifier"]
+
+
+class EndBroadcastNotifier(BaseNotifier):
+    """Ends every broadcast of the context's run that is still on air: for failure callbacks and deadline alerts.
+
+    It takes nothing but the run from the context, for a deadline's holds nothing else.
+
+    :param timav_conn_id: the connection of the broadcasts to end (templated).
+    :param group_id: end only the broadcasts of this task group, such as ``broadcast`` (templated).
+    """
+
+    template_fields: Sequence[str] = ("timav_conn_id", "group_id")
+
+    def __init__(self, timav_conn_id: str = "timav_default", group_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.timav_conn_id = timav_conn_id
+        self.group_id = group_id
+
+    def notify(self, context: Context) -> None:
+        """End them.
+
+        :raises TimAVError: what kept one of them from being ended, after all others were.
+        """
+        from airflow_provider_timav.hooks.timav import TimAVHook
+        from airflow_provider_timav.leases import ledgers
+        from airflow_provider_timav.operators.ending import end
+
+        dag_id, run_id = _run(context)
+        errors: list[Exception] = []
+        for ledger in ledgers():
+            lease = ledger.lease()
+            if lease is None or (lease.owner.dag_id, lease.owner.run_id) != (dag_id, run_id):
+                continue
+            if lease.key.timav_conn_id != self.timav_conn_id or self.group_id not in (None, "", lease.owner.group_id):
+                continue
+            try:
+                with TimAVHook(lease.key.timav_conn_id) as hook:
+                    ending = end(ledger, lease, hook)
+            except Exception as error:  # noqa: BLE001 - the others must still be ended; it is raised below
+                errors.append(error)
+                continue
+            errors.extend(ending.errors.values())
+            self.log.warning("The broadcast of %s in room %s: %s.", lease.key.user_id, lease.key.room_id, ending)
+        if errors:
+            raise errors[0]
+
+    async def async_notify(self, context: Context) -> None:
+        """End them, in a thread: for deadline alerts, which run in the triggerer."""
+        await asyncio.to_thread(self.notify, context)
+
+
+def _run(context: Any) -> tuple[str, str]:
+    """Return DAG and run of a context; a deadline's holds the run as a plain dict."""
+    run = context["dag_run"]
+    if isinstance(run, dict):
+        return str(run["dag_id"]), str(run.get("dag_run_id") or run.get("run_id"))
+    return str(run.dag_id), str(run.run_id)

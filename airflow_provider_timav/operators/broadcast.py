@@ -1,0 +1,442 @@
+"""The tasks of a `Broadcast` that are not a single operation, and the one that clears up after all broadcasts."""
+
+from __future__ import annotations
+
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.sdk import BaseOperator, conf
+
+from airflow_provider_timav.arguments import optional, time_span
+from airflow_provider_timav.links import WatchLiveLink
+from airflow_provider_timav.operators.operation import TimAVOperator
+from airflow_provider_timav.operators.waiting import ask_again, waiting_until
+from airflow_provider_timav.runs import map_index_of
+from airflow_provider_timav.videorelay.errors import AlreadyRunning, ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from airflow.sdk import Context
+
+    from airflow_provider_timav.hooks.timav import TimAVHook
+    from airflow_provider_timav.leases import Lease, Ledger
+    from airflow_provider_timav.operators.reservation import Plan
+
+__all__ = ["BroadcastResultOperator", "OnAirOperator", "ReapBroadcastsOperator", "ReserveBroadcastOperator"]
+
+_RESERVATION = "timav:reservation"
+_KEEP_NOTES = timedelta(days=1)
+"""How long the reaper keeps what a stop has noted of a broadcast whose own tasks have not picked it up."""
+
+
+class ReserveBroadcastOperator(TimAVOperator):
+    """Checks everything, takes the room for this run, and fixes when the show ends. It sends nothing that would need a stop.
+
+    The setup of a `Broadcast`, whose teardowns run only where it succeeded. The arguments are those of `Broadcast`; all of
+    them are templated and checked here, before anything is written.
+
+    The end and the generation, which tells this broadcast from any other, are fixed once and kept over retries and clears.
+    A lease of another run whose end is ahead is waited for, as long as ``wait_for_user``; one that is over is taken, after its
+    stop has been sent. A run that comes later than ``skip_if_late``, or after its own end, is skipped: nothing is started.
+
+    XComs, each also under its own key: ``lease`` (what the group's other tasks need to know), ``room_id``, ``user_id``,
+    ``sdk_type``, ``push_data_type``, ``record``, ``file_name``, ``end``.
+
+    :raises ConfigurationError: naming the option that breaks a rule, or the field of the connection.
+    :raises AlreadyRunning: if another run holds the room for longer than the wait; it names that run.
+    """
+
+    _fields = (
+        "room_id",
+        "user_id",
+        "duration",
+        "ends_at",
+        "max_duration",
+        "live_code",
+        "rate_types",
+        "sdk_type",
+        "push_data_type",
+        "channel_name",
+        "player_password",
+        "push_options",
+        "record",
+        "file_name",
+        "record_options",
+        "require_file_ids",
+        "wait_for_user",
+        "if_already_running",
+        "until",
+        "grace",
+        "on_stall",
+        "skip_if_late",
+    )
+    template_fields: Sequence[str] = (*TimAVOperator.template_fields, *_fields)
+
+    def __init__(
+        self,
+        *,
+        room_id: int | str,
+        user_id: str,
+        duration: timedelta | float | str | None = None,
+        ends_at: datetime | str | None = None,
+        max_duration: timedelta | float | str = timedelta(hours=6),
+        live_code: str | int = "hls",
+        rate_types: Sequence[str | int] | str | None = None,
+        sdk_type: str | int = "normal",
+        push_data_type: str | int = "camera",
+        channel_name: str | None = None,
+        player_password: str | None = None,
+        push_options: dict[str, Any] | None = None,
+        record: bool | str = True,
+        file_name: str | None = None,
+        record_options: dict[str, Any] | None = None,
+        require_file_ids: bool | str = False,
+        wait_for_user: timedelta | float | str = timedelta(minutes=5),
+        if_already_running: str = "recover",
+        until: str = "deadline",
+        grace: timedelta | float | str = timedelta(seconds=60),
+        on_stall: str = "ignore",
+        skip_if_late: timedelta | float | str | None = timedelta(minutes=10),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.room_id = room_id
+        self.user_id = user_id
+        self.duration = duration
+        self.ends_at = ends_at
+        self.max_duration = max_duration
+        self.live_code = live_code
+        self.rate_types = rate_types
+        self.sdk_type = sdk_type
+        self.push_data_type = push_data_type
+        self.channel_name = channel_name
+        self.player_password = player_password
+        self.push_options = push_options
+        self.record = record
+        self.file_name = file_name
+        self.record_options = record_options
+        self.require_file_ids = require_file_ids
+        self.wait_for_user = wait_for_user
+        self.if_already_running = if_already_running
+        self.until = until
+        self.grace = grace
+        self.on_stall = on_stall
+        self.skip_if_late = skip_if_late
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Reserve; return what the other tasks of the group need."""
+        from airflow.sdk.log import mask_secret
+
+        from airflow_provider_timav.leases import Lease, Ledger, Owner
+        from airflow_provider_timav.operators.reservation import Plan, default_file_name
+
+        if isinstance(self.player_password, str):
+            mask_secret(self.player_password)
+        plan = Plan.of({name: getattr(self, name) for name in ("timav_conn_id", *self._fields)})
+        ti, store = context["ti"], self._store(context)
+        owner = Owner(ti.dag_id, ti.run_id, self.task_id.rpartition(".")[0], map_index_of(ti))
+        noted = store.get(_RESERVATION) if store is not None else None
+        lease = Lease.from_json(noted) if noted is not None else None
+        with self.make_hook() as hook:
+            hook.get_conn()  # a bad connection is refused here, and not when the show is to end
+            ledger = Ledger((lease.key if lease is not None else plan.key).variable)
+            held = ledger.lease()
+            if lease is None and held is not None and held.owner == owner:
+                lease = held  # where the store forgets what has succeeded, the ledger does not
+            if lease is None:
+                self._refuse_if_late(plan, context)
+                self._take_over(ledger, hook, plan, context)
+                lease = self._lease(plan, owner)
+            else:
+                self._go_on(ledger, lease, hook)
+                if held is None or held.generation != lease.generation:
+                    self._take_over(ledger, hook, plan, context)
+            if store is not None:
+                store.set(_RESERVATION, lease.to_json())
+            if held is None or held.generation != lease.generation:
+                ledger.hold(lease)
+        end = ledger.end(lease)
+        self.log.info("Room %s is reserved for %s until %s.", lease.key.room_id, lease.key.user_id, end.isoformat())
+        return {
+            "lease": lease.to_json(),
+            "room_id": lease.key.room_id,
+            "user_id": lease.key.user_id,
+            "sdk_type": lease.key.sdk_type,
+            "push_data_type": lease.key.push_data_type,
+            "record": plan.record,
+            "file_name": plan.file_name or default_file_name(lease.key.room_id, owner, lease.generation),
+            "end": end.isoformat(),
+        }
+
+    def _store(self, context: Context) -> Any:
+        if conf.getboolean("state_store", "clear_on_success", fallback=False):
+            self.log.warning(
+                "[state_store] clear_on_success is on: a broadcast that is cleared forgets what it has started."
+            )
+        return context.get("task_state_store")
+
+    def _refuse_if_late(self, plan: Plan, context: Context) -> None:
+        due: datetime = context["dag_run"].run_after
+        late = datetime.now(UTC) - due
+        if plan.skip_if_late is not None and late > plan.skip_if_late:
+            _skip(f"the show was due at {due.isoformat()}, {late} ago: it is not started any more")
+
+    def _lease(self, plan: Plan, owner: Any) -> Lease:
+        from airflow_provider_timav.leases import Lease
+
+        now = datetime.now(UTC)
+        end = plan.end(now)
+        if end <= now:
+            _skip(f"the show's end has passed ({end.isoformat()}): it is not started any more")
+        return Lease(plan.key, owner, uuid.uuid4().hex, end, plan.title, plan.record)
+
+    def _go_on(self, ledger: Ledger, lease: Lease, hook: TimAVHook) -> None:
+        """Go on with a reservation of an earlier try; one whose end has passed is only cleared up after."""
+        end = ledger.end(lease)
+        if end > datetime.now(UTC):
+            return
+        from airflow_provider_timav.operators.ending import end as stop
+
+        stop(ledger, lease, hook).raise_failed()
+        _skip(f"the show's end has passed ({end.isoformat()}); a new run is a new show")
+
+    def _take_over(self, ledger: Ledger, hook: TimAVHook, plan: Plan, context: Context) -> None:
+        """See to it that nobody else holds the room: wait for one whose show is on, end one that should be over."""
+        held, now = ledger.lease(), datetime.now(UTC)
+        if held is None:
+            return
+        from airflow_provider_timav.leases import GRACE
+        from airflow_provider_timav.operators.ending import end
+
+        until = ledger.wanted_until(held, now=now)
+        if until + GRACE > now:
+            where = f"Room {held.key.room_id} is held for {held.key.user_id} by {held.owner} until {until.isoformat()}"
+            ask_again(
+                waiting_until(context, plan.wait_for_user),
+                lambda again, last: self.log.info(
+                    "%s. Asking again at %s, for the last time by %s.", where, again, last
+                ),
+            )
+            raise AlreadyRunning(f"{where}: nothing was sent")
+        self.log.warning("The lease of %s is over since %s and is taken over.", held.owner, until.isoformat())
+        end(ledger, held, hook).raise_failed()
+
+
+def _skip(why: str) -> NoReturn:
+    from airflow.sdk.exceptions import AirflowSkipException
+
+    raise AirflowSkipException(why)
+
+
+class OnAirOperator(TimAVOperator):
+    """Waits in the triggerer while the show is on; its trigger ends it (`OnAirTrigger`), whatever becomes of this task.
+
+    It defers at once and holds no worker slot. ``retries=0`` is raised to 1: Airflow can take a resumed task for a lost one.
+
+    XComs: ``control``, by which people move the end (``{"end": ISO 8601 with a zone}``, or ``{"stop": true}``), written before
+    the task defers; ``started_at``; ``stopped``, which the trigger writes as soon as it has stopped the show; and, in
+    ``return_value``, ``outcome`` (``deadline``, ``stopped``, ``stream_ended``) and ``ended_at``.
+
+    :param lease: what ``reserve`` has handed on (templated).
+    :param until: ``deadline``, or ``stream_ended``: then it ends early, once the stream is over (templated).
+    :param grace: how long a stream that was live may be gone before it is over (templated).
+    :param on_stall: ``ignore``, ``notify`` (``on_stall_callback`` is called, once for each stall) or ``fail`` (the show is
+        ended and the task fails) (templated).
+    :param on_stall_callback: called on a worker with the context, in which ``stall`` tells the verdict and since when.
+    """
+
+    template_fields: Sequence[str] = (*TimAVOperator.template_fields, "lease", "until", "grace", "on_stall")
+    operator_extra_links = (WatchLiveLink(),)
+
+    def __init__(
+        self,
+        *,
+        lease: Any,
+        until: str = "deadline",
+        grace: timedelta | float | str = timedelta(seconds=60),
+        on_stall: str = "ignore",
+        on_stall_callback: Callable[[Context], Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.lease = lease
+        self.until = until
+        self.grace = grace
+        self.on_stall = on_stall
+        self.on_stall_callback = on_stall_callback
+        self._retries_raised = not self.retries
+        if self._retries_raised:
+            self.retries = 1
+
+    def execute(self, context: Context) -> None:
+        """Hand the show over to the trigger."""
+        from airflow_provider_timav.leases import CONTROL, Ledger
+
+        if self._retries_raised:
+            self.log.info(
+                "retries=0 is raised to 1: Airflow can take a task that comes back from its trigger for a lost one."
+            )
+        lease, ti = self._held(), context["ti"]
+        ledger = Ledger(lease.key.variable)
+        push = ledger.claim("push", lease.generation)
+        hls_url = self._of(context, lease, "start_push", "hls_url")
+        ti.xcom_push(key=CONTROL, value={"end": ledger.end(lease).isoformat()})
+        if push is not None and push.on_air:
+            ti.xcom_push(key="started_at", value=push.at.isoformat())
+        if hls_url:
+            ti.xcom_push(key="hls_url", value=hls_url)  # for the button
+        else:
+            self.log.warning("There is no HLS address to look at: this task keeps time and control only.")
+        self._hand_over(context, told=False)
+
+    def _hand_over(self, context: Context, *, told: bool) -> NoReturn:
+        from airflow_provider_timav.leases import KINDS, Ledger
+        from airflow_provider_timav.runs import TaskKey
+        from airflow_provider_timav.triggers.on_air import OnAirTrigger
+
+        lease = self._held()
+        ledger = Ledger(lease.key.variable)
+        claims = {kind: ledger.claim(kind, lease.generation) for kind in KINDS}
+        self.defer(
+            trigger=OnAirTrigger(
+                lease=lease.to_json(),
+                end=ledger.end(lease).isoformat(),
+                task_key=TaskKey.of(context["ti"]).to_json(),
+                stops=[kind for kind, claim in claims.items() if claim is not None and claim.on_air],
+                hls_url=self._of(context, lease, "start_push", "hls_url"),
+                until=self.until,
+                grace=time_span(self.grace, "grace").total_seconds(),
+                on_stall=self.on_stall,
+                told=told,
+            ),
+            method_name="execute_complete",
+        )
+
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """Return how the show ended, or call ``on_stall_callback`` and go on.
+
+        :raises AirflowFailException: if the stream stalled and ``on_stall`` is ``fail``.
+        :raises RuntimeError: if the event is not one of this operator's trigger.
+        """
+        status = event.get("status") if isinstance(event, dict) else None
+        if status == "stalled":
+            self._notify(context, event)
+            self._hand_over(context, told=True)
+        if status == "failed":
+            from airflow.sdk.exceptions import AirflowFailException
+
+            raise AirflowFailException(f"the stream is {event['verdict']} since {event['since']}: the show is ended")
+        if status not in ("deadline", "stopped", "stream_ended"):
+            raise RuntimeError(f"the trigger fired an event that this operator does not know (status {status!r})")
+        lease = self._held()
+        self.log.info("Room %s is off air since %s (%s).", lease.key.room_id, event["ended_at"], status)
+        return {"outcome": status, "ended_at": event["ended_at"]}
+
+    def _notify(self, context: Context, event: dict[str, Any]) -> None:
+        stall = {"verdict": event["verdict"], "since": event["since"]}
+        self.log.warning("The stream is %s since %s.", stall["verdict"], stall["since"])
+        if self.on_stall_callback is None:
+            return
+        try:
+            self.on_stall_callback({**context, "stall": stall})  # type: ignore[typeddict-unknown-key]
+        except Exception:  # an author's: the show goes on without it
+            self.log.exception("on_stall_callback has failed; the show goes on.")
+
+    def _held(self) -> Lease:
+        lease = self.held_lease()
+        if lease is None:
+            raise ConfigurationError("lease is missing: this task belongs into a Broadcast", field="lease")
+        return lease
+
+    def _of(self, context: Context, lease: Lease, name: str, key: str) -> Any:
+        task = lease.owner.task(name)
+        return context["ti"].xcom_pull(task_ids=task.task_id, key=key, map_indexes=task.map_index)
+
+
+class BroadcastResultOperator(BaseOperator):
+    """What a broadcast comes to: the leaf of its group, which runs only if the show and both stops have succeeded.
+
+    XComs, each also under its own key: ``file_ids``, ``file_ids_status``, ``file_name``, ``outcome`` (``deadline``, ``stopped``
+    by a person, ``stream_ended``), ``started_at``, ``ended_at`` (ISO 8601). What is not known is left out.
+
+    :param lease: what ``reserve`` has handed on (templated).
+    """
+
+    template_fields: Sequence[str] = ("lease",)
+    ui_color = "#d9f0ec"
+
+    def __init__(self, *, lease: Any, multiple_outputs: bool = True, **kwargs: Any) -> None:
+        super().__init__(multiple_outputs=multiple_outputs, **kwargs)
+        self.lease = lease
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Return the result."""
+        from airflow_provider_timav.leases import given_lease
+
+        lease = given_lease(self.lease)
+        if lease is None:
+            raise ConfigurationError("lease is missing: this task belongs into a Broadcast", field="lease")
+        owner, ti = lease.owner, context["ti"]
+
+        def of(name: str, key: str = "return_value") -> Any:
+            return ti.xcom_pull(task_ids=owner.task(name).task_id, key=key, map_indexes=owner.map_index)
+
+        # Where a person has marked on_air successful, it has returned nothing, and its trigger has noted the stop.
+        ended = of("on_air") or {"outcome": "stopped", "ended_at": (of("on_air", "stopped") or {}).get("ended_at")}
+        recording = of("stop_record") or {}
+        result = {
+            "file_ids": recording.get("file_ids", []),
+            "file_ids_status": recording.get("file_ids_status", "none"),
+            "file_name": of("start_record", "file_name"),
+            "outcome": ended["outcome"],
+            "started_at": of("on_air", "started_at"),
+            "ended_at": ended.get("ended_at") or datetime.now(UTC).isoformat(),
+        }
+        self.log.info(
+            "Broadcast from room %s: %s. File ids (%s): %s.",
+            lease.key.room_id,
+            result["outcome"],
+            result["file_ids_status"],
+            ", ".join(result["file_ids"]) or "none",
+        )
+        return {name: value for name, value in result.items() if optional(value) is not None}
+
+
+class ReapBroadcastsOperator(BaseOperator):
+    """Stops what is on air past its end, whatever has become of the run that started it.
+
+    For a DAG of its own that runs every minute and is never paused: it closes what nothing else can, such as a run that timed
+    out while its triggerer was dead. What is still wanted is left alone: a lease is over 30 s after its end in force.
+
+    XCom ``return_value``: a list with a dict for each lease that was ended: ``room_id``, ``user_id``, ``push_data_type``,
+    ``owner``, ``end``, and what came of it: ``push``, ``record`` (the outcomes of the stops that were sent), ``file_ids``.
+
+    :raises TimAVError: what kept one of the stops from arriving, after all others were sent.
+    """
+
+    ui_color = "#d9f0ec"
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Look at every lease there is; return what was ended, and why."""
+        from airflow_provider_timav.leases import GRACE, ledgers
+        from airflow_provider_timav.operators.ending import reap
+
+        over: list[tuple[Ledger, Lease, datetime]] = []
+        for ledger in ledgers():
+            lease, now = ledger.lease(), datetime.now(UTC)
+            if lease is None:
+                ledger.clean(before=now - _KEEP_NOTES)
+            elif (
+                ledger.end(lease) + GRACE <= now and (end := ledger.wanted_until(lease, now=now)) + GRACE <= now
+            ):  # the second question costs more, and few need it
+                over.append((ledger, lease, end))
+        with ThreadPoolExecutor(max_workers=8) as threads:
+            endings = list(threads.map(lambda one: reap(*one), over))
+        self.log.info("%s leases were over.", len(over))
+        for _, error in endings:
+            if error is not None:
+                raise error
+        return [report for report, _ in endings]

@@ -1,0 +1,38 @@
+"""How a task waits without holding a worker slot: it is rescheduled, uses up no retry, and keeps an absolute deadline."""
+
+from __future__ import annotations
+
+import random
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from airflow.sdk import Context
+
+__all__ = ["ask_again", "waiting_until"]
+
+# Sooner than 10 s after a task gave its slot back, the scheduler may take the new leg for the old one's end.
+ASK_AGAIN_SECONDS = (15.0, 20.0)
+
+
+def waiting_until(context: Context, span: timedelta) -> datetime:
+    """Return until when to wait: counted from the first time that this task had to wait, over its retries."""
+    first = context["ti"].get_first_reschedule_date(context)
+    return (first or datetime.now(UTC)) + span
+
+
+def ask_again(until: datetime, say: Callable[[str, str], None]) -> None:
+    """Give the slot back until the next question; return where the wait is over.
+
+    :param say: is told when the next question is, and until when there will be any; both in ISO 8601.
+    :raises AirflowRescheduleException: until the next question.
+    """
+    from airflow.sdk.exceptions import AirflowRescheduleException
+
+    again = datetime.now(UTC) + timedelta(seconds=random.uniform(*ASK_AGAIN_SECONDS))  # noqa: S311 - jitter
+    if again > until:
+        return
+    say(again.isoformat(timespec="seconds"), until.isoformat(timespec="seconds"))
+    raise AirflowRescheduleException(again)  # type: ignore[no-untyped-call]

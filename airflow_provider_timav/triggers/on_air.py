@@ -1,0 +1,314 @@
+"""Keeps watch over a show that is on air, and ends it: at its end, when a person says so, or when its task is taken away."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from airflow_provider_timav.triggers.live_stream import MIN_AGE, START_SPREAD
+
+if TYPE_CHECKING:
+    from airflow_provider_timav.hooks.timav import Settings
+    from airflow_provider_timav.leases import Kind, Lease, Ledger
+    from airflow_provider_timav.stream.watch import Watch
+    from airflow_provider_timav.triggers.ending import Ended
+
+__all__ = ["OnAirTrigger"]
+
+T = TypeVar("T")
+
+CONTROL_SECONDS: Final = (10.0, 15.0)
+"""How often to look what people want. One look costs the triggerer's supervisor 17 ms, which all triggers share."""
+
+LAST_LOOK_SECONDS: Final = (1.0, 4.0)
+"""How long before the end to look once more, so that nobody extends in vain."""
+
+LATE_SECONDS: Final = 10.0
+"""From how late on a trigger asks who holds the lease before it stops: nobody takes one over sooner than 30 s after its end."""
+
+
+class OnAirTrigger(BaseTrigger):
+    """Ends the show at its end, and fires one event.
+
+    The end is absolute, so that a restart does not move it. In force is what the XCom ``control`` of the task says, else the
+    ledger, else ``end``. What it knows of the stream, and an end that was moved, stand in the ledger (``….watch``).
+
+    The show is stopped here, not by the task that comes after: triggers run while a DAG is paused. At once after the stop the
+    file ids are noted, in the task's XCom ``stopped`` and in the ledger, before the event: a triggerer that dies may take the
+    event with it. No note stands before a stop or keeps it from being sent.
+
+    ``on_kill`` is called when the task is marked, cleared or timed out, when its DAG is deleted, and when the trigger moves to
+    another triggerer. It stops only where the task is in a final state or gone, and lease and generation are still its own.
+    Nothing is stopped in ``cleanup``, which also runs when a triggerer restarts; nothing is ever started here.
+
+    The event is ``{"status", "ended_at", "verdict", "since"}``: the status is ``deadline``, ``stopped`` (by a person),
+    ``stream_ended``, ``stalled`` (with ``on_stall="notify"``: the show goes on) or ``failed`` (with ``on_stall="fail"``).
+
+    :param lease: `leases.Lease` as JSON.
+    :param end: when the show ends, ISO 8601 with a zone.
+    :param task_key: `runs.TaskKey` of the task, as JSON.
+    :param stops: which of ``push`` and ``record`` are ours to stop.
+    :param hls_url: what to look at; None keeps time and control only. Its query appears in no log and in no ``repr``.
+    :param until: ``deadline`` or ``stream_ended``.
+    :param grace: seconds that a stream which was live may be gone before it has ended.
+    :param on_stall: ``ignore``, ``notify`` or ``fail``.
+    :param told: whether the stall that is going on has been told of already.
+
+    Arguments that it does not know, of a version that did, are ignored.
+    """
+
+    def __init__(
+        self,
+        lease: dict[str, Any],
+        end: str,
+        task_key: dict[str, Any],
+        stops: list[Kind],
+        hls_url: str | None = None,
+        until: str = "deadline",
+        grace: float = 60.0,
+        on_stall: str = "ignore",
+        told: bool = False,
+        **_of_other_versions: Any,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
+        self.lease = lease
+        self.end = end
+        self.task_key = task_key
+        self.stops = stops
+        self.hls_url = hls_url
+        self.until = until
+        self.grace = grace
+        self.on_stall = on_stall
+        self.told = told
+        self._watch: Watch | None = None
+        self._moved_end: datetime | None = None
+        self._settings: Settings | None = None
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return the class path and the arguments, which are JSON primitives."""
+        names = ("lease", "end", "task_key", "stops", "hls_url", "until", "grace", "on_stall", "told")
+        return "airflow_provider_timav.triggers.on_air.OnAirTrigger", {name: getattr(self, name) for name in names}
+
+    def __repr__(self) -> str:
+        from airflow_provider_timav.stream.address import place
+
+        classpath, arguments = self.serialize()
+        shown: str = self.repr(classpath, {**arguments, "hls_url": place(self.hls_url) if self.hls_url else None})
+        return shown
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Watch, end the show, and fire one event."""
+        earliest = time.monotonic() + MIN_AGE
+        await _load()
+        lease, ledger = self._held()
+        status = await self._until_over(lease, ledger)
+        event: dict[str, Any] = {"status": status, "ended_at": datetime.now(UTC).isoformat()}
+        if status != "stalled":
+            event["ended_at"] = (await self._stop(lease, ledger, status)).at.isoformat()
+        event |= {"verdict": "UNKNOWN", "since": None}
+        if self._watch is not None:
+            summary = self._watch.summary()
+            event |= {"verdict": summary["verdict"], "since": summary["since"]}
+        await asyncio.sleep(max(earliest - time.monotonic(), 0))
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow's
+
+    async def on_kill(self) -> None:
+        """Stop the show if its task is over or gone, and the show is still ours."""
+        await _load()
+        from airflow_provider_timav.runs import FINAL_STATES, TaskKey
+
+        lease, ledger = self._held()
+        state = await _patiently(TaskKey(**self.task_key).state)
+        if state is not None and state not in FINAL_STATES:
+            self.log.info("The task is %s: the show goes on, others watch over it.", state)
+            return
+        held = await _patiently(ledger.lease)
+        if held is None or held.generation != lease.generation:
+            self.log.info(
+                "The show in room %s is over already, or the room is somebody else's by now.", lease.key.room_id
+            )
+            return
+        self.log.warning("The task is %s: the show in room %s is ended.", state or "gone", lease.key.room_id)
+        from airflow_provider_timav.triggers.ending import HURRIED_SECONDS
+
+        await self._stop(lease, ledger, "stopped", seconds=HURRIED_SECONDS)
+
+    def _held(self) -> tuple[Lease, Ledger]:
+        from airflow_provider_timav.leases import Lease, Ledger
+
+        lease = Lease.from_json(self.lease)
+        return lease, Ledger(lease.key.variable)
+
+    # -- while it is on ------------------------------------------------------------------------------------------------
+
+    async def _until_over(self, lease: Lease, ledger: Ledger) -> str:
+        """Return why the show is to end, once it is."""
+        known = await _try(
+            self, "What was known of the stream could not be read", lambda: ledger.watch(lease.generation)
+        )
+        if known is not None:
+            self._moved_end = known.end
+        waits: set[asyncio.Task[str | None]] = {asyncio.create_task(self._until_end(lease, ledger))}
+        if self.hls_url is not None:
+            waits.add(asyncio.create_task(self._until_stream_says(lease, ledger, known and known.stream)))
+        try:
+            while waits:
+                done, waits = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+                for wait in done:
+                    if (error := wait.exception()) is not None:
+                        # Time and control must not go down with a look at the stream.
+                        self.log.error("A watch over the show has failed; the others go on.", exc_info=error)
+                    elif (status := wait.result()) is not None:
+                        return status
+        finally:
+            for wait in waits:
+                wait.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
+        # Both watches have failed, which is a fault of this program: the show still ends in time.
+        await asyncio.sleep(max((datetime.fromisoformat(self.end) - datetime.now(UTC)).total_seconds(), 0))
+        return "deadline"
+
+    async def _until_end(self, lease: Lease, ledger: Ledger) -> str | None:
+        """Return ``deadline`` at the end in force, or ``stopped`` when a person says so."""
+        from airflow_provider_timav.leases import CONTROL, Control
+        from airflow_provider_timav.runs import TaskKey
+        from airflow_provider_timav.videorelay.errors import ConfigurationError
+
+        task, refused, looked = TaskKey(**self.task_key), None, False
+        await asyncio.sleep(random.uniform(0, START_SPREAD))  # noqa: S311 - it keeps no secret
+        while True:
+            value = await _try(self, "What people want could not be read", lambda: task.xcom(CONTROL))
+            try:
+                control = Control.read(value, now=datetime.now(UTC))
+            except ConfigurationError as wrong:
+                control = Control()
+                if value != refused and not self._is_end_in_force(value):
+                    self.log.warning("%s. Nothing is changed.", wrong)
+                refused = value
+            if control.stop:
+                self.log.info("Somebody has asked to stop the show in room %s.", lease.key.room_id)
+                return "stopped"
+            if control.end is not None and control.end != self._end():
+                self.log.info("The show in room %s ends at %s now.", lease.key.room_id, control.end.isoformat())
+                self._moved_end, looked = control.end, False
+                await self._observe(lease, ledger)
+            left = (self._end() - datetime.now(UTC)).total_seconds()
+            if left <= 0 or looked:
+                await asyncio.sleep(max(left, 0))
+                return "deadline"
+            last_look = max(left - random.uniform(*LAST_LOOK_SECONDS), 0)  # noqa: S311 - as above
+            pause = min(random.uniform(*CONTROL_SECONDS), last_look)  # noqa: S311 - as above
+            looked = pause >= last_look
+            if left < 2 * CONTROL_SECONDS[1] and self._settings is None:
+                # Early, for a hundred shows may end at the same minute; late, for credentials may be rotated.
+                await self._look_up(lease)
+            await asyncio.sleep(pause)
+
+    def _end(self) -> datetime:
+        return self._moved_end or datetime.fromisoformat(self.end)
+
+    def _is_end_in_force(self, value: Any) -> bool:
+        """Tell whether a control that has passed is just the end that is being kept."""
+        return isinstance(value, dict) and value.get("end") in (self.end, self._end().isoformat())
+
+    async def _until_stream_says(self, lease: Lease, ledger: Ledger, memory: Any) -> str | None:
+        """Return ``stream_ended``, ``stalled`` or ``failed`` where the stream, and what was asked for, say so."""
+        from airflow_provider_timav.hooks.timav import TimAVHook
+        from airflow_provider_timav.stream.reader import follow, shared_reader
+        from airflow_provider_timav.stream.watch import Verdict, Watch
+
+        self._watch = Watch.from_json(memory)
+        began, status = time.time(), ""
+
+        async def enough(watch: Watch) -> bool:
+            nonlocal status
+            before, self._watch = self._watch, watch
+            if before is None or watch.verdict is not before.verdict:
+                self.log.info("The stream of room %s is %s", lease.key.room_id, watch.verdict.value)
+                await self._observe(lease, ledger)
+            if watch.verdict is Verdict.LIVE:
+                self.told = False
+            if self.until == "stream_ended" and watch.verdict is Verdict.ENDED:
+                status = "stream_ended"
+            elif self.on_stall != "ignore" and not self.told and watch.seen_stalled(began, grace=self.grace):
+                status = "stalled" if self.on_stall == "notify" else "failed"
+            return bool(status)
+
+        proxy = await _try(
+            self, "The connection's proxy is not known", lambda: TimAVHook(lease.key.timav_conn_id).proxy
+        )
+        async with shared_reader(proxy) as reader:
+            await asyncio.sleep(random.uniform(0, START_SPREAD))  # noqa: S311 - it keeps no secret
+            await follow(reader, str(self.hls_url), self._watch, grace=self.grace, enough=enough)
+        return status
+
+    async def _observe(self, lease: Lease, ledger: Ledger, error: str | None = None) -> None:
+        """Keep what is known where it outlives a triggerer, and where people look."""
+        from airflow_provider_timav.leases import Watch
+
+        stream = None if self._watch is None else self._watch.to_json()
+        watch = Watch(lease.generation, self._moved_end, stream, error)
+        await _try(self, "What is known of the stream could not be stored", lambda: ledger.observe(watch))
+
+    # -- the end -------------------------------------------------------------------------------------------------------
+
+    async def _look_up(self, lease: Lease) -> Settings | None:
+        from airflow_provider_timav.hooks.timav import TimAVHook
+
+        found = await _try(self, "The connection could not be looked up", TimAVHook(lease.key.timav_conn_id).settings)
+        if found is not None:
+            self._settings = found
+        return self._settings
+
+    async def _stop(self, lease: Lease, ledger: Ledger, status: str, **limits: float) -> Ended:
+        """Stop what is ours; note the file ids and what was stopped."""
+        from airflow_provider_timav.triggers.ending import Ended, end
+
+        late = (datetime.now(UTC) - self._end()).total_seconds()
+        if status == "deadline" and late > LATE_SECONDS:
+            held = await _try(self, "The lease could not be read", ledger.lease)
+            if held is not None and held.generation != lease.generation:
+                self.log.warning("Room %s is held by %s by now: nothing is sent.", lease.key.room_id, held.owner)
+                return Ended()
+        return await end(
+            lease,
+            ledger,
+            self.stops,
+            settings=self._settings,
+            look_up=lambda: self._look_up(lease),
+            task_key=self.task_key,
+            log=self.log,
+            **limits,
+        )
+
+
+async def _load() -> None:
+    """Import what the trigger needs in a thread: the loop has others to serve."""
+    for name in ("leases", "hooks.timav", "stream.reader", "triggers.ending", "videorelay.aclient"):
+        await asyncio.to_thread(importlib.import_module, f"airflow_provider_timav.{name}")
+
+
+async def _try(trigger: OnAirTrigger, trouble: str, access: Callable[[], T]) -> T | None:
+    """Ask Airflow for something in a thread; whatever it raises, the show goes on."""
+    try:
+        return await asyncio.to_thread(access)
+    except Exception:  # whatever Airflow's stores raise
+        trigger.log.warning("%s", trouble, exc_info=True)
+        return None
+
+
+async def _patiently(access: Callable[[], T], pauses: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)) -> T:
+    """Ask Airflow for something that a decision hangs on: it may be busy just now."""
+    for pause in pauses:
+        try:
+            return await asyncio.to_thread(access)
+        except Exception:  # noqa: BLE001 - the last attempt's leaves this function
+            await asyncio.sleep(pause)
+    return await asyncio.to_thread(access)

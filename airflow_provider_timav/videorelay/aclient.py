@@ -1,0 +1,131 @@
+"""The asynchronous client: moves the bytes of an exchange with aiohttp, for triggers, whose loop it never blocks.
+
+It differs from the synchronous client in nothing but that: the same exchange says what to post and when to stop, the same
+``transport`` says what a fault means. Each post has a connection of its own: a trigger posts once or twice in its life, so
+there is next to nothing to gain from one that is kept, and none can be closed by the server in the moment of its reuse.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from pydantic import SecretStr
+
+from airflow_provider_timav.videorelay.answers import Reply
+from airflow_provider_timav.videorelay.calls import Call
+from airflow_provider_timav.videorelay.errors import TimAVError
+from airflow_provider_timav.videorelay.exchange import Exchange, Post, Service
+from airflow_provider_timav.videorelay.outcomes import table
+from airflow_provider_timav.videorelay.transport import Flight, error_of, in_flight
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["AsyncClient"]
+
+ResultT = TypeVar("ResultT")
+
+# Bytes from which on an answer is read in a thread: a mebibyte of JSON takes longer than a loop may be blocked.
+LARGE_ANSWER: Final = 1 << 16
+
+
+class AsyncClient:
+    """Sends calls over mutual TLS. Several tasks may use it at once.
+
+    :param service: where to call and as whom.
+    :param context: makes the SSLContext (``tls.Identity.context``); called once, in a thread, before the first post.
+    :param proxy: ``http://[user:password@]host:port`` to go through, or None. The environment has no say.
+    :param sleep: waits between posts.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        context: Callable[[], ssl.SSLContext],
+        *,
+        proxy: str | None = None,
+        sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    ) -> None:
+        self._service = service
+        self._make_context = context
+        self._proxy = SecretStr(proxy) if proxy else None
+        self._sleep = sleep
+        self._opening = asyncio.Lock()
+        self._opened: tuple[ModuleType, ssl.SSLContext] | None = None
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient of {self._service.endpoint}>"
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Let go of the SSLContext, and of the key in it. There is no connection to close: none outlives its post."""
+        self._opened = None
+
+    async def call(self, call: Call[ResultT], **limits: Any) -> ResultT:
+        """Carry an operation out: at most 3 posts, 60 seconds in all, the same operation sent again where that is safe.
+
+        A task that is cancelled in here leaves no connection; what the post in the air came to is then unknown.
+
+        :param limits: ``max_posts``, ``seconds`` and ``numbers`` of ``Exchange``.
+        :raises TimAVError: what came of it; the error knows operation, room, users, posts and whether it was executed.
+        """
+        exchange = Exchange(call, self._service, **limits)
+        while True:
+            post = exchange.next_post()
+            try:
+                outcome: Reply | TimAVError = await self._post(post)
+            except TimAVError as error:
+                outcome = error
+            # Outside of the except clause: what the call comes to is raised without a context.
+            if isinstance(outcome, TimAVError):
+                pause: float | None = exchange.failed(outcome)
+            elif len(outcome.body) > LARGE_ANSWER:
+                pause = await asyncio.to_thread(exchange.answered, outcome)
+            else:
+                pause = exchange.answered(outcome)
+            if pause is None:
+                return exchange.result
+            await self._sleep(pause)
+
+    async def _post(self, post: Post) -> Reply:
+        """Send one post, return what came back: the one place that sees the address and the transport's exceptions."""
+        asockets, context = await self._open()
+        flight = Flight(time.monotonic() + post.seconds)
+        proxy = self._proxy.get_secret_value() if self._proxy else None
+        trouble: BaseException
+        with in_flight(flight):
+            try:
+                async with asyncio.timeout(post.seconds):
+                    reply: Reply = await asockets.send(post, context, proxy)
+                    return reply
+            except asockets.FAULTS as raised:
+                trouble = raised
+        # Outside of the except clause, so that the new error has no context: the address stands in the old one.
+        error = error_of(trouble, flight, proxied=proxy is not None)
+        trouble = error
+        raise error
+
+    async def _open(self) -> tuple[ModuleType, ssl.SSLContext]:
+        """Have what takes long done in a thread, once, whoever asks first."""
+        async with self._opening:
+            if self._opened is None:
+                self._opened = await asyncio.to_thread(_open, self._make_context)
+            return self._opened
+
+
+def _open(make_context: Callable[[], ssl.SSLContext]) -> tuple[ModuleType, ssl.SSLContext]:
+    from airflow_provider_timav.videorelay import asockets
+
+    table()  # a file that would else be read by the first answer that is no success
+    context = make_context()
+    context.sslobject_class = asockets.TlsObject
+    return asockets, context

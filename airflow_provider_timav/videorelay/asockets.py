@@ -1,0 +1,175 @@
+"""One post with aiohttp, over a connection of its own: all that is known of that library is in here.
+
+Importing it imports aiohttp, which takes longer than a loop may be blocked: ``aclient`` does it in a thread.
+
+Four traps of the library are closed here:
+
+- its exceptions carry the address, and some are none of its ``ClientError``: ``FAULTS`` names all of them;
+- which of them came before the first byte cannot be told: the TLS object notes it, as the synchronous client's socket does;
+- it looks names up in the loop's pool of threads, where a name server that does not answer would block every other trigger;
+- it says goodbye when it closes TLS, and keeps the socket of a peer that does not answer to that: it is cut off instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+import zlib
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import aiohttp.abc
+import aiohttp.http
+from yarl import URL
+
+from airflow_provider_timav.videorelay.answers import Reply
+from airflow_provider_timav.videorelay.exchange import ANSWER_BYTES, CONNECT_SECONDS, READ_SECONDS, Post
+from airflow_provider_timav.videorelay.transport import HEADERS, Flight, TooLargeError, current_flight, look_up
+
+if TYPE_CHECKING:
+    from aiohttp.client_proto import ResponseHandler
+
+__all__ = ["FAULTS", "TlsObject", "send"]
+
+#: What ``send`` raises where a post comes to nothing. RuntimeError is what a loop says of a transport that has gone.
+FAULTS: Final = (
+    aiohttp.ClientError,
+    aiohttp.http.HttpProcessingError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    zlib.error,
+)
+
+
+class TlsObject(ssl.SSLObject):
+    """TLS that notes in the flight in which it shakes hands what came of it."""
+
+    _flight: Flight | None = None
+
+    def do_handshake(self) -> None:
+        """Shake hands, with the service and with nobody else."""
+        if self._flight is None and (flight := current_flight()) is not None:
+            self._flight = flight
+            flight.reached = True
+        super().do_handshake()
+
+    def write(self, data: Any) -> int:
+        """Encrypt what is to be sent, and note that something was."""
+        if self._flight is not None:
+            self._flight.sent = True  # from here on, nobody can prove that nothing was executed
+        return super().write(data)
+
+    def read(self, len: int = 1024, buffer: Any = None) -> Any:
+        """Decrypt what was received, and keep a refusal: the library forgets one that comes before it has written."""
+        try:
+            return super().read(len, buffer)
+        except ssl.SSLError as error:
+            if self._flight is not None and error.reason and "ALERT" in error.reason:
+                self._flight.refusal = error
+            raise
+
+
+class _Names(aiohttp.abc.AbstractResolver):
+    """Looks names up in threads that nobody else waits for."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[aiohttp.abc.ResolveResult]:
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Any] | OSError] = loop.create_future()
+
+        def settle(found: list[Any] | OSError) -> None:
+            if not answer.done():
+                answer.set_result(found)
+
+        def tell(found: list[Any] | OSError) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+                loop.call_soon_threadsafe(settle, found)
+
+        look_up(host, port, tell)
+        found = await answer
+        if isinstance(found, OSError):
+            raise found
+        return [
+            {"hostname": host, "host": address[0], "port": port, "family": kind, "proto": 0, "flags": 0}
+            for kind, _, _, _, address in found
+        ]
+
+    async def close(self) -> None:
+        """Nothing is kept."""
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Makes one connection, and can cut it off."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        super().__init__(ssl=context, resolver=_Names(), use_dns_cache=False, force_close=True)
+        self._transport: asyncio.Transport | None = None
+
+    async def _create_connection(self, *args: Any, **kwargs: Any) -> ResponseHandler:
+        protocol = await super()._create_connection(*args, **kwargs)
+        self._transport = protocol.transport
+        return protocol
+
+    def cut(self) -> None:
+        """Close the connection without a word; what was to be read from it has been read."""
+        if self._transport is not None:
+            self._transport.abort()
+            self._transport = None
+
+
+async def send(post: Post, context: ssl.SSLContext, proxy: str | None) -> Reply:
+    """Send a post, return what came back. The caller keeps the post's deadline, and no connection is left.
+
+    :raises Exception: one of ``FAULTS``, whose text may hold the address.
+    """
+    limits = aiohttp.ClientTimeout(
+        total=None,
+        # Name, proxy and handshake together.
+        connect=min(CONNECT_SECONDS, post.seconds),
+        sock_read=min(READ_SECONDS, post.seconds),
+    )
+    connector = _Connector(context)
+    async with aiohttp.ClientSession(
+        connector=connector,
+        cookie_jar=aiohttp.DummyCookieJar(),
+        headers=HEADERS,
+        timeout=limits,
+        auto_decompress=False,
+        trust_env=False,
+    ) as session:
+        try:
+            # The address is encoded already: yarl would take the percent signs of a UserSig for something to tidy up.
+            async with session.post(
+                URL(post.url, encoded=True), data=post.body, allow_redirects=False, proxy=proxy
+            ) as response:
+                return Reply(
+                    response.status,
+                    _unpacked(await _body(response), response.headers.get("Content-Encoding", "")),
+                    response.headers.get("Retry-After"),
+                    response.headers.get("Content-Type", ""),
+                )
+        finally:
+            connector.cut()
+
+
+async def _body(response: aiohttp.ClientResponse) -> bytes:
+    body = bytearray()
+    while piece := await response.content.read(ANSWER_BYTES + 1 - len(body)):
+        body += piece
+        if len(body) > ANSWER_BYTES:
+            raise TooLargeError
+    return bytes(body)
+
+
+def _unpacked(body: bytes, coding: str) -> bytes:
+    """Undo a content coding that nobody asked for, as far as the cap: a bomb is never unpacked."""
+    if coding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
+        return body
+    unpacked = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(body, ANSWER_BYTES + 1)
+    if len(unpacked) > ANSWER_BYTES:
+        raise TooLargeError
+    return unpacked
