@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name, value in settings.items():
         print(f"{name} = {value}")
     print(f"{len(cases)} cases, {rounds} rounds", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was made is to be cleared away, too
     began = time.monotonic()
     plays: list[Play] = []
     with leak_site(rounds=rounds) as site, Matrix(site) as matrix:

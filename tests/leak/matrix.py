@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import queue
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -79,6 +80,7 @@ class Matrix:
         self._at_once = at_once
         self._next_room = FIRST_ROOM
         self._stages: list[Stage] = []
+        self._abandoned = threading.Event()
 
     def __enter__(self) -> Matrix:
         return self
@@ -113,7 +115,7 @@ class Matrix:
                 yield from self._phase(stages, PHASE_ACTS[phase])
 
     def _stage(self, case: Case, wiring: Wiring, number: int) -> Stage:
-        stage = Stage(case, number, wiring, self._site, self._watch, self._next_room)
+        stage = Stage(case, number, wiring, self._site, self._watch, self._next_room, self._abandoned)
         self._next_room += case.rooms
         self._stages.append(stage)
         return stage
@@ -127,11 +129,17 @@ class Matrix:
             def admit() -> None:
                 for case, wiring, number in plays:
                     pool.submit(lambda stage: over.put(self._one(stage)), self._stage(case, wiring, number))
-                    time.sleep(self._gap)
+                    if self._abandoned.wait(self._gap):
+                        return
 
             pool.submit(admit)
-            for _ in plays:
-                yield over.get()
+            try:
+                for _ in plays:
+                    yield over.get()
+            except BaseException:
+                self._abandoned.set()  # or leaving the pool waits for every end that nobody waits for any more
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
 
     def _one(self, stage: Stage) -> Play:
         began = time.monotonic()

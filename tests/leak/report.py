@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
-from tests.leak.cases import Case
+from tests.leak.cases import Case, Expected
 from tests.leak.judge import Observed
 from tests.leak.matrix import Play
 from tests.leak.stage import Wiring
@@ -26,7 +26,7 @@ def lines(plays: Sequence[Play], cases: Sequence[Case], wiring: Wiring) -> list[
             for (facts, wrong), group in groupby(seen, key=lambda one: (_facts(one[0]), one[1])):
                 same = [observed for observed, _ in group]
                 held = "" if wiring == "naive" else f"{'WRONG' if wrong else 'ok'} {len(same)}/{len(rounds)}"
-                rows.append((name, *facts, off_air(case, same), held))
+                rows.append((name, *facts, off_air(case.expected[index], same), held))
         rows += [(case.name, *[""] * 7, "STUCK") for play in rounds if not play.seen]
     return rows
 
@@ -50,17 +50,18 @@ def by_state(others: Mapping[str, str]) -> str:
     return "; ".join(f"{state}: {', '.join(sorted(names))}" for state, names in sorted(states.items())) or "-"
 
 
-def off_air(case: Case, seen: Sequence[Observed]) -> str:
-    """When the last stream went off air, over equal rounds, in the terms of the case's promise."""
+def off_air(wanted: Expected, seen: Sequence[Observed]) -> str:
+    """When the last stream went off air, over equal rounds, in the terms of the promise."""
     if any(one.left for one in seen):
         return "LEFT ON AIR: " + ", ".join(sorted({what.partition(" of ")[0] for one in seen for what in one.left}))
-    act = all(expected.off is not None and expected.off.after == "act" for expected in case.expected)
-    values = [one.off_after_act if act else one.off_after_end for one in seen]
-    found = sorted(value for value in values if value is not None)
+    after = wanted.off.after if wanted.off else "end"
+    found = sorted(
+        value for one in seen if (value := one.off_after_act if after == "act" else one.off_after_end) is not None
+    )
     if not found:
-        return "never on air" if not any("start!" in one.push for one in seen) else "-"
+        return "-"
     span = f"{found[0]:+.1f}" if len(found) == 1 else f"{found[0]:+.1f} to {found[-1]:+.1f}"
-    return f"{span} s after the {'act' if act else 'end'}"
+    return f"{span} s after the {after}"
 
 
 def table(rows: Iterable[Sequence[str]]) -> str:

@@ -22,7 +22,7 @@ Wiring = Literal["leak", "naive"]
 HOST: Final = "host"
 LOOK_SECONDS: Final = 0.25
 SETTLE_SECONDS: Final = 3.0  # what a late `on_kill` or a second stop gets to show itself
-PATIENCE_SECONDS: Final = 150.0  # after the end: more than the reaper may take
+PATIENCE_SECONDS: Final = 130.0  # after the end: more than the reaper may take
 
 
 @dataclass(frozen=True)
@@ -81,6 +81,8 @@ class Stage:
     site: AirflowSite
     watch: Watch
     first_room: int
+    abandoned: threading.Event
+    """Set when nobody is interested any more."""
     service: Witness = field(init=False)
     ends_at: float = 0.0
     """The end in force."""
@@ -135,7 +137,10 @@ class Stage:
             **self.case.conf,
         }
         run_id = str(self) + (f"-{len(self.runs) + 1}" if self.runs else "")
-        self.runs.append(self.site.trigger(self.dag_id, conf, run_id))
+        run = self.site.trigger(self.dag_id, conf, run_id)
+        # from here on, a run that is not there is one that is gone
+        self.until(lambda: self.watch.run_state(run) is not None, "triggered", timeout=LOOK_SECONDS * 40)
+        self.runs.append(run)
 
     def acts(self) -> None:
         """Note that now is done what happens in this case."""
@@ -164,7 +169,8 @@ class Stage:
             self.site.check()
             if time.monotonic() > deadline:
                 raise SiteError(f"{self}: after {timeout:.0f} s not {what}; {self.picture()}")
-            time.sleep(LOOK_SECONDS)
+            if self.abandoned.wait(LOOK_SECONDS):
+                raise SiteError(f"{self}: abandoned")
 
     def until_on_air(self) -> None:
         """Return when every broadcast of this case that can is on air, and its task waits for the end."""
