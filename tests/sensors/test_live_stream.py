@@ -25,13 +25,14 @@ from airflow.sdk.exceptions import (
 )
 
 from airflow_provider_timav.retry import TimAVRetryPolicy
+from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.sensors import live_stream as sensor_module
 from airflow_provider_timav.sensors.live_stream import LiveStreamSensor
 from airflow_provider_timav.stream import reader as reader_module
 from airflow_provider_timav.stream.watch import Watch
 from airflow_provider_timav.triggers import live_stream as trigger_module
 from airflow_provider_timav.videorelay.errors import ConfigurationError
-from tests.stream.site import Site, Visit, media, running
+from tests.stream.site import Site, media, running
 
 MODES: dict[str, dict[str, Any]] = {
     "poke": {"mode": "poke"},
@@ -58,8 +59,8 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trigger_module, "START_SPREAD", 0.0)
     monkeypatch.setattr(reader_module, "next_pause", lambda watch, chance: 0.1)
     xcoms: dict[str, Any] = {}
-    monkeypatch.setattr(trigger_module, "_read_memory", lambda key: xcoms.get("watch"))
-    monkeypatch.setattr(trigger_module, "_write_memory", lambda key, memory: xcoms.update(watch=memory))
+    monkeypatch.setattr(TaskKey, "xcom", lambda task, key: xcoms.get(key))
+    monkeypatch.setattr(TaskKey, "set_xcom", lambda task, key, value: xcoms.update({key: value}))
 
 
 class Store:
@@ -117,22 +118,6 @@ class Worker:
                 return self.sensor().resume_execution(deferred.method_name, resumed, self.context)
 
 
-def vanishing(site: Site, after: float) -> str:
-    """Put up a stream that is live for a while and then answers 404."""
-    url = site.live(every=0.15)
-    begun = time.monotonic()
-    page = site.pages["/live.m3u8"]
-
-    def for_a_while(visit: Visit) -> None:
-        if time.monotonic() - begun < after:
-            page(visit)
-        else:
-            visit.answer("", 404)
-
-    site.pages["/live.m3u8"] = for_a_while
-    return url
-
-
 def test_it_succeeds_when_the_stream_is_live(site: Site, mode: dict[str, Any]) -> None:
     worker = Worker(url=site.live(every=0.15), timeout=15, **mode)
     result = worker.run()
@@ -152,7 +137,7 @@ def test_deferrable_wins_over_reschedule(site: Site) -> None:
 
 
 def test_it_succeeds_when_a_stream_that_was_live_has_vanished(site: Site, mode: dict[str, Any]) -> None:
-    worker = Worker(url=vanishing(site, 0.6), until="ended", grace=0.2, timeout=15, **mode)
+    worker = Worker(url=site.vanishing(), until="ended", grace=0.2, timeout=15, **mode)
     assert worker.run()["verdict"] == "ENDED"
     assert worker.store.kept == {}, "a task that is cleared must not find the end of this broadcast"
 

@@ -15,11 +15,12 @@ import pytest
 from airflow.sdk import serde
 from airflow.sdk._shared.module_loading import import_string
 
+from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.stream import reader as reader_module
 from airflow_provider_timav.stream.watch import Look, Verdict, Watch
 from airflow_provider_timav.triggers import live_stream
 from airflow_provider_timav.triggers.live_stream import LiveStreamTrigger
-from tests.stream.site import Site, Visit, media, running
+from tests.stream.site import Site, media, running
 
 T = TypeVar("T")
 KEY = {"dag_id": "show", "run_id": "monday", "task_id": "watch", "map_index": -1}
@@ -45,8 +46,9 @@ class XComs:
         self.memory: Any = None
         self.writes: list[Any] = []
         self.threads: set[bool] = set()
-        monkeypatch.setattr(live_stream, "_read_memory", self.read)
-        monkeypatch.setattr(live_stream, "_write_memory", self.write)
+        # Functions, and not our bound methods, which would not be told of which task.
+        monkeypatch.setattr(TaskKey, "xcom", lambda task, key: self.read(task, key))  # noqa: PLW0108
+        monkeypatch.setattr(TaskKey, "set_xcom", lambda task, key, value: self.write(task, key, value))  # noqa: PLW0108
 
     def _note_thread(self) -> None:
         try:
@@ -56,14 +58,14 @@ class XComs:
         else:
             self.threads.add(False)
 
-    def read(self, key: dict[str, Any]) -> Any:
+    def read(self, task: TaskKey, key: str) -> Any:
         self._note_thread()
-        assert key == KEY
+        assert (task.to_json(), key) == (KEY, "watch")
         return self.memory
 
-    def write(self, key: dict[str, Any], memory: Any) -> None:
+    def write(self, task: TaskKey, key: str, memory: Any) -> None:
         self._note_thread()
-        assert key == KEY
+        assert (task.to_json(), key) == (KEY, "watch")
         self.memory = json.loads(json.dumps(memory))
         self.writes.append(self.memory["verdict"])
 
@@ -121,7 +123,7 @@ def test_the_deadline_ends_the_wait(site: Site, form: str) -> None:
     deadline = end if form == "epoch" else datetime.fromtimestamp(end, UTC).isoformat()
     event = run(fire(LiveStreamTrigger(url=site.url + "/live.m3u8", deadline=deadline)))
     assert (event["status"], event["verdict"]) == ("timeout", "ABSENT")
-    assert 0 <= time.time() - end < 1
+    assert 0 <= time.time() - end < 3
 
 
 def test_a_deadline_that_is_over_fires_at_once(site: Site) -> None:
@@ -139,18 +141,7 @@ def test_it_never_fires_before_it_is_old_enough(site: Site, monkeypatch: pytest.
 
 
 def test_a_stream_that_was_live_ends_when_it_is_gone_for_longer_than_grace(site: Site, xcoms: XComs) -> None:
-    begun = time.monotonic()
-    playing = site.live(every=0.15)
-    page = site.pages["/live.m3u8"]
-
-    def for_a_while(visit: Visit) -> None:
-        if time.monotonic() - begun < 0.6:
-            page(visit)
-        else:
-            visit.answer("", 404)
-
-    site.pages["/live.m3u8"] = for_a_while
-    event = run(fire(LiveStreamTrigger(url=playing, until="ended", grace=0.2, task_key=KEY)))
+    event = run(fire(LiveStreamTrigger(url=site.vanishing(), until="ended", grace=0.2, task_key=KEY)))
     assert (event["status"], event["verdict"]) == ("reached", "ENDED")
     assert xcoms.writes == ["LIVE", "ABSENT", "ENDED"]
     assert xcoms.threads == {True}, "Airflow's calls belong into threads"
@@ -182,8 +173,8 @@ def test_stores_that_fail_are_logged_and_change_nothing(
     def fails(*_: Any) -> None:
         raise OSError("the API server is away")
 
-    monkeypatch.setattr(live_stream, "_read_memory", fails)
-    monkeypatch.setattr(live_stream, "_write_memory", fails)
+    monkeypatch.setattr(TaskKey, "xcom", fails)
+    monkeypatch.setattr(TaskKey, "set_xcom", fails)
     story = [media(0, 1), media(0, 2), media(0, 2, endlist=True)]
     site.pages["/live.m3u8"] = lambda visit: visit.answer(story.pop(0))
     trigger = LiveStreamTrigger(url=site.url + "/live.m3u8", until="ended", task_key=KEY)
