@@ -73,7 +73,7 @@ class Matrix:
     `at_once` how many of these are under way at most.
     """
 
-    def __init__(self, site: AirflowSite, *, gap: float = 8.0, at_once: int = 16) -> None:
+    def __init__(self, site: AirflowSite, *, gap: float = 5.0, at_once: int = 20) -> None:
         self._site = site
         self._watch = Watch(site)
         self._gap = gap

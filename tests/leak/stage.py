@@ -22,6 +22,7 @@ Wiring = Literal["leak", "naive"]
 HOST: Final = "host"
 LOOK_SECONDS: Final = 0.25
 SETTLE_SECONDS: Final = 3.0  # what a late `on_kill` or a second stop gets to show itself
+TAKEN_UP_SECONDS: Final = 4.0
 PATIENCE_SECONDS: Final = 130.0  # after the end: more than the reaper may take
 
 
@@ -181,6 +182,8 @@ class Stage:
             return "deferred" in waiting and None not in waiting and bool(self.on_air())
 
         self.until(on_air, "on air", timeout=self.ends_at - time.time())
+        # Until the triggerer has taken the trigger up, in its next loop, there is nobody whom a deleted run could tell.
+        self.abandoned.wait(TAKEN_UP_SECONDS)
 
     def until_done(self, operation: str, times: int = 1) -> None:
         """Return when the service has carried out an operation so many times."""
