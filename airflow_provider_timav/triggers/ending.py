@@ -77,7 +77,7 @@ async def end(
             refused = any(isinstance(error, CertificateError | CredentialError) for error in errors.values())
             await asyncio.sleep(0 if refused else AGAIN_SECONDS)
             settings = await look_up()
-    said = ", ".join(f"{kind} {outcome}" for kind, outcome in ended.outcomes.items()) or "nothing to stop"
+    said = ", ".join(f"{kind} {outcome}" for kind, outcome in sorted(ended.outcomes.items())) or "nothing to stop"
     ids = f" File ids: {', '.join(ended.file_ids)}." if ended.file_ids else ""
     log.info("Room %s, %s: %s.%s", lease.key.room_id, lease.key.user_id, said, ids)
     await _note_for_tasks(ended, task_key, log)
