@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.leases import Claim, Kind, Lease, Ledger
 from airflow_provider_timav.runs import TaskKey
-from airflow_provider_timav.triggers.asking import ask
+from airflow_provider_timav.triggers.asking import ask, try_to_ask
 from airflow_provider_timav.videorelay import calls
 from airflow_provider_timav.videorelay.errors import CertificateError, CredentialError, TimAVError
 
@@ -30,6 +30,9 @@ HURRIED_SECONDS: Final = 11.0
 
 AGAIN_SECONDS: Final = 2.0
 """After which a stop that failed is tried once more, before the tasks and the reaper have their turn."""
+
+PATIENCE_SECONDS: Final = 0.5
+"""How long the file ids, once they are there, wait for the other stop, to be noted together with it."""
 
 
 @dataclass
@@ -59,15 +62,30 @@ async def end(
 ) -> Ended:
     """Stop what is ours, at once; then note the file ids in the task's XCom ``stopped`` and in the ledger.
 
+    The ids come only once, and a triggerer that dies takes along what is not noted: they do not wait for a push that is slow to
+    stop. What an earlier trigger of this show has noted is kept.
+
     :param settings: the connection's, where they are known already.
     :param look_up: asks for them anew: where they are not known, and where they were refused (they may have been rotated).
     :param seconds: for each try of a stop; there are two.
     :returns: what came of it. A stop that failed is logged; its claim stays, so that others try.
     """
     ended = Ended()
+    early: list[asyncio.Task[None]] = []
+
+    async def note() -> None:
+        await _note_for_tasks(ended, task_key, log)
+        await _note_in_ledger(lease, ledger, ended, log)
+
+    async def note_early() -> None:
+        await asyncio.sleep(PATIENCE_SECONDS)
+        await note()
+
     settings = settings or await look_up()
     for attempt in (1, 2):
-        errors = await _send(lease, stops, settings, ended, seconds)
+        errors = await _send(
+            lease, stops, settings, ended, seconds, lambda: early.append(asyncio.create_task(note_early()))
+        )
         stops = list(errors)
         if not stops:
             break
@@ -80,13 +98,21 @@ async def end(
     said = ", ".join(f"{kind} {outcome}" for kind, outcome in sorted(ended.outcomes.items())) or "nothing to stop"
     ids = f" File ids: {', '.join(ended.file_ids)}." if ended.file_ids else ""
     log.info("Room %s, %s: %s.%s", lease.key.room_id, lease.key.user_id, said, ids)
-    await _note_for_tasks(ended, task_key, log)
-    await _note_in_ledger(lease, ledger, ended, log)
+    for task in early:
+        task.cancel()  # what it has begun to write is written first
+    if "record" in ended.outcomes and not ended.file_ids:
+        ended.file_ids = await _noted_before(lease, ledger, task_key, log)
+    await note()
     return ended
 
 
 async def _send(
-    lease: Lease, stops: Sequence[Kind], settings: Settings | None, ended: Ended, seconds: float
+    lease: Lease,
+    stops: Sequence[Kind],
+    settings: Settings | None,
+    ended: Ended,
+    seconds: float,
+    have_ids: Callable[[], object],
 ) -> dict[Kind, Exception]:
     """Send these stops side by side; fill in what came of them, and return the errors by kind."""
     if not stops:
@@ -100,7 +126,7 @@ async def _send(
         return dict.fromkeys(stops, error)
     async with client:
         answers = await asyncio.gather(
-            *(_stop(client, lease, kind, ended, seconds) for kind in stops), return_exceptions=True
+            *(_stop(client, lease, kind, ended, seconds, have_ids) for kind in stops), return_exceptions=True
         )
     errors: dict[Kind, Exception] = {}
     for kind, answer in zip(stops, answers, strict=True):
@@ -111,14 +137,29 @@ async def _send(
     return errors
 
 
-async def _stop(client: AsyncClient, lease: Lease, kind: Kind, ended: Ended, seconds: float) -> None:
+async def _stop(
+    client: AsyncClient, lease: Lease, kind: Kind, ended: Ended, seconds: float, have_ids: Callable[[], object]
+) -> None:
     arguments = lease.key.stop_arguments(kind)
     if kind == "push":
         ended.outcomes[kind] = (await client.call(calls.stop_push(**arguments), seconds=seconds)).outcome
     else:
         stopped = await client.call(calls.stop_record(**arguments), seconds=seconds)
         ended.outcomes[kind], ended.file_ids = stopped.outcome, stopped.file_ids
+        if ended.file_ids:
+            have_ids()
     ended.at = datetime.now(UTC)
+
+
+async def _noted_before(lease: Lease, ledger: Ledger, task_key: dict[str, Any], log: Any) -> tuple[str, ...]:
+    def look() -> tuple[str, ...]:
+        claim = ledger.claim("record", lease.generation)
+        if claim is not None and claim.file_ids:
+            return claim.file_ids
+        stopped = TaskKey(**task_key).xcom("stopped")
+        return tuple(stopped.get("file_ids", ())) if isinstance(stopped, dict) else ()
+
+    return await try_to_ask(log, "What an earlier stop has noted could not be read", look) or ()
 
 
 async def _note_for_tasks(ended: Ended, task_key: dict[str, Any], log: Any) -> None:
