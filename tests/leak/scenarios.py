@@ -16,7 +16,6 @@ from tests.leak.stage import Stage
 from tests.system.processes import SiteError
 from tests.system.rest import RestError
 
-START_SECONDS: Final = 60.0
 EXTENSION_SECONDS: Final = 30.0
 AHEAD_SECONDS: Final = 5.0  # before the first dagrun_timeout
 DOWN_SECONDS: Final = 3.0
@@ -44,8 +43,9 @@ def start_fails(stage: Stage) -> None:
 
 
 def mapped(stage: Stage) -> None:
-    stage.until_done("start_push", times=stage.case.rooms)
+    stage.until_on_air()
     stage.acts()
+    stage.site.mark(stage.run, f"shows.{stage.task_id('on_air')}", "failed", map_index=0)
 
 
 def stops_fail_first(stage: Stage) -> None:
@@ -158,6 +158,13 @@ SCENARIOS: Final[dict[str, Callable[[Stage], None]]] = {
 # -- phases: all stages are on air; done once, to a part that they share ---------------------------------------------------
 
 
+def scheduler(stages: Sequence[Stage]) -> None:
+    _noted(stages)
+    stages[0].site.kill("scheduler")
+    time.sleep(DOWN_SECONDS)
+    stages[0].site.start("scheduler")
+
+
 def triggerer(stages: Sequence[Stage]) -> None:
     for stage in stages:
         if stage.case.name == "extended_triggerer_killed":
@@ -240,6 +247,7 @@ def _kill_triggerer(stages: Sequence[Stage]) -> None:
 
 
 PHASE_ACTS: Final[dict[Phase, Callable[[Sequence[Stage]], None]]] = {
+    "scheduler": scheduler,
     "triggerer": triggerer,
     "event": event,
     "timeout": timeout_triggerer_killed,

@@ -1,8 +1,8 @@
 """The DAGs of the leak matrix: each twice, with `Broadcast` and wired as one does without it, and the reaper.
 
 A run's conf says where and until when: `room_id` (the mapped DAG: `rooms`), `conn_id`, `ends_at`; and who dies: `die` maps the
-name of a task to `before` (killed before its `execute`), `after` (killed when `execute` has returned and Airflow has pushed
-nothing of it) or `raise` (fails there), in its first try alone, and with `map_index` in that index alone.
+name of a task, mapped `name[index]`, to `before` (killed before its `execute`), `after` (killed when `execute` has returned and
+Airflow has pushed nothing of it) or `raise` (fails there), in its first try alone.
 """
 # Airflow's authoring API is not typed for this.
 # mypy: disable-error-code="index, no-untyped-call, call-arg, arg-type"
@@ -33,10 +33,13 @@ WAIT_SECONDS = 20  # the host is there from the start: only a room that another 
 
 def planned(context: Any) -> str | None:
     """How this try is to end, if at all."""
-    conf, ti = context["dag_run"].conf, context["ti"]
-    if ti.try_number > 1 or conf.get("map_index", ti.map_index) != ti.map_index:
+    ti = context["ti"]
+    if ti.try_number > 1:
         return None
-    how: str | None = conf.get("die", {}).get(ti.task_id.rpartition(".")[2])
+    name = ti.task_id.rpartition(".")[2] + (
+        f"[{ti.map_index}]" if ti.map_index is not None and ti.map_index >= 0 else ""
+    )
+    how: str | None = context["dag_run"].conf.get("die", {}).get(name)
     return how
 
 
@@ -50,7 +53,7 @@ def after_execute(context: Any, result: Any) -> None:
     if how == "after":
         os.kill(os.getpid(), signal.SIGKILL)
     if how == "raise":
-        raise RuntimeError("this task fails after the service accepted its start")
+        raise RuntimeError("this task fails once the service has done what it asked for")
 
 
 @task(task_id="after", retries=0)
