@@ -12,6 +12,38 @@ from tests.leak.stage import Wiring
 
 COLUMNS = ("case", "run", "tasks not in success", "outcome", "push", "recording", "file ids", "off air after", "")
 
+_PAGE = """# The leak matrix
+
+Written by `make leak`, which makes every case happen to a real Airflow (API server, scheduler, DAG processor,
+triggerer, LocalExecutor, PostgreSQL) with the reaper running each minute. {rounds} rounds of {cases} cases:
+**{good} of {played} as was written down before.** Settings that decide when a death is noticed:
+
+{settings}
+
+A request with "!" changed something; the others were answered "runs already" or "stopped already". "+" stands for
+one or more of it, "*" for none as well. Off air is measured from the end in force, or from what was done to end it.
+
+## What happens
+
+{what}
+
+## What must come of it
+
+{expected}
+
+## What came of it
+
+{seen}
+"""
+_BY_HAND = """
+## The same, wired by hand
+
+start_push >> start_record >> wait >> the stops as teardowns of their starts: the same operators, the same Airflow,
+without `Broadcast`. Each case once; what is on air two minutes after the end is left. Nothing is expected of it.
+
+{seen}
+"""
+
 
 def lines(plays: Sequence[Play], cases: Sequence[Case], wiring: Wiring) -> list[tuple[str, ...]]:
     """One line per broadcast of a case and per different result: equal rounds are one line that says how many they are."""
@@ -81,35 +113,31 @@ def markdown_table(rows: Iterable[Sequence[str]]) -> str:
     )
 
 
+def expectations(cases: Iterable[Case]) -> list[tuple[str, ...]]:
+    """One line per broadcast of a case: what was written down before it was played."""
+    rows: list[tuple[str, ...]] = []
+    for case in cases:
+        for index, wanted in enumerate(case.expected, 1):
+            name = f"{case.name} [{index}]" if len(case.expected) > 1 else case.name
+            off = f"at most {wanted.off.within:.0f} s after the {wanted.off.after}" if wanted.off else "-"
+            facts = (wanted.outcome or "-", wanted.push or "-", wanted.record or "-", " or ".join(wanted.ids), off)
+            rows.append((name, wanted.run, by_state(wanted.others), *facts, ""))
+    return rows
+
+
 def markdown(plays: Sequence[Play], cases: Sequence[Case], *, settings: Mapping[str, str], rounds: int) -> str:
-    """The page of the docs: what was played, with which settings, and both tables."""
-    wrong = sum(bool(play.wrong) for play in plays)
+    """The page of the docs: what was played, with which settings, what must come of it, and what came of it."""
     played = [play for play in plays if play.wiring == "leak"]
-    parts = [
-        "# The leak matrix",
-        "",
-        "Made by `make leak`: every case on a real Airflow (API server, scheduler, DAG processor, triggerer, LocalExecutor,",
-        f"PostgreSQL) with the reaper running each minute; {len(played)} broadcasts' cases played, {rounds} rounds each,",
-        f"{len(played) - wrong} as was expected before the run. Settings that decide when a death is noticed:",
-        "",
-        *(f"- `{name}` = {value}" for name, value in settings.items()),
-        "",
-        '"!" marks requests that changed something; the others were answered with "runs already" or "stopped already".',
-        "Off air is measured from the end in force, or, where somebody ends the broadcast, from what was done.",
-        "",
-        "## With `Broadcast`",
-        "",
-        markdown_table(lines(plays, cases, "leak")),
-        "",
-        "## Wired by hand: start >> start >> wait, each stop the teardown of its start",
-        "",
-        "The same operators, without `Broadcast`. Two minutes after the end is looked whether something is on air still.",
-        "",
-        markdown_table(lines(plays, cases, "naive")),
-        "",
-        "## What was done",
-        "",
-        *(f"- `{case.name}`: {case.what}" for case in cases),
-        "",
-    ]
-    return "\n".join(parts)
+    page = _PAGE.format(
+        rounds=rounds,
+        cases=len(cases),
+        good=sum(not play.wrong for play in played),
+        played=len(played),
+        settings="\n".join(f"- `{name}` = {value}" for name, value in settings.items()),
+        what="\n".join(f"- `{case.name}`: {case.what}" for case in cases),
+        expected=markdown_table(expectations(cases)),
+        seen=markdown_table(lines(plays, cases, "leak")),
+    )
+    if any(play.wiring == "naive" for play in plays):
+        page += _BY_HAND.format(seen=markdown_table(lines(plays, cases, "naive")))
+    return page
