@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.leak.cases import CASES, SHORT, Case
+from tests.leak.kept import load, save
 from tests.leak.matrix import SETTINGS, Matrix, Play, leak_site
 from tests.leak.report import lines, markdown, table
 from tests.system.site import SETTINGS as SITE_SETTINGS
@@ -28,6 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--short", action="store_true", help="the cases that are among the tests, once each")
     parser.add_argument("--only", nargs="+", default=[], metavar="TEXT", help="cases whose name holds one of these")
     parser.add_argument("--naive", action="store_true", help="also once each as it is wired by hand, for comparison")
+    parser.add_argument(
+        "--keep", type=Path, metavar="FILE", help="go on with the plays in there, and add those of this run"
+    )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write both tables there, too")
     options = parser.parse_args(arguments)
     rounds = 1 if options.short else options.rounds
@@ -38,12 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(f"{len(cases)} cases, {rounds} rounds", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what was made is to be cleared away, too
     began = time.monotonic()
-    plays: list[Play] = []
+    plays = load(options.keep) if options.keep else []
+    done = {(play.case.name, play.wiring, play.number) for play in plays}
     with leak_site(rounds=rounds) as site, Matrix(site) as matrix:
-        for play in matrix.play(cases, rounds=rounds, naive=options.naive):
+        for play in matrix.play(cases, rounds=rounds, naive=options.naive, done=done):
             plays.append(play)
             print(f"{time.monotonic() - began:4.0f} s  {_line(play)}", flush=True)
+            if options.keep:
+                save(options.keep, plays)
         left = [one for one in matrix.left() if one.startswith("leak-")]
+    cases = [case for case in CASES if any(play.case is case for play in plays)]
     wrong = [play for play in plays if play.wrong]
     print(f"\n{table(lines(plays, cases, 'leak'))}")
     if options.naive:

@@ -6,14 +6,14 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from tests.leak.cases import PHASES, Case
+from tests.leak.cases import PHASES, Case, Phase
 from tests.leak.judge import Observed, observe, verdicts
 from tests.leak.scenarios import PHASE_ACTS, SCENARIOS, nothing
 from tests.leak.stage import Stage, Watch, Wiring
@@ -93,25 +93,25 @@ class Matrix:
         """What is on air now, of all that was played."""
         return [f"{stage}: {one}" for stage in self._stages for one in stage.on_air()]
 
-    def play(self, cases: Sequence[Case], *, rounds: int, naive: bool = False) -> Iterator[Play]:
-        """Play each case `rounds` times, with `naive` also once as it is wired by hand; give each play when it is over."""
-        beside = [case for case in cases if case.phase is None]
-        plays: list[tuple[Case, Wiring, int]] = [
-            (case, "leak", number + 1) for number in range(rounds) for case in beside
-        ]
-        if naive:
-            plays += [(case, "naive", 1) for case in beside if case.naive]
-        yield from self._side_by_side(plays)
-        for phase in PHASES:
-            stages = [
-                self._stage(case, "leak", number + 1)
-                for case in cases
-                if case.phase == phase
-                for number in range(rounds)
+    def play(
+        self, cases: Sequence[Case], *, rounds: int, naive: bool = False, done: Collection[tuple[str, Wiring, int]] = ()
+    ) -> Iterator[Play]:
+        """Play each case `rounds` times, with `naive` also once as it is wired by hand; give each play when it is over.
+
+        Of `done` (name, wiring and round of a case) none is played again.
+        """
+
+        def plays(phase: Phase | None) -> list[tuple[Case, Wiring, int]]:
+            here = [case for case in cases if case.phase == phase]
+            found: list[tuple[Case, Wiring, int]] = [
+                (case, "leak", number) for number in range(1, rounds + 1) for case in here
             ]
-            if naive:
-                stages += [self._stage(case, "naive", 1) for case in cases if case.phase == phase and case.naive]
-            if stages:
+            found += [(case, "naive", 1) for case in here if naive and case.naive]
+            return [one for one in found if (one[0].name, *one[1:]) not in done]
+
+        yield from self._side_by_side(plays(None))
+        for phase in PHASES:
+            if stages := [self._stage(*one) for one in plays(phase)]:
                 yield from self._phase(stages, PHASE_ACTS[phase])
 
     def _stage(self, case: Case, wiring: Wiring, number: int) -> Stage:

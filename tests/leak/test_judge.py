@@ -6,6 +6,7 @@ import runpy
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ import pytest
 from airflow_provider_timav.emulator import JournalEntry
 from tests.leak.cases import CASES, PHASES, SHORT, TIMEOUT_SECONDS, Case, Expected
 from tests.leak.judge import TASKS, Observed, differences, fits, off_air_at, posts
+from tests.leak.kept import load, save
 from tests.leak.matrix import DAGS, Play
 from tests.leak.report import lines, markdown, table
 from tests.leak.scenarios import PHASE_ACTS, SCENARIOS
@@ -148,6 +150,21 @@ def test_the_tables_tell_rounds_apart_that_differ() -> None:
     assert "LEFT ON AIR: push" in rows[1]
     assert "LEFT ON AIR" in table(rows)
     assert "LEFT ON AIR" in markdown(plays, [case], settings={"a": "1"}, rounds=3)
+
+
+def test_plays_can_be_kept_and_are_judged_anew(tmp_path: Path) -> None:
+    case = CASES[0]
+    good = as_expected(case.expected[0])
+    plays = [
+        Play(case, "leak", 1, [good], 1.0),
+        Play(case, "leak", 2, [replace(good, left=["push of host"])], 1.0),
+        Play(case, "naive", 1, [], 1.0, "stuck"),
+    ]
+    assert load(tmp_path / "plays.json") == []
+    save(tmp_path / "plays.json", plays)
+    kept = load(tmp_path / "plays.json")
+    assert kept == plays
+    assert [bool(play.wrong) for play in kept] == [False, True, False]
 
 
 def test_what_got_stuck_is_wrong() -> None:
