@@ -69,8 +69,8 @@ class Emulator:
                 raise ValueError(f"{name} is a port number, 0 for any")
         if credentials_of is not None:
             sdkappid, identifier = credentials_of.sdkappid, credentials_of.identifier
-        self.sdkappid = sdkappid
-        self.identifier = identifier
+        self.sdkappid: int = sdkappid
+        self.identifier: str = identifier
         self.switches = Switches() if switches is None else switches
         self.certificates: Certificates = Certificates() if credentials_of is None else credentials_of.certificates
         self.secret_key: str = secrets.token_hex(32) if credentials_of is None else credentials_of.secret_key
