@@ -217,11 +217,13 @@ class OnAirTrigger(BaseTrigger):
                 return "stopped"
             if control.end is not None and control.end != self._end():
                 self.log.info("The show in room %s ends at %s now.", lease.key.room_id, control.end.isoformat())
-                self._moved_end, looked = control.end, False
+                self._moved_end, looked, refreshed = control.end, False, False
                 await self._observe(lease, ledger, at_most=self._left())
             left = self._left()
+            if left > 0 and looked:
+                await self._ask_standing(lease, ledger, at_most=left)
+                await asyncio.sleep(self._left())
             if left <= 0 or looked:
-                await asyncio.sleep(left)
                 return "deadline"
             last_look = max(left - random.uniform(*LAST_LOOK_SECONDS), 0)  # noqa: S311 - as above
             pause = min(random.uniform(*CONTROL_SECONDS), last_look)  # noqa: S311 - as above
@@ -231,8 +233,6 @@ class OnAirTrigger(BaseTrigger):
                 refreshed = True
                 await self._look_up(lease, at_most=left)
             await asyncio.sleep(max(pause - (time.monotonic() - began), 0))
-            if looked:
-                await self._ask_standing(lease, ledger, at_most=self._left())
             patience = self._left()
 
     async def _until_bare_end(self) -> str | None:
