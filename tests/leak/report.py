@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 
@@ -68,10 +69,15 @@ def _facts(seen: Observed) -> tuple[str, ...]:
         seen.run,
         by_state(seen.others),
         seen.outcome or "-",
-        seen.push or "-",
-        seen.record or "-",
+        shortened(seen.push) or "-",
+        shortened(seen.record) or "-",
         seen.ids,
     )
+
+
+def shortened(posts: str) -> str:
+    """Posts with three or more of a kind in a row as one with "+": how many repeats an outage takes differs between rounds."""
+    return re.sub(r"\b(\S+)(?: \1(?=\s|$)){2,}", r"\1+", posts)
 
 
 def by_state(others: Mapping[str, str]) -> str:

@@ -16,7 +16,7 @@ from tests.leak.cases import CASES, PHASES, SHORT, TIMEOUT_SECONDS, Case, Expect
 from tests.leak.judge import TASKS, Observed, differences, fits, off_air_at, posts
 from tests.leak.kept import load, save
 from tests.leak.matrix import DAGS, Play
-from tests.leak.report import lines, markdown, table
+from tests.leak.report import lines, markdown, shortened, table
 from tests.leak.scenarios import PHASE_ACTS, SCENARIOS
 
 FILE_IDS = ["5285890803757278096", "5285890803757278097"]
@@ -150,6 +150,20 @@ def test_the_tables_tell_rounds_apart_that_differ() -> None:
     assert "LEFT ON AIR: push" in rows[1]
     assert "LEFT ON AIR" in table(rows)
     assert "LEFT ON AIR" in markdown(plays, [case], settings={"a": "1"}, rounds=3)
+
+
+@pytest.mark.parametrize(
+    ("posts", "shown"),
+    [
+        ("start! stop! stop", "start! stop! stop"),
+        ("start! stop stop stop!", "start! stop stop stop!"),
+        ("start! stop stop stop stop!", "start! stop+ stop!"),
+        ("start! stop! stop stop stop", "start! stop! stop+"),
+        ("", ""),
+    ],
+)
+def test_many_repeats_are_shown_as_one(posts: str, shown: str) -> None:
+    assert shortened(posts) == shown
 
 
 def test_plays_can_be_kept_and_are_judged_anew(tmp_path: Path) -> None:
