@@ -5,12 +5,9 @@ No secret is asked for: what is typed into a trigger form can be read by everyon
 
 from __future__ import annotations
 
-from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.providers.standard.sensors.date_time import DateTimeSensor
 from airflow.sdk import DAG, Param
 
-from airflow_provider_timav.operators.push import StartPushOperator, StopPushOperator
-from airflow_provider_timav.sensors.live_stream import LiveStreamSensor
+from airflow_provider_timav.broadcast import Broadcast
 
 with DAG(
     dag_id="timav_broadcast_form",
@@ -37,6 +34,9 @@ with DAG(
             maximum=21600,
             title="How long",
             description="Seconds on air, at most six hours, counted from pressing Trigger.",
+        ),
+        "record": Param(
+            True, type="boolean", title="Record it", description="The recording's file ids are handed on at the end."
         ),
         "picture": Param(
             "camera",
@@ -76,35 +76,17 @@ with DAG(
         ),
     },
     render_template_as_native_obj=True,
+    default_args={"retries": 2},
     doc_md=__doc__,
 ) as dag:
-    host = {
-        "room_id": "{{ params.room_id }}",
-        "user_id": "{{ params.user_id }}",
-        "push_data_type": "{{ params.picture }}",
-    }
-
-    reserve = EmptyOperator(task_id="reserve").as_setup()
-    start_push = StartPushOperator(
-        task_id="start_push",
-        **host,
+    Broadcast(
+        room_id="{{ params.room_id }}",
+        user_id="{{ params.user_id }}",
+        duration="{{ params.seconds_on_air }}",
         channel_name="{{ params.title }}",
+        push_data_type="{{ params.picture }}",
         live_code="{{ params.outputs }}",
         rate_types="{{ params.rates }}",
+        record="{{ params.record }}",
         wait_for_user="{{ params.wait_minutes * 60 }}",
-        retries=2,
     )
-    on_air = DateTimeSensor(
-        task_id="on_air",
-        target_time="{{ (dag_run.run_after + macros.timedelta(seconds=params.seconds_on_air)).isoformat() }}",
-        mode="reschedule",
-        poke_interval=15,
-    )
-    plays = LiveStreamSensor(
-        task_id="plays", url="{{ ti.xcom_pull('start_push', key='hls_url') }}", timeout=300, deferrable=True, retries=1
-    )
-    stop_push = StopPushOperator(task_id="stop_push", **host, start_task_id="start_push").as_teardown(setups=reserve)
-    over = EmptyOperator(task_id="over")
-
-    reserve >> start_push >> [on_air, plays] >> stop_push
-    [on_air, plays] >> over

@@ -1,17 +1,17 @@
 """Several rooms at once: the same broadcast, mapped over a list that is known only when the run starts.
 
-Each room is an instance of its own: where one fails, the others go on, and each is stopped by its own stop.
+Each room is a broadcast of its own: where one fails, the others go on. What is to be done with the recordings stands inside of
+the mapped group, so that one room's failure does not keep the others' recordings from being handed on.
 """
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
-from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Param, task, task_group
 
-from airflow_provider_timav.operators.push import StartPushOperator, StopPushOperator
-from airflow_provider_timav.sensors.live_stream import LiveStreamSensor
+from airflow_provider_timav.broadcast import Broadcast
 
 with DAG(
     dag_id="timav_several_rooms",
@@ -23,8 +23,10 @@ with DAG(
             type="array",
             items={"type": "object"},
             title="Rooms and their hosts",
-        )
+        ),
+        "seconds_on_air": Param(900, type="integer", minimum=1, maximum=21600, title="Seconds on air"),
     },
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
     doc_md=__doc__,
 ) as dag:
 
@@ -32,18 +34,13 @@ with DAG(
     def rooms(*, params: Any) -> list[dict[str, Any]]:
         return list(params["rooms"])
 
-    @task_group
-    def broadcast(room_id: int, user_id: str) -> None:
-        reserve = EmptyOperator(task_id="reserve").as_setup()
-        start_push = StartPushOperator(
-            task_id="start_push", room_id=room_id, user_id=user_id, wait_for_user="PT2M", retries=2
-        )
-        is_live = LiveStreamSensor(
-            task_id="is_live", url=start_push.output["hls_url"], mode="reschedule", poke_interval=15, timeout=300
-        )
-        stop_push = StopPushOperator(
-            task_id="stop_push", room_id=room_id, user_id=user_id, start_task_id=start_push.task_id
-        ).as_teardown(setups=reserve)
-        reserve >> start_push >> is_live >> stop_push
+    @task
+    def publish(file_ids: list[str]) -> list[str]:
+        return file_ids
 
-    broadcast.expand_kwargs(rooms())
+    @task_group
+    def room(room_id: int, user_id: str) -> None:
+        show = Broadcast(room_id=room_id, user_id=user_id, duration="{{ params.seconds_on_air }}", wait_for_user="PT2M")
+        publish(show.file_ids)
+
+    room.expand_kwargs(rooms())

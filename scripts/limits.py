@@ -9,6 +9,7 @@ The exit status is 1 where a limit is missed. What takes more than one operation
 from __future__ import annotations
 
 import argparse
+import asyncio
 import contextlib
 import json
 import logging
@@ -30,9 +31,11 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_provider_timav.videorelay.errors import CertificateError, TimAVError
 
 if TYPE_CHECKING:
+    import ssl
+
     from airflow_provider_timav.emulator import Emulator
     from airflow_provider_timav.emulator.journal import JournalEntry
-    from airflow_provider_timav.videorelay.client import Client
+    from airflow_provider_timav.videorelay.exchange import Service
     from tests.faults.peer import Wire
     from tests.faults.stage import Stage
 
@@ -207,23 +210,30 @@ def _timed(
     host: str = "127.0.0.1",
     max_posts: int = 3,
     proxy: str | None = None,
+    asynchronous: bool = False,
 ) -> float:
     """Return how long a start takes to fail there."""
     from airflow_provider_timav.videorelay import calls
+    from airflow_provider_timav.videorelay.aclient import AsyncClient
+    from airflow_provider_timav.videorelay.client import Client
     from airflow_provider_timav.videorelay.exchange import RetryBudget
 
-    with _client(emulator, f"https://{host}:{port}", proxy) as client:
-        call = calls.start_push(room_id=emulator.room_id, user_id=emulator.user_id)
-        began = time.monotonic()
-        try:
-            client.call(call, max_posts=max_posts, seconds=seconds, budget=RetryBudget())
-        except TimAVError:
-            return time.monotonic() - began
+    call = calls.start_push(room_id=emulator.room_id, user_id=emulator.user_id)
+    limits: dict[str, Any] = {"max_posts": max_posts, "seconds": seconds, "budget": RetryBudget()}
+    means = _means(emulator, f"https://{host}:{port}")
+    began = time.monotonic()
+    try:
+        if asynchronous:
+            asyncio.run(AsyncClient(*means, proxy=proxy).call(call, **limits))
+        else:
+            with Client(*means, proxy=proxy) as client:
+                client.call(call, **limits)
+    except TimAVError:
+        return time.monotonic() - began
     raise RuntimeError("the fault did not happen")
 
 
-def _client(emulator: Emulator, endpoint: str, proxy: str | None = None) -> Client:
-    from airflow_provider_timav.videorelay.client import Client
+def _means(emulator: Emulator, endpoint: str) -> tuple[Service, Callable[[], ssl.SSLContext]]:
     from airflow_provider_timav.videorelay.exchange import Service
     from airflow_provider_timav.videorelay.tls import Identity
     from airflow_provider_timav.videorelay.usersig import StaticUserSig
@@ -231,7 +241,7 @@ def _client(emulator: Emulator, endpoint: str, proxy: str | None = None) -> Clie
     own = emulator.certificates
     identity = Identity.load(client_cert=own.client_cert_pem, private_key=own.client_key_pem)
     service = Service(endpoint, emulator.sdkappid, emulator.identifier, StaticUserSig(emulator.usersig))
-    return Client(service, lambda: identity.context(own.ca_pem), proxy=proxy)
+    return service, lambda: identity.context(own.ca_pem)
 
 
 def deadlines(form: Form, stack: contextlib.ExitStack) -> Callable[[], list[Row]]:
@@ -265,6 +275,11 @@ def deadlines(form: Form, stack: contextlib.ExitStack) -> Callable[[], list[Row]
         ("one operation, every answer's body drips", operation, 2 * post, {"port": through(_drips_body)}),
         ("one operation, no answer at all", operation, 3 * read, {"port": through(_is_silent)}),
     ]  # fmt: skip
+    asked += [
+        # aiohttp's way to a proxy and through it is all connecting.
+        (f"async: {what}", *((connect, connect) if "proxy" in how else times), {**how, "asynchronous": True})
+        for what, *times, how in asked
+    ]
     pool = stack.enter_context(ThreadPoolExecutor(len(asked)))
     futures = [pool.submit(_timed, emulator, **{"seconds": operation, **how}) for *_, how in asked]
     return lambda: [
@@ -276,12 +291,12 @@ def deadlines(form: Form, stack: contextlib.ExitStack) -> Callable[[], list[Row]
 @contextlib.contextmanager
 def _scaled(scale: float) -> Iterator[None]:
     """Have the client's deadlines be so much of what they are."""
-    from airflow_provider_timav.videorelay import client, exchange
+    from airflow_provider_timav.videorelay import asockets, client, exchange
 
     names = ("POST_SECONDS", "CONNECT_SECONDS", "READ_SECONDS", "OPERATION_SECONDS")
     before = [
         (module, name, getattr(module, name))
-        for module in (exchange, client)
+        for module in (exchange, client, asockets)
         for name in names
         if hasattr(module, name)
     ]

@@ -66,6 +66,18 @@ def test_lower_layers_know_no_airflow(package: str) -> None:
     assert {name for name in loaded if name == "airflow" or name.startswith("airflow.")} == set()
 
 
+@pytest.mark.parametrize(
+    ("module", "not_loaded"),
+    [
+        # A trigger imports it in its loop; aiohttp takes longer than a loop may be blocked.
+        pytest.param("airflow_provider_timav.videorelay.aclient", {"aiohttp", "requests", "urllib3"}, id="async"),
+        pytest.param("airflow_provider_timav.videorelay.client", {"aiohttp"}, id="sync"),
+    ],
+)
+def test_client_imports_no_library_that_it_may_not_need(module: str, not_loaded: set[str]) -> None:
+    assert {name.partition(".")[0] for name in loaded_by(module)} & not_loaded == set()
+
+
 def test_errors_import_the_standard_library_only() -> None:
     tree = ast.parse((PACKAGE / "videorelay" / "errors.py").read_text())
     imported = {
@@ -90,6 +102,8 @@ def test_promised_names_are_where_they_are_promised() -> None:
         "retry": ["TimAVRetryPolicy"],
         "emulator": ["Emulator"],
         "emulator.pytest_plugin": ["timav_emulator"],
+        "videorelay.client": ["Client"],
+        "videorelay.aclient": ["AsyncClient"],
         "videorelay.errors": [
             "TimAVError",
             "ConfigurationError",

@@ -238,7 +238,8 @@ class OnAirOperator(TimAVOperator):
 
     XComs: ``control``, by which people move the end (``{"end": ISO 8601 with a zone}``, or ``{"stop": true}``), written before
     the task defers; ``started_at``; ``stopped``, which the trigger writes as soon as it has stopped the show; and, in
-    ``return_value``, ``outcome`` (``deadline``, ``stopped``, ``stream_ended``) and ``ended_at``.
+    ``return_value``, ``outcome`` (``deadline``, ``stopped``, ``stream_ended``), ``ended_at``, and the last ``verdict`` on the
+    stream.
 
     :param lease: what ``reserve`` has handed on (templated).
     :param until: ``deadline``, or ``stream_ended``: then it ends early, once the stream is over (templated).
@@ -333,7 +334,7 @@ class OnAirOperator(TimAVOperator):
             raise RuntimeError(f"the trigger fired an event that this operator does not know (status {status!r})")
         lease = self._held()
         self.log.info("Room %s is off air since %s (%s).", lease.key.room_id, event["ended_at"], status)
-        return {"outcome": status, "ended_at": event["ended_at"]}
+        return {"outcome": status, "ended_at": event["ended_at"], "verdict": event["verdict"]}
 
     def _notify(self, context: Context, event: dict[str, Any]) -> None:
         stall = {"verdict": event["verdict"], "since": event["since"]}

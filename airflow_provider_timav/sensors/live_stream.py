@@ -14,6 +14,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
 from airflow_provider_timav.arguments import optional, time_span
 from airflow_provider_timav.retry import TimAVRetryPolicy
+from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ class LiveStreamSensor(BaseSensorOperator):
                 grace=wait.grace,
                 deadline=time.time() + self.timeout,
                 timav_conn_id=wait.timav_conn_id,
-                task_key=_task_key(context),
+                # For its XComs: `dag.test` does not tell a trigger whose it is.
+                task_key=TaskKey.of(context["ti"]).to_json(),
             ),
             method_name="execute_complete",
             timeout=timedelta(seconds=self.timeout) + _DEFERRAL_SLACK,
@@ -247,13 +249,6 @@ def _proxy(timav_conn_id: str | None) -> str | None:
     from airflow_provider_timav.hooks.timav import TimAVHook
 
     return TimAVHook(timav_conn_id).proxy
-
-
-def _task_key(context: Context) -> dict[str, Any]:
-    """Name this task's XComs for the trigger, which `dag.test` does not tell whose it is."""
-    ti = context["ti"]
-    map_index = -1 if ti.map_index is None else ti.map_index
-    return {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": map_index}
 
 
 def _fail_ended(result: dict[str, Any]) -> NoReturn:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.leases import Claim, Kind, Lease, Ledger
 from airflow_provider_timav.runs import TaskKey
+from airflow_provider_timav.triggers.asking import ask
 from airflow_provider_timav.videorelay import calls
 from airflow_provider_timav.videorelay.errors import CertificateError, CredentialError, TimAVError
 
@@ -79,7 +80,8 @@ async def end(
     said = ", ".join(f"{kind} {outcome}" for kind, outcome in ended.outcomes.items()) or "nothing to stop"
     ids = f" File ids: {', '.join(ended.file_ids)}." if ended.file_ids else ""
     log.info("Room %s, %s: %s.%s", lease.key.room_id, lease.key.user_id, said, ids)
-    await asyncio.gather(_note_for_tasks(ended, task_key, log), _note_in_ledger(lease, ledger, ended, log))
+    await _note_for_tasks(ended, task_key, log)
+    await _note_in_ledger(lease, ledger, ended, log)
     return ended
 
 
@@ -122,7 +124,7 @@ async def _stop(client: AsyncClient, lease: Lease, kind: Kind, ended: Ended, sec
 async def _note_for_tasks(ended: Ended, task_key: dict[str, Any], log: Any) -> None:
     note = {"outcomes": ended.outcomes, "file_ids": list(ended.file_ids), "ended_at": ended.at.isoformat()}
     try:
-        await asyncio.to_thread(TaskKey(**task_key).set_xcom, "stopped", note)
+        await ask(lambda: TaskKey(**task_key).set_xcom("stopped", note))
     except Exception:  # the task may be gone
         log.warning("What was stopped could not be noted for the tasks.", exc_info=True)
 
@@ -138,6 +140,6 @@ async def _note_in_ledger(lease: Lease, ledger: Ledger, ended: Ended, log: Any) 
         ledger.close(lease.generation)
 
     try:
-        await asyncio.to_thread(note)
+        await ask(note)
     except Exception:
         log.warning("What was stopped could not be noted in the ledger.", exc_info=True)

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_timav.runs import TaskKey
+from airflow_provider_timav.triggers.asking import ask
+
 if TYPE_CHECKING:
     from airflow_provider_timav.stream.watch import Watch
 
@@ -120,7 +123,7 @@ class LiveStreamTrigger(BaseTrigger):
 
         try:
             async with asyncio.timeout(remaining) as limit:
-                proxy = await asyncio.to_thread(_proxy, self.timav_conn_id) if self.timav_conn_id else None
+                proxy = await ask(lambda: _proxy(self.timav_conn_id)) if self.timav_conn_id else None
                 known = await self._recall()
                 async with shared_reader(proxy) as reader:
                     await asyncio.sleep(random.uniform(0, START_SPREAD))  # noqa: S311  # it keeps no secret
@@ -143,19 +146,19 @@ class LiveStreamTrigger(BaseTrigger):
         if not watch.was_live or (key := self._key()) is None:
             return
         try:
-            await asyncio.to_thread(_write_memory, key, watch.to_json())
+            await ask(lambda: key.set_xcom(MEMORY, watch.to_json()))
         except Exception:  # whatever Airflow's stores raise: the watch goes on, and only a restart would miss it
             self.log.warning("What is known of the stream could not be stored", exc_info=True)
 
-    def _key(self) -> dict[str, Any] | None:
+    def _key(self) -> TaskKey | None:
         """Return whose XCom holds the memory, or None if there is nothing to remember or no task to do it for."""
         if self.until != "ended":
             return None
         if self.task_key is not None:
-            return {name: self.task_key[name] for name in ("dag_id", "run_id", "task_id", "map_index")}
+            return TaskKey(**self.task_key)
         if (ti := self.task_instance) is None:
             return None
-        return {"dag_id": ti.dag_id, "run_id": ti.run_id, "task_id": ti.task_id, "map_index": ti.map_index}
+        return TaskKey.of(ti)
 
     async def _recall(self) -> Watch:
         from airflow_provider_timav.stream.watch import Watch
@@ -163,13 +166,15 @@ class LiveStreamTrigger(BaseTrigger):
         if (key := self._key()) is None:
             return Watch()
         try:
-            return Watch.from_json(await asyncio.to_thread(_read_memory, key))
+            return Watch.from_json(await ask(lambda: key.xcom(MEMORY)))
         except Exception:  # as below: without the memory the watch begins anew
             self.log.warning("What was known of the stream could not be read; the watch begins anew", exc_info=True)
             return Watch()
 
 
-def _proxy(timav_conn_id: str) -> str | None:
+def _proxy(timav_conn_id: str | None) -> str | None:
+    if timav_conn_id is None:
+        return None
     from airflow_provider_timav.hooks.timav import TimAVHook
 
     return TimAVHook(timav_conn_id).proxy
@@ -182,16 +187,3 @@ def _epoch(deadline: str | float | None) -> float | None:
     if moment.tzinfo is None:
         raise ValueError(f"deadline must have a time zone: {deadline}")
     return moment.timestamp()
-
-
-# The asynchronous twins of these calls fail where a trigger runs inline (`dag.test`), so threads make the synchronous ones.
-def _read_memory(key: dict[str, Any]) -> Any:
-    from airflow.sdk.execution_time.xcom import XCom
-
-    return XCom.get_one(key=MEMORY, **key)
-
-
-def _write_memory(key: dict[str, Any], memory: dict[str, Any]) -> None:
-    from airflow.sdk.execution_time.xcom import XCom
-
-    XCom.set(key=MEMORY, value=memory, **key)

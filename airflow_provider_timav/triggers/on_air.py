@@ -6,12 +6,13 @@ import asyncio
 import importlib
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_provider_timav.triggers.asking import ask_patiently, try_to_ask
 from airflow_provider_timav.triggers.live_stream import MIN_AGE, START_SPREAD
 
 if TYPE_CHECKING:
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from airflow_provider_timav.triggers.ending import Ended
 
 __all__ = ["OnAirTrigger"]
-
-T = TypeVar("T")
 
 CONTROL_SECONDS: Final = (10.0, 15.0)
 """How often to look what people want. One look costs the triggerer's supervisor 17 ms, which all triggers share."""
@@ -125,11 +124,11 @@ class OnAirTrigger(BaseTrigger):
         from airflow_provider_timav.runs import FINAL_STATES, TaskKey
 
         lease, ledger = self._held()
-        state = await _patiently(TaskKey(**self.task_key).state)
+        state = await ask_patiently(TaskKey(**self.task_key).state)
         if state is not None and state not in FINAL_STATES:
             self.log.info("The task is %s: the show goes on, others watch over it.", state)
             return
-        held = await _patiently(ledger.lease)
+        held = await ask_patiently(ledger.lease)
         if held is None or held.generation != lease.generation:
             self.log.info(
                 "The show in room %s is over already, or the room is somebody else's by now.", lease.key.room_id
@@ -150,8 +149,8 @@ class OnAirTrigger(BaseTrigger):
 
     async def _until_over(self, lease: Lease, ledger: Ledger) -> str:
         """Return why the show is to end, once it is."""
-        known = await _try(
-            self, "What was known of the stream could not be read", lambda: ledger.watch(lease.generation)
+        known = await try_to_ask(
+            self.log, "What was known of the stream could not be read", lambda: ledger.watch(lease.generation)
         )
         if known is not None:
             self._moved_end = known.end
@@ -184,7 +183,7 @@ class OnAirTrigger(BaseTrigger):
         task, refused, looked = TaskKey(**self.task_key), None, False
         await asyncio.sleep(random.uniform(0, START_SPREAD))  # noqa: S311 - it keeps no secret
         while True:
-            value = await _try(self, "What people want could not be read", lambda: task.xcom(CONTROL))
+            value = await try_to_ask(self.log, "What people want could not be read", lambda: task.xcom(CONTROL))
             try:
                 control = Control.read(value, now=datetime.now(UTC))
             except ConfigurationError as wrong:
@@ -241,8 +240,8 @@ class OnAirTrigger(BaseTrigger):
                 status = "stalled" if self.on_stall == "notify" else "failed"
             return bool(status)
 
-        proxy = await _try(
-            self, "The connection's proxy is not known", lambda: TimAVHook(lease.key.timav_conn_id).proxy
+        proxy = await try_to_ask(
+            self.log, "The connection's proxy is not known", lambda: TimAVHook(lease.key.timav_conn_id).proxy
         )
         async with shared_reader(proxy) as reader:
             await asyncio.sleep(random.uniform(0, START_SPREAD))  # noqa: S311 - it keeps no secret
@@ -255,14 +254,16 @@ class OnAirTrigger(BaseTrigger):
 
         stream = None if self._watch is None else self._watch.to_json()
         watch = Watch(lease.generation, self._moved_end, stream, error)
-        await _try(self, "What is known of the stream could not be stored", lambda: ledger.observe(watch))
+        await try_to_ask(self.log, "What is known of the stream could not be stored", lambda: ledger.observe(watch))
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
     async def _look_up(self, lease: Lease) -> Settings | None:
         from airflow_provider_timav.hooks.timav import TimAVHook
 
-        found = await _try(self, "The connection could not be looked up", TimAVHook(lease.key.timav_conn_id).settings)
+        found = await try_to_ask(
+            self.log, "The connection could not be looked up", TimAVHook(lease.key.timav_conn_id).settings
+        )
         if found is not None:
             self._settings = found
         return self._settings
@@ -273,7 +274,7 @@ class OnAirTrigger(BaseTrigger):
 
         late = (datetime.now(UTC) - self._end()).total_seconds()
         if status == "deadline" and late > LATE_SECONDS:
-            held = await _try(self, "The lease could not be read", ledger.lease)
+            held = await try_to_ask(self.log, "The lease could not be read", ledger.lease)
             if held is not None and held.generation != lease.generation:
                 self.log.warning("Room %s is held by %s by now: nothing is sent.", lease.key.room_id, held.owner)
                 return Ended()
@@ -293,22 +294,3 @@ async def _load() -> None:
     """Import what the trigger needs in a thread: the loop has others to serve."""
     for name in ("leases", "hooks.timav", "stream.reader", "triggers.ending", "videorelay.aclient"):
         await asyncio.to_thread(importlib.import_module, f"airflow_provider_timav.{name}")
-
-
-async def _try(trigger: OnAirTrigger, trouble: str, access: Callable[[], T]) -> T | None:
-    """Ask Airflow for something in a thread; whatever it raises, the show goes on."""
-    try:
-        return await asyncio.to_thread(access)
-    except Exception:  # whatever Airflow's stores raise
-        trigger.log.warning("%s", trouble, exc_info=True)
-        return None
-
-
-async def _patiently(access: Callable[[], T], pauses: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)) -> T:
-    """Ask Airflow for something that a decision hangs on: it may be busy just now."""
-    for pause in pauses:
-        try:
-            return await asyncio.to_thread(access)
-        except Exception:  # noqa: BLE001 - the last attempt's leaves this function
-            await asyncio.sleep(pause)
-    return await asyncio.to_thread(access)

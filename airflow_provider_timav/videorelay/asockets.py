@@ -4,24 +4,25 @@ Importing it imports aiohttp, which takes longer than a loop may be blocked: ``a
 
 Four traps of the library are closed here:
 
-- its exceptions carry the address, and some are none of its ``ClientError``: ``FAULTS`` names all of them;
+- its exceptions carry the address, and not all of them are its ``ClientError``: ``aclient`` lets none of them out;
 - which of them came before the first byte cannot be told: the TLS object notes it, as the synchronous client's socket does;
 - it looks names up in the loop's pool of threads, where a name server that does not answer would block every other trigger;
-- it says goodbye when it closes TLS, and keeps the socket of a peer that does not answer to that: it is cut off instead.
+- closing TLS is a goodbye to the peer, and the socket of one that does not answer stays open: it is cut off instead.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 import socket
 import ssl
 import zlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
 import aiohttp.abc
-import aiohttp.http
 from yarl import URL
 
 from airflow_provider_timav.videorelay.answers import Reply
@@ -31,17 +32,7 @@ from airflow_provider_timav.videorelay.transport import HEADERS, Flight, TooLarg
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
 
-__all__ = ["FAULTS", "TlsObject", "send"]
-
-#: What ``send`` raises where a post comes to nothing. RuntimeError is what a loop says of a transport that has gone.
-FAULTS: Final = (
-    aiohttp.ClientError,
-    aiohttp.http.HttpProcessingError,
-    OSError,
-    ValueError,
-    RuntimeError,
-    zlib.error,
-)
+__all__ = ["TlsObject", "send"]
 
 
 class TlsObject(ssl.SSLObject):
@@ -102,6 +93,23 @@ class _Names(aiohttp.abc.AbstractResolver):
         """Nothing is kept."""
 
 
+class _Abrupt:
+    """A transport that goes at once, whoever closes it.
+
+    asyncio's own waits up to 30 seconds for the peer's goodbye; closed twice, it cannot even be aborted any more.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def close(self) -> None:
+        """Close without a word."""
+        self._transport.abort()
+
+
 class _Connector(aiohttp.TCPConnector):
     """Makes one connection, and can cut it off."""
 
@@ -111,20 +119,23 @@ class _Connector(aiohttp.TCPConnector):
 
     async def _create_connection(self, *args: Any, **kwargs: Any) -> ResponseHandler:
         protocol = await super()._create_connection(*args, **kwargs)
+        if protocol.transport is None:
+            # Refused while the handshake's end was being reported; aiohttp would stumble over it, and warn with our secrets.
+            raise ConnectionResetError(errno.ECONNRESET, os.strerror(errno.ECONNRESET))
         self._transport = protocol.transport
+        protocol.transport = cast("asyncio.Transport", _Abrupt(protocol.transport))
         return protocol
 
     def cut(self) -> None:
-        """Close the connection without a word; what was to be read from it has been read."""
+        """Close the connection, where it is open still."""
         if self._transport is not None:
             self._transport.abort()
-            self._transport = None
 
 
 async def send(post: Post, context: ssl.SSLContext, proxy: str | None) -> Reply:
     """Send a post, return what came back. The caller keeps the post's deadline, and no connection is left.
 
-    :raises Exception: one of ``FAULTS``, whose text may hold the address.
+    :raises Exception: of aiohttp, asyncio, ssl, zlib …, whose text may hold the address.
     """
     limits = aiohttp.ClientTimeout(
         total=None,

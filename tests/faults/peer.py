@@ -43,11 +43,12 @@ def _contexts(emulator: Emulator) -> tuple[ssl.SSLContext, ssl.SSLContext]:
 
 @dataclass
 class Wire:
-    """One request on one connection, for a script to answer, or not."""
+    """One request on one connection, for a script to answer, or not. ``head`` is its first line and its header fields."""
 
     connection: socket.socket
     method: str
     target: str
+    head: str
     body: bytes
     emulator: Emulator
     ended: threading.Event
@@ -206,7 +207,7 @@ def _close(connection: socket.socket) -> None:
     connection.close()
 
 
-def _read(connection: socket.socket) -> tuple[str, str, bytes] | None:
+def _read(connection: socket.socket) -> tuple[str, str, str, bytes] | None:
     received = b""
     while b"\r\n\r\n" not in received:
         if not (piece := connection.recv(65536)):
@@ -220,7 +221,7 @@ def _read(connection: socket.socket) -> tuple[str, str, bytes] | None:
         if not (piece := connection.recv(65536)):
             return None
         body += piece
-    return method, target, body
+    return method, target, head.decode("latin-1"), body
 
 
 class BlackHole:

@@ -18,7 +18,7 @@ from tests.faults.stage import PLAYER_PASSWORD, Observed, Scene, Stage
 from tests.videorelay.clients import KINDS, AnyClient, Blocking
 
 
-@pytest.fixture(scope="module", params=KINDS.values(), ids=KINDS.keys())
+@pytest.fixture(scope="module", params=[False, True], ids=KINDS)
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
     with Stage(asynchronous=request.param) as running:
         yield running

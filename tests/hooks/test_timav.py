@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.emulator.certificates import Certificates
 from airflow_provider_timav.hooks.timav import Settings, TimAVHook
+from airflow_provider_timav.videorelay import calls
 from airflow_provider_timav.videorelay.errors import CertificateError, ConfigurationError, RoomNotReady, TimAVError
 
 
@@ -241,3 +245,70 @@ def test_secrets_are_masked_in_every_form(timav_emulator: Emulator) -> None:
     assert all(
         line in masked for line in timav_emulator.certificates.client_key_pem.splitlines() if "-----" not in line
     )
+
+
+class TestAsyncClient:
+    """What a trigger gets: the same connection, the same checks, a client for its loop."""
+
+    @pytest.mark.parametrize("sign", [False, True], ids=["downloaded UserSig", "signed UserSig"])
+    def test_it_reaches_the_service(
+        self, sign: bool, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        hook = connect(monkeypatch, timav_emulator.connection(sign=sign))
+
+        async def as_a_trigger() -> list[str]:
+            settings = await asyncio.to_thread(hook.settings)
+            who: dict[str, Any] = {"room_id": timav_emulator.room_id, "user_id": timav_emulator.user_id}
+            async with await asyncio.to_thread(hook.async_client, settings) as client:
+                started = await client.call(calls.start_push(**who))
+                stopped = await client.call(calls.stop_push(**who))
+                return [started.outcome, stopped.outcome]
+
+        assert asyncio.run(as_a_trigger()) == ["started", "stopped"]
+
+    def test_connection_is_looked_up_where_no_settings_are_given(self, timav_emulator: Emulator) -> None:
+        async def call() -> Any:
+            async with await asyncio.to_thread(TimAVHook().async_client) as client:
+                return await client.call(calls.stop_push(room_id=timav_emulator.room_id, user_id="a"))
+
+        assert asyncio.run(call()).outcome == "gone"
+
+    @pytest.mark.parametrize(("make", "field"), BAD.values(), ids=BAD.keys())
+    def test_bad_connection_is_refused_before_there_is_a_client(
+        self, make: Any, field: str, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises((ConfigurationError, CertificateError), match=field) as refused:
+            connect(monkeypatch, make(timav_emulator)).async_client()
+        assert refused.value.field == field
+
+    def test_both_clients_of_a_process_share_one_context(self, timav_emulator: Emulator) -> None:
+        made: list[ssl.SSLContext] = []
+
+        def watched(make: Callable[[], ssl.SSLContext]) -> Callable[[], ssl.SSLContext]:
+            def context() -> ssl.SSLContext:
+                made.append(make())
+                return made[-1]
+
+            return context
+
+        call = calls.stop_push(room_id=timav_emulator.room_id, user_id="a")
+        with TimAVHook() as hook:
+            client = hook.get_conn()
+            client._make_context = watched(client._make_context)
+            client.call(call)
+            for _ in range(3):
+                asynchronous = hook.async_client()
+                asynchronous._make_context = watched(asynchronous._make_context)
+                asyncio.run(asynchronous.call(call))
+            client.call(call)
+        assert (len(made), len({id(context) for context in made})) == (4, 1)
+
+    @pytest.mark.parametrize("sign", [False, True], ids=["downloaded UserSig", "signed UserSig"])
+    def test_it_shows_no_credential(
+        self, sign: bool, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connection = timav_emulator.connection(sign=sign, proxy="http://user:pr0xypass@127.0.0.1:1")
+        client = connect(monkeypatch, connection).async_client()
+        shown = f"{client!r} {client!s} {vars(client)}"
+        for secret in filter(None, [*secrets_of(connection), "pr0xypass"]):
+            assert secret not in shown

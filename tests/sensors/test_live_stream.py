@@ -25,6 +25,7 @@ from airflow.sdk.exceptions import (
 )
 
 from airflow_provider_timav.retry import TimAVRetryPolicy
+from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.sensors import live_stream as sensor_module
 from airflow_provider_timav.sensors.live_stream import LiveStreamSensor
 from airflow_provider_timav.stream import reader as reader_module
@@ -58,8 +59,8 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trigger_module, "START_SPREAD", 0.0)
     monkeypatch.setattr(reader_module, "next_pause", lambda watch, chance: 0.1)
     xcoms: dict[str, Any] = {}
-    monkeypatch.setattr(trigger_module, "_read_memory", lambda key: xcoms.get("watch"))
-    monkeypatch.setattr(trigger_module, "_write_memory", lambda key, memory: xcoms.update(watch=memory))
+    monkeypatch.setattr(TaskKey, "xcom", lambda task, key: xcoms.get(key))
+    monkeypatch.setattr(TaskKey, "set_xcom", lambda task, key, value: xcoms.update({key: value}))
 
 
 class Store:

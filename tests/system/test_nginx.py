@@ -21,6 +21,7 @@ import pytest
 from airflow_provider_timav.emulator import Certificates, Emulator
 from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.videorelay import calls
+from airflow_provider_timav.videorelay.aclient import AsyncClient
 from airflow_provider_timav.videorelay.client import Client
 from airflow_provider_timav.videorelay.errors import AmbiguousOutcome, CertificateError
 from airflow_provider_timav.videorelay.exchange import Service
@@ -28,6 +29,7 @@ from airflow_provider_timav.videorelay.tls import Identity
 from airflow_provider_timav.videorelay.usersig import StaticUserSig
 from tests.system.processes import until
 from tests.system.site import free_port
+from tests.videorelay.clients import KINDS, Blocking
 
 NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
@@ -151,6 +153,19 @@ def test_a_broadcast_works_through_nginx(front: Front, monkeypatch: pytest.Monke
     assert [entry.executed for entry in front.emulator.journal] == [True, True, True, True, False]
 
 
+def test_a_trigger_stops_through_nginx_what_a_task_has_started(front: Front, monkeypatch: pytest.MonkeyPatch) -> None:
+    identity: dict[str, Any] = {"room_id": front.emulator.room_id, "user_id": front.emulator.user_id}
+    with connect(monkeypatch, front.connection()) as hook:
+        hook.start_push(**identity)
+        hook.start_record(**identity, file_name="by_a_trigger")
+        with Blocking(hook.async_client()) as client:
+            recorded = client.call(calls.stop_record(**identity))
+            assert recorded.file_ids == tuple(front.emulator.file_ids("by_a_trigger"))
+            assert client.call(calls.stop_push(**identity)).outcome == "stopped"
+    assert front.statuses(4) == [200] * 4
+    assert not front.emulator.pushes
+
+
 NOW = datetime.now(UTC)
 YEAR_2020 = datetime(2020, 6, 1, tzinfo=UTC)
 
@@ -182,8 +197,9 @@ def expired_certificate(made: Certificates) -> ssl.SSLContext:
     ],
     ids=["missing", "foreign", "expired"],
 )
+@pytest.mark.parametrize("asynchronous", [False, True], ids=KINDS)
 def test_a_refused_client_certificate_is_named(
-    front: Front, context: Callable[[Certificates], ssl.SSLContext], said: str
+    front: Front, asynchronous: bool, context: Callable[[Certificates], ssl.SSLContext], said: str
 ) -> None:
     """It completes the handshake and answers 400 with a page; it is posted once, and the emulator hears of nothing."""
     emulator = front.emulator
@@ -193,8 +209,10 @@ def test_a_refused_client_certificate_is_named(
         emulator.identifier,
         StaticUserSig(emulator.usersig),
     )
+    kind = AsyncClient if asynchronous else Client
+    made = kind(service, lambda: context(emulator.certificates))
     with (
-        Client(service, lambda: context(emulator.certificates)) as client,
+        Blocking(made) if isinstance(made, AsyncClient) else made as client,
         pytest.raises(CertificateError) as refused,
     ):
         client.call(calls.start_push(room_id=emulator.room_id, user_id=emulator.user_id))

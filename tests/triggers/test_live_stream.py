@@ -15,6 +15,7 @@ import pytest
 from airflow.sdk import serde
 from airflow.sdk._shared.module_loading import import_string
 
+from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.stream import reader as reader_module
 from airflow_provider_timav.stream.watch import Look, Verdict, Watch
 from airflow_provider_timav.triggers import live_stream
@@ -45,8 +46,9 @@ class XComs:
         self.memory: Any = None
         self.writes: list[Any] = []
         self.threads: set[bool] = set()
-        monkeypatch.setattr(live_stream, "_read_memory", self.read)
-        monkeypatch.setattr(live_stream, "_write_memory", self.write)
+        # Functions, and not our bound methods, which would not be told of which task.
+        monkeypatch.setattr(TaskKey, "xcom", lambda task, key: self.read(task, key))  # noqa: PLW0108
+        monkeypatch.setattr(TaskKey, "set_xcom", lambda task, key, value: self.write(task, key, value))  # noqa: PLW0108
 
     def _note_thread(self) -> None:
         try:
@@ -56,14 +58,14 @@ class XComs:
         else:
             self.threads.add(False)
 
-    def read(self, key: dict[str, Any]) -> Any:
+    def read(self, task: TaskKey, key: str) -> Any:
         self._note_thread()
-        assert key == KEY
+        assert (task.to_json(), key) == (KEY, "watch")
         return self.memory
 
-    def write(self, key: dict[str, Any], memory: Any) -> None:
+    def write(self, task: TaskKey, key: str, memory: Any) -> None:
         self._note_thread()
-        assert key == KEY
+        assert (task.to_json(), key) == (KEY, "watch")
         self.memory = json.loads(json.dumps(memory))
         self.writes.append(self.memory["verdict"])
 
@@ -182,8 +184,8 @@ def test_stores_that_fail_are_logged_and_change_nothing(
     def fails(*_: Any) -> None:
         raise OSError("the API server is away")
 
-    monkeypatch.setattr(live_stream, "_read_memory", fails)
-    monkeypatch.setattr(live_stream, "_write_memory", fails)
+    monkeypatch.setattr(TaskKey, "xcom", fails)
+    monkeypatch.setattr(TaskKey, "set_xcom", fails)
     story = [media(0, 1), media(0, 2), media(0, 2, endlist=True)]
     site.pages["/live.m3u8"] = lambda visit: visit.answer(story.pop(0))
     trigger = LiveStreamTrigger(url=site.url + "/live.m3u8", until="ended", task_key=KEY)

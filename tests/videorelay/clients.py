@@ -11,8 +11,8 @@ from airflow_provider_timav.videorelay.client import Client
 
 __all__ = ["KINDS", "AnyClient", "Blocking", "without_pauses"]
 
-#: What tests are parametrised with: whether the client is the asynchronous one.
-KINDS = {"sync": False, "async": True}
+#: The names of both kinds, as ids of parameters that say whether the client is the asynchronous one.
+KINDS = ["sync", "async"]
 
 
 class Blocking:
@@ -38,7 +38,8 @@ class Blocking:
         try:
             return self._runner.run(self.client.call(call, **limits))
         finally:
-            assert leftovers(self._runner.get_loop()) == []
+            left = leftovers(self._runner.get_loop())
+            assert left == [], left
             assert self._complaints == []
 
     def forget_connections(self) -> None:

@@ -1,4 +1,4 @@
-"""The synchronous client on real TLS sockets: deadlines, caps, trust, and what each fault of the transport comes to."""
+"""Both clients on real TLS sockets: deadlines, caps, trust, and what each fault of the transport comes to."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ import socket
 import ssl
 import threading
 import time
+import urllib.parse
 import warnings
+import zlib
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.emulator.certificates import Certificates
 from airflow_provider_timav.videorelay import calls
+from airflow_provider_timav.videorelay.aclient import AsyncClient
 from airflow_provider_timav.videorelay.client import Client
 from airflow_provider_timav.videorelay.errors import (
     AmbiguousOutcome,
@@ -31,6 +34,8 @@ from airflow_provider_timav.videorelay.errors import (
 from airflow_provider_timav.videorelay.exchange import RetryBudget, Service
 from airflow_provider_timav.videorelay.tls import Identity
 from airflow_provider_timav.videorelay.usersig import StaticUserSig
+from tests.faults.peer import Peer, Wire
+from tests.videorelay.clients import KINDS, AnyClient, Blocking, without_pauses
 
 FOREIGN = Certificates()
 
@@ -41,24 +46,67 @@ def emulator() -> Iterator[Emulator]:
         yield running
 
 
-def client_of(
-    emulator: Emulator,
-    *,
-    endpoint: str | None = None,
-    proxy: str | None = None,
-    certificates: Certificates | None = None,
-) -> Client:
-    own = certificates or emulator.certificates
-    identity = Identity.load(client_cert=own.client_cert_pem, private_key=own.client_key_pem)
-    service = Service(
-        endpoint or emulator.api_url, emulator.sdkappid, emulator.identifier, StaticUserSig(emulator.usersig)
-    )
-    return Client(
-        service, lambda: identity.context(emulator.certificates.ca_pem), proxy=proxy, sleep=lambda seconds: None
-    )
+class ClientOf(Protocol):
+    """Makes a client of the kind that the test is run with; ``contexts`` collects the contexts that it makes."""
+
+    def __call__(
+        self,
+        emulator: Emulator,
+        *,
+        endpoint: str | None = None,
+        proxy: str | None = None,
+        certificates: Certificates | None = None,
+        contexts: list[ssl.SSLContext] | None = None,
+        usersig: str | None = None,
+        identifier: str | None = None,
+    ) -> AnyClient: ...
 
 
-def start(client: Client, emulator: Emulator, **limits: Any) -> Any:
+def maker(*, asynchronous: bool) -> ClientOf:
+    def make(
+        emulator: Emulator,
+        *,
+        endpoint: str | None = None,
+        proxy: str | None = None,
+        certificates: Certificates | None = None,
+        contexts: list[ssl.SSLContext] | None = None,
+        usersig: str | None = None,
+        identifier: str | None = None,
+    ) -> AnyClient:
+        own = certificates or emulator.certificates
+        identity = Identity.load(client_cert=own.client_cert_pem, private_key=own.client_key_pem)
+        credential = StaticUserSig(usersig or emulator.usersig)
+        where = endpoint or emulator.api_url
+        service = Service(where, emulator.sdkappid, identifier or emulator.identifier, credential)
+        made = [] if contexts is None else contexts
+
+        def context() -> ssl.SSLContext:
+            made.append(identity.context(emulator.certificates.ca_pem))
+            return made[-1]
+
+        kind = AsyncClient if asynchronous else Client
+        client = kind(service, context, proxy=proxy)
+        return without_pauses(Blocking(client) if isinstance(client, AsyncClient) else client)
+
+    return make
+
+
+@pytest.fixture(params=[False, True], ids=KINDS)
+def client_of(request: pytest.FixtureRequest) -> ClientOf:
+    return maker(asynchronous=request.param)
+
+
+@pytest.fixture
+def async_client_of() -> ClientOf:
+    return maker(asynchronous=True)
+
+
+@pytest.fixture
+def sync_client_of() -> ClientOf:
+    return maker(asynchronous=False)
+
+
+def start(client: AnyClient, emulator: Emulator, **limits: Any) -> Any:
     # A budget of its own: the process's would be spent by the faults of earlier tests.
     call = calls.start_push(room_id=emulator.room_id, user_id=emulator.user_id)
     return client.call(call, budget=RetryBudget(), **limits)
@@ -117,18 +165,18 @@ FAULTS: dict[str, tuple[dict[str, Any], type[TimAVError], int]] = {
 
 @pytest.mark.parametrize(("fault", "kind", "posts"), FAULTS.values(), ids=FAULTS.keys())
 def test_fault_has_its_error_and_its_posts(
-    fault: dict[str, Any], kind: type[TimAVError], posts: int, emulator: Emulator
+    fault: dict[str, Any], kind: type[TimAVError], posts: int, emulator: Emulator, client_of: ClientOf
 ) -> None:
     emulator.fail_next(9, **fault)
     with client_of(emulator) as client, pytest.raises(kind) as failed:
         start(client, emulator)
     assert type(failed.value) is kind
     assert len(emulator.journal) == posts
-    assert failed.value.__cause__ is None
+    assert (failed.value.__cause__, failed.value.__context__) == (None, None)
     assert emulator.usersig not in str(failed.value)
 
 
-def test_first_line_of_the_fault_passes(emulator: Emulator) -> None:
+def test_first_line_of_the_fault_passes(emulator: Emulator, client_of: ClientOf) -> None:
     """A lost answer is settled by the second post; the start was executed once."""
     emulator.fail_next(1, drop="before")
     with client_of(emulator) as client:
@@ -139,7 +187,7 @@ def test_first_line_of_the_fault_passes(emulator: Emulator) -> None:
 @pytest.mark.parametrize(
     "body", [b'{"x": "' + b"y" * 2_000_000 + b'"}', gzip.compress(b"\0" * 2**27)], ids=["plain", "gzip"]
 )
-def test_answer_is_capped(body: bytes, emulator: Emulator) -> None:
+def test_answer_is_capped(body: bytes, emulator: Emulator, client_of: ClientOf) -> None:
     """H14: 128 MiB of nothing, packed into 128 KiB, must not be unpacked."""
     coding = b"Content-Encoding: gzip\r\n" if body[:2] == b"\x1f\x8b" else b""
     head = b"HTTP/1.1 200 OK\r\n" + coding + b"Content-Length: %d\r\n\r\n" % len(body)
@@ -150,13 +198,78 @@ def test_answer_is_capped(body: bytes, emulator: Emulator) -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40 * 1024
 
 
-def test_header_fields_drop_no_credentials_elsewhere(emulator: Emulator) -> None:
+def test_header_fields_drop_no_credentials_elsewhere(emulator: Emulator, client_of: ClientOf) -> None:
     """H1: the second host of a redirect hears nothing."""
     with Emulator() as second:
         emulator.fail_next(1, status=307, headers={"Location": second.api_url})
         with client_of(emulator) as client, pytest.raises(ProtocolError, match="redirects"):
             start(client, emulator)
         assert (second.connections, second.journal) == (0, ())
+
+
+@pytest.mark.parametrize(
+    ("usersig", "identifier"),
+    [
+        pytest.param("eJw*tzcz2+Value/of-a_UserSig=", "admin", id="as the vendor signs"),
+        pytest.param("%2A%25 é&usersig=x#?;", "管理 員", id="whatever else"),
+    ],
+)
+def test_address_is_encoded_once(usersig: str, identifier: str, emulator: Emulator, client_of: ClientOf) -> None:
+    arrived: list[str] = []
+
+    def fault(wire: Wire) -> None:
+        arrived.append(wire.target)
+        wire.answer(b"", status="403 No")
+
+    with Peer(emulator, fault=fault, faults_left=1) as peer:
+        endpoint = f"https://127.0.0.1:{peer.port}"
+        with client_of(emulator, endpoint=endpoint, usersig=usersig, identifier=identifier) as client:
+            with pytest.raises(ProtocolError):
+                start(client, emulator)
+    (target,) = arrived
+    quoted = [urllib.parse.quote(text, safe="") for text in (usersig, identifier)]
+    assert target.startswith(f"/v3/openim/videorelay?usersig={quoted[0]}&identifier={quoted[1]}&sdkappid=")
+
+
+def test_headers_ask_for_json_as_it_is_and_nothing_of_the_past(emulator: Emulator, client_of: ClientOf) -> None:
+    """No compression, no cookie that an earlier answer set."""
+    arrived: list[str] = []
+
+    def fault(wire: Wire) -> None:
+        arrived.append(wire.head)
+        wire.answer(wire.execute(), "Set-Cookie: tasty=yes; Path=/")
+
+    with Peer(emulator, fault=fault, faults_left=2) as peer:
+        with client_of(emulator, endpoint=f"https://127.0.0.1:{peer.port}") as client:
+            for _ in range(2):
+                client.call(calls.stop_push(room_id=1, user_id="a"))
+    assert len(arrived) == 2
+    for head in arrived:
+        names = dict(line.lower().split(": ", 1) for line in head.split("\r\n")[1:])
+        assert names["accept-encoding"] == "identity"
+        assert names["content-type"] == "application/json"
+        assert names["user-agent"] == "airflow-provider-timav"
+        assert not {"cookie", "authorization", "transfer-encoding"} & names.keys()
+
+
+@pytest.mark.parametrize(("coding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_answer_that_is_packed_unasked_is_read(
+    coding: str, pack: Callable[[bytes], bytes], emulator: Emulator, client_of: ClientOf
+) -> None:
+    with Peer(
+        emulator,
+        fault=lambda wire: wire.answer(pack(wire.execute()), f"Content-Encoding: {coding}"),
+        faults_left=1,
+    ) as peer:
+        with client_of(emulator, endpoint=f"https://127.0.0.1:{peer.port}") as client:
+            assert start(client, emulator).outcome == "started"
+
+
+def test_answer_that_cannot_be_unpacked(emulator: Emulator, client_of: ClientOf) -> None:
+    raw = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 5\r\n\r\nhello"
+    emulator.fail_next(1, raw=raw)
+    with client_of(emulator) as client, pytest.raises(AmbiguousOutcome, match="cannot be unpacked"):
+        start(client, emulator, max_posts=1)
 
 
 class TestDeadline:
@@ -169,14 +282,14 @@ class TestDeadline:
             pytest.param({"delay": 30.0}, id="no answer"),
         ],
     )
-    def test_post_ends_in_time(self, fault: dict[str, Any], emulator: Emulator) -> None:
+    def test_post_ends_in_time(self, fault: dict[str, Any], emulator: Emulator, client_of: ClientOf) -> None:
         emulator.fail_next(1, **fault)
         began = time.monotonic()
         with client_of(emulator) as client, pytest.raises(AmbiguousOutcome, match="no answer in time"):
             start(client, emulator, max_posts=1, seconds=1.0)
         assert time.monotonic() - began < 1.5
 
-    def test_handshake_that_stalls_was_never_sent(self, emulator: Emulator) -> None:
+    def test_handshake_that_stalls_was_never_sent(self, emulator: Emulator, client_of: ClientOf) -> None:
         """T14: the library reports a read timeout, as if something had been sent; the socket knows better."""
         emulator.fail_next(1, stall=True)
         began = time.monotonic()
@@ -185,8 +298,8 @@ class TestDeadline:
         assert failed.value.executed == "no"
         assert time.monotonic() - began < 1.5
 
-    def test_kept_connection_keeps_no_deadline(self, emulator: Emulator) -> None:
-        with client_of(emulator) as client:
+    def test_kept_connection_keeps_no_deadline(self, emulator: Emulator, sync_client_of: ClientOf) -> None:
+        with sync_client_of(emulator) as client:
             start(client, emulator, seconds=1.0)
             emulator.fail_next(1, delay=1.2)
             stopped = client.call(calls.stop_push(room_id=emulator.room_id, user_id=emulator.user_id))
@@ -195,28 +308,30 @@ class TestDeadline:
 
 
 class TestTrust:
-    def test_nothing_widens_the_trust(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nothing_widens_the_trust(
+        self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, client_of: ClientOf
+    ) -> None:
         """The library would add certifi's CAs to the context on each new connection, or those that the environment names."""
         import certifi
 
         monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
         monkeypatch.setenv("CURL_CA_BUNDLE", certifi.where())
         monkeypatch.setenv("SSL_CERT_FILE", certifi.where())
-        with client_of(emulator) as client:
+        contexts: list[ssl.SSLContext] = []
+        with client_of(emulator, contexts=contexts) as client:
             for _ in range(10):
                 client.call(calls.stop_push(room_id=1, user_id="a"))
                 client.forget_connections()
-            assert client._adapter is not None
-            assert len(client._adapter._context.get_ca_certs()) == 1
+        assert [len(context.get_ca_certs()) for context in contexts] == [1]
         assert emulator.handshakes == 10
 
-    def test_foreign_client_certificate(self, emulator: Emulator) -> None:
+    def test_foreign_client_certificate(self, emulator: Emulator, client_of: ClientOf) -> None:
         with client_of(emulator, certificates=FOREIGN) as client, pytest.raises(CertificateError) as failed:
             start(client, emulator)
         assert failed.value.field == "client_cert"
         assert emulator.journal == ()
 
-    def test_server_of_an_unknown_ca(self, emulator: Emulator) -> None:
+    def test_server_of_an_unknown_ca(self, emulator: Emulator, client_of: ClientOf) -> None:
         """T9, T10: nothing is sent to a server that the connection's CA does not vouch for."""
         with Emulator() as other, client_of(emulator, endpoint=other.api_url) as client:
             with pytest.raises(CertificateError) as failed:
@@ -224,7 +339,7 @@ class TestTrust:
             assert failed.value.field == "ca_cert"
             assert other.journal == ()
 
-    def test_hostname_is_checked(self, emulator: Emulator) -> None:
+    def test_hostname_is_checked(self, emulator: Emulator, client_of: ClientOf) -> None:
         """T12."""
         with served("127.0.0.2", emulator) as port:
             wrong = f"https://127.0.0.2:{port}"
@@ -235,7 +350,7 @@ class TestTrust:
                 start(client, emulator)
         assert bad.value.field == "host"
 
-    def test_old_tls_is_refused(self, emulator: Emulator) -> None:
+    def test_old_tls_is_refused(self, emulator: Emulator, client_of: ClientOf) -> None:
         """T13."""
         context = emulator.certificates.server_context()
         with warnings.catch_warnings():
@@ -248,7 +363,7 @@ class TestTrust:
             with client_of(emulator, endpoint=endpoint) as client, pytest.raises(ProtocolError, match=r"TLS 1\.2"):
                 start(client, emulator)
 
-    def test_plain_http_on_the_port(self, emulator: Emulator) -> None:
+    def test_plain_http_on_the_port(self, emulator: Emulator, client_of: ClientOf) -> None:
         with served("127.0.0.1", emulator, greeting=b"HTTP/1.1 400 Bad Request\r\n\r\n") as port:
             endpoint = f"https://127.0.0.1:{port}"
             with (
@@ -294,15 +409,16 @@ class served:  # noqa: N801 - reads as a statement
 
 
 class TestConnections:
-    def test_idle_connection_is_not_used_again(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_idle_connection_is_not_used_again(self, emulator: Emulator, client_of: ClientOf) -> None:
         """C10: a server's idle close that meets a reuse would look like a lost answer."""
         with client_of(emulator) as client:
             start(client, emulator)
-            client._last_used -= 2.1
+            if isinstance(client, Client):
+                client._last_used -= 2.1
             client.call(calls.stop_push(room_id=emulator.room_id, user_id=emulator.user_id))
         assert emulator.handshakes == 2
 
-    def test_name_that_cannot_be_resolved(self, emulator: Emulator) -> None:
+    def test_name_that_cannot_be_resolved(self, emulator: Emulator, client_of: ClientOf) -> None:
         """C2."""
         with (
             client_of(emulator, endpoint="https://host.invalid") as client,
@@ -310,7 +426,9 @@ class TestConnections:
         ):
             start(client, emulator, max_posts=1)
 
-    def test_environment_has_no_say(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_environment_has_no_say(
+        self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, client_of: ClientOf
+    ) -> None:
         monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
         monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
         with client_of(emulator) as client:
@@ -320,27 +438,33 @@ class TestConnections:
 class TestProxy:
     """C12: through a proxy, the same certificate and the same trust."""
 
-    def test_call_goes_through(self, emulator: Emulator, connect_proxy: Callable[..., Any]) -> None:
-        with connect_proxy() as proxy, client_of(emulator, proxy=proxy.url) as client:
+    def test_call_goes_through(
+        self, emulator: Emulator, connect_proxy: Callable[..., Any], client_of: ClientOf
+    ) -> None:
+        contexts: list[ssl.SSLContext] = []
+        with connect_proxy() as proxy, client_of(emulator, proxy=proxy.url, contexts=contexts) as client:
             assert start(client, emulator).outcome == "started"
             assert proxy.tunnels == 1
-            assert client._adapter is not None
-            assert len(client._adapter._context.get_ca_certs()) == 1
+            assert len(contexts[0].get_ca_certs()) == 1
 
-    def test_proxy_wants_other_credentials(self, emulator: Emulator, connect_proxy: Callable[..., Any]) -> None:
+    def test_proxy_wants_other_credentials(
+        self, emulator: Emulator, connect_proxy: Callable[..., Any], client_of: ClientOf
+    ) -> None:
         with connect_proxy(status=407) as proxy, client_of(emulator, proxy=proxy.url) as client:
             with pytest.raises(ProtocolError, match="407") as failed:
                 start(client, emulator)
         assert failed.value.field == "proxy"
         assert "pr0xypass" not in str(failed.value)
 
-    def test_nobody_there(self, emulator: Emulator) -> None:
+    def test_nobody_there(self, emulator: Emulator, client_of: ClientOf) -> None:
         with client_of(emulator, proxy="http://user:pr0xypass@127.0.0.1:1") as client:
             with pytest.raises(TransportError, match="the proxy was not reached") as failed:
                 start(client, emulator)
         assert "pr0xypass" not in str(failed.value)
 
-    def test_proxy_that_never_answers(self, emulator: Emulator, connect_proxy: Callable[..., Any]) -> None:
+    def test_proxy_that_never_answers(
+        self, emulator: Emulator, connect_proxy: Callable[..., Any], client_of: ClientOf
+    ) -> None:
         with connect_proxy(status=None) as proxy, client_of(emulator, proxy=proxy.url) as client:
             began = time.monotonic()
             with pytest.raises(TransportError):

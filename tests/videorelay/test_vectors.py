@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.videorelay import calls
+from airflow_provider_timav.videorelay.aclient import AsyncClient
 from airflow_provider_timav.videorelay.answers import Reply
+from airflow_provider_timav.videorelay.client import Client
 from airflow_provider_timav.videorelay.errors import ConfigurationError, TimAVError
-from airflow_provider_timav.videorelay.exchange import Exchange, Service, endpoint
+from airflow_provider_timav.videorelay.exchange import Exchange, RetryBudget, Service, endpoint
+from airflow_provider_timav.videorelay.tls import Identity
 from airflow_provider_timav.videorelay.usersig import StaticUserSig
 from tests.data import vectors
+from tests.faults.peer import Peer, Wire
+from tests.videorelay.clients import KINDS, AnyClient, Blocking
 
 OPERATIONS: dict[str, Callable[..., calls.Call[Any]]] = {
     "start_push": calls.start_push,
@@ -99,3 +105,71 @@ def test_failure_has_its_layer_code_and_class(case: dict[str, Any]) -> None:
     expected = case["failure"]
     assert (failed.value.layer, failed.value.outcome_class) == (expected["layer"], expected["class"])
     assert failed.value.code == expected.get("code")
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Emulator]:
+    with Emulator() as running:
+        yield running
+
+
+class Line:
+    """A client and a peer that answers as it is told to: what the vectors say, said over TLS."""
+
+    def __init__(self, peer: Peer, client: AnyClient) -> None:
+        self._peer = peer
+        self._client = client
+        self._answer = b""
+        self.arrived: list[Wire] = []
+        peer.fault = self._take
+
+    def _take(self, wire: Wire) -> None:
+        self.arrived.append(wire)
+        wire.answer(self._answer)
+
+    def call(self, case: dict[str, Any], arguments: dict[str, Any], name: str, answer: bytes = b"") -> Any:
+        """Carry the operation of a case out, with the numbers of its file."""
+        self.arrived.clear()
+        self._answer = answer
+        self._client.forget_connections()  # the peer closes each after its answer, without a word
+        self._peer.faults_left = 1
+        call = OPERATIONS[case["call"]](**arguments)
+        return self._client.call(call, max_posts=1, numbers=lambda: given(name), budget=RetryBudget())
+
+
+@pytest.fixture(scope="module", params=[False, True], ids=KINDS)
+def line(request: pytest.FixtureRequest, emulator: Emulator) -> Iterator[Line]:
+    own = emulator.certificates
+    identity = Identity.load(client_cert=own.client_cert_pem, private_key=own.client_key_pem)
+    with Peer(emulator) as peer:
+        there = Service(f"https://127.0.0.1:{peer.port}", 1400000001, "admin", StaticUserSig("eJw*a"))
+        kind = AsyncClient if request.param else Client
+        made = kind(there, lambda: identity.context(own.ca_pem))
+        with Blocking(made) if isinstance(made, AsyncClient) else made as client:
+            yield Line(peer, client)
+
+
+class TestOverTheWire:
+    """The same vectors with both clients: nothing is lost or added on the way."""
+
+    @pytest.mark.parametrize("case", cases("requests"))
+    def test_request_arrives_as_the_vector(self, case: dict[str, Any], line: Line) -> None:
+        with pytest.raises(TimAVError):
+            line.call(case, case["arguments"], "requests")
+        (wire,) = line.arrived
+        assert wire.method == "POST"
+        assert json.loads(wire.body) == case["body"]
+
+    @pytest.mark.parametrize("case", cases("responses"))
+    def test_answer_is_read(self, case: dict[str, Any], line: Line) -> None:
+        answer = json.dumps(case["body"]).encode()
+        result = line.call(case, ARGUMENTS[case["call"]], "responses", answer).model_dump(mode="json")
+        assert {name: result[name] for name in case["result"]} == case["result"]
+
+    @pytest.mark.parametrize("case", cases("failures"))
+    def test_failure_is_told(self, case: dict[str, Any], line: Line) -> None:
+        with pytest.raises(TimAVError) as failed:
+            line.call(case, ARGUMENTS[case["call"]], "failures", json.dumps(case["body"]).encode())
+        expected = case["failure"]
+        assert (failed.value.layer, failed.value.outcome_class) == (expected["layer"], expected["class"])
+        assert failed.value.code == expected.get("code")

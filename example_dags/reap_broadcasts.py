@@ -1,0 +1,25 @@
+"""Switch this one on, and leave it on: every minute it stops what is on air past its end.
+
+A broadcast ends itself, through its trigger and its tasks. What neither can close (a run that timed out while its triggerer was
+dead, a worker that was lost before the show was handed to the triggerer, a DAG that was paused half way) is closed here. What
+is still wanted is left alone.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from airflow.sdk import DAG
+
+from airflow_provider_timav.operators.broadcast import ReapBroadcastsOperator
+
+with DAG(
+    dag_id="timav_reap_broadcasts",
+    schedule="* * * * *",
+    start_date=datetime(2026, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=1,
+    tags=["timav", "example"],
+    doc_md=__doc__,
+) as dag:
+    ReapBroadcastsOperator(task_id="reap")
