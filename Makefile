@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test ui check lint types layers unit bench fuzz limits constraints clean
+.PHONY: help demo test ui check lint types layers unit bench fuzz limits soak onair constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -56,6 +56,12 @@ limits: $(VENV)/.installed  ## the promised limits of one operation, measured wi
 
 crash: $(VENV)/.installed  ## every operation killed at every point of a start and a stop, on a real Airflow (5 minutes)
 	@$(BIN)/python -m tests.crash
+
+soak: $(VENV)/.installed  ## broadcasts come and go while the reaper runs: none that is wanted is stopped (22 minutes)
+	@$(BIN)/python -m tests.load.soak
+
+onair: $(VENV)/.installed  ## 100 broadcasts on air in one triggerer: CPU, memory, and how late they end (12 minutes)
+	@$(BIN)/python -m tests.load.on_air
 
 constraints: $(VENV)/.installed  ## resolve constraints.txt anew
 	$(BIN)/python -m pip install -qq uv

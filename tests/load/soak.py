@@ -43,8 +43,9 @@ LATE_SECONDS: Final = 60.0
 REAPED_SECONDS: Final = 120.0
 """What is promised of the reaper."""
 
-REAPER: Final = "reap_each_minute"
-FINISH_SECONDS: Final = 180.0
+EXAMPLES: Final = Path(__file__).parents[2] / "example_dags"
+REAPER: Final = "timav_reap_broadcasts"
+"""The one that people are told to switch on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,9 +150,9 @@ class Soak:
 
     def run(self) -> Soaked:
         """Air until the time is over and all have ended."""
+        self._site.write_dag("reap_broadcasts", (EXAMPLES / "reap_broadcasts.py").read_text())
         for dag_id in ("soak", REAPER):
             self._site.wait_for_dag(dag_id)
-        self._site.unpause(REAPER)
         while self._left() > 0 or self._on:
             self._put_unwanted()
             for room in range(FIRST_ROOM, FIRST_ROOM + self._form.at_once):

@@ -9,36 +9,18 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from unittest import mock
 
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.hooks.timav import TimAVHook
-from airflow_provider_timav.leases import PREFIX, Claim, Kind, Lease, LeaseKey, Ledger, Owner, State, Variables, Watch
+from airflow_provider_timav.leases import PREFIX, Claim, Kind, Lease, LeaseKey, Ledger, Owner, State, Watch
+from tests.ledger import Sheet
 from tests.system.rest import AirflowClient
 
 USER = "host"
-
-
-class Sheet(Variables):
-    """Variables in memory."""
-
-    def __init__(self) -> None:
-        self.texts: dict[str, str] = {}
-
-    def get(self, name: str) -> str | None:
-        return self.texts.get(name)
-
-    def set(self, name: str, text: str) -> None:
-        self.texts[name] = text
-
-    def delete(self, name: str) -> None:
-        self.texts.pop(name, None)
-
-    def names(self) -> Iterable[str]:
-        return list(self.texts)
 
 
 @dataclass(frozen=True)

@@ -170,7 +170,7 @@ def test_runs_that_are_caught_up_with_start_nothing(late: Late, service: Witness
 
 
 def test_runs_that_are_backfilled_start_nothing(late: Late, service: Witness) -> None:
-    """A backfill over the end of summer time. Airflow's `run_after` of such a run is when it was due, not when it was asked for."""
+    """Over the end of summer time. Airflow's `run_after` of such a run is when it was due, not when it was asked for."""
     late.finished("late_backfilled")
     runs = late.runs("late_backfilled")
     backfilled = {due: run for due, run in runs.items() if run.run_id.startswith("backfill__")}
