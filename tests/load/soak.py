@@ -60,7 +60,7 @@ class Form:
 
 
 FULL: Final = Form(seconds=1200, at_once=10, lengths=(60, 300), extension=75)
-SHORT: Final = Form(seconds=70, at_once=6, lengths=(20, 40), extension=45, unwanted_each=30)
+SHORT: Final = Form(seconds=90, at_once=6, lengths=(60, 75), extension=45, unwanted_each=30)
 
 
 @dataclass
