@@ -74,7 +74,8 @@ class Usage:
 class Round:
     """What was measured: for so many seconds while all were on air; and how late each stop was, by what it stopped.
 
-    `machine`: percent of the whole machine in use meanwhile, by whomever. `missing`: what was not stopped. `state`: of the run.
+    `machine`: percent of the whole machine in use meanwhile, by whomever. `missing`: what was not stopped. `state`: of the run,
+    which was over so many seconds after the end.
     """
 
     usage: Mapping[str, Usage]
@@ -83,6 +84,7 @@ class Round:
     late: Mapping[str, Sequence[float]]
     missing: Sequence[str]
     state: str
+    over_after: float
 
 
 class Meter:
@@ -142,7 +144,8 @@ class Load:
             time.sleep(0.5)
         missing = self._left()
         state = run.wait(RESUMED_SECONDS)
-        return Round(usage, seconds, machine, self._late(seen, end), missing, state)
+        over_after = (datetime.now(UTC) - end).total_seconds()
+        return Round(usage, seconds, machine, self._late(seen, end), missing, state, over_after)
 
     def _all_taken(self, end: datetime) -> None:
         """Return once the triggerer has every trigger, early enough to measure something."""
@@ -212,10 +215,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for number in range(1, options.rounds + 1):
             one = load.play()
             rounds.append(one)
-            print(f"round {number}: the run is {one.state}; not stopped: {', '.join(one.missing) or 'nothing'}")
+            print(f"round {number}: not stopped: {', '.join(one.missing) or 'nothing'}")
             _print_usage(f"{options.shows} on air", one.usage, one.seconds)
             print(f"  the whole machine was busy to {one.machine:.0f} %")
             _print_late(one.late)
+            print(f"  all tasks were over {one.over_after:.0f} s after the end; the run is {one.state}")
     print("all rounds:")
     together = {
         name: [seconds for one in rounds for seconds in one.late.get(name, ())] for name in ("stop_push", "stop_record")
