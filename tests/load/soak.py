@@ -65,7 +65,7 @@ SHORT: Final = Form(seconds=90, at_once=6, lengths=(60, 75), extension=45, unwan
 
 @dataclass
 class Aired:
-    """One broadcast: when it was to end, and what came of it."""
+    """One broadcast: when it was to end, and what came of it; `file_ids` are those that the service gave."""
 
     room_id: int
     seconds: int
@@ -76,6 +76,7 @@ class Aired:
     state: str = ""
     posts: list[tuple[str, datetime, bool]] = field(default_factory=list)
     result: dict[str, Any] = field(default_factory=dict)
+    file_ids: list[str] = field(default_factory=list)
 
     @property
     def late(self) -> list[float]:
@@ -90,7 +91,7 @@ class Aired:
             "the run": (self.state, "success"),
             "executed": (executed, ["start_push", "start_record", "stop_push", "stop_record"]),
             "outcome": (self.result.get("outcome"), "deadline"),
-            "file ids": (self.result.get("file_ids_status"), "complete"),
+            "file ids": (self.result.get("file_ids"), self.file_ids),
         }
         found = [f"{what}: {is_} and not {should}" for what, (is_, should) in must.items() if is_ != should]
         if self.late and min(self.late) < 0:
@@ -220,6 +221,7 @@ class Soak:
         ]
         if one.state == "success":
             one.result = one.run.xcom("broadcast.result")
+            one.file_ids = self._service.file_ids(one.result["file_name"])
         self._soaked.aired.append(one)
 
     def _finish(self) -> None:
