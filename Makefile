@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test ui check lint types layers unit bench fuzz limits soak onair constraints clean
+.PHONY: help demo test ui check lint types layers unit bench fuzz limits waiting crash soak onair constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -31,17 +31,17 @@ ui: $(VENV)/.installed  ## Airflow's web interface with emulator, connection and
 
 check: lint types layers unit  ## linter, formatter, strict typing, layer rules, branch coverage
 
-lint: $(VENV)/.installed
+lint: $(VENV)/.installed  ## of check: ruff, and whether the code is formatted
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/.installed
+types: $(VENV)/.installed  ## of check: mypy, strict
 	$(BIN)/mypy airflow_provider_timav tests example_dags scripts
 
-layers: $(VENV)/.installed
+layers: $(VENV)/.installed  ## of check: who may import whom
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.installed
+unit: $(VENV)/.installed  ## of check: the tests that start no whole programs, with branch coverage
 	$(BIN)/coverage run -m pytest -q -m "not system" --ignore tests/faults
 	$(BIN)/coverage report --fail-under=95
 
@@ -53,6 +53,9 @@ fuzz: $(VENV)/.installed  ## 100,000 generated answers: what comes of reading th
 
 limits: $(VENV)/.installed  ## the promised limits of one operation, measured with their real values (about a minute)
 	@$(BIN)/python -m scripts.limits
+
+waiting: $(VENV)/.installed  ## what it costs to wait for hosts: CPU of one question, on a real Airflow (two minutes)
+	@$(BIN)/python -m scripts.waiting
 
 crash: $(VENV)/.installed  ## every operation killed at every point of a start and a stop, on a real Airflow (5 minutes)
 	@$(BIN)/python -m tests.crash
@@ -68,5 +71,5 @@ constraints: $(VENV)/.installed  ## resolve constraints.txt anew
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url \
 		--extra usersig --extra emulator --group dev --output-file constraints.txt pyproject.toml
 
-clean:
-	rm -rf $(VENV) .demo .ui .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis dist build
+clean:  ## remove the environment and all that was made
+	rm -rf $(VENV) .demo .ui .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

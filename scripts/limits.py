@@ -43,6 +43,13 @@ __all__ = ["Row", "main", "table"]
 
 HEADINGS: Final = ("figure", "what", "bound", "measured", "met?")
 MIB: Final = 1024 * 1024
+ELSEWHERE: Final = """\
+Checked elsewhere, because it is more than one operation or no figure:
+  G7   crashes                     make crash
+  G8   what is lost is said        pytest tests/faults -k "M1 or M2 or M3 or M4 or M5"
+  G10  a triggerer's restart       pytest tests/triggers
+  G13  every documented code       pytest tests/faults/test_codes.py
+       the cost of waiting         make waiting"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -648,6 +655,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(table(rows))
     missed = sum(not row.met for row in rows)
     form = " (quick: a tenth of each deadline)" if options.quick else ""
+    print(f"\n{ELSEWHERE}")
     print(f"\n{len(rows) - missed} of {len(rows)} met, in {time.monotonic() - began:.0f} s{form}")
     return int(missed > 0)
 

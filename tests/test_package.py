@@ -78,6 +78,14 @@ def test_client_imports_no_library_that_it_may_not_need(module: str, not_loaded:
     assert {name.partition(".")[0] for name in loaded_by(module)} & not_loaded == set()
 
 
+def test_no_trigger_names_what_starts() -> None:
+    """A trigger may run twice at the same time: it must not be able to start anything."""
+    for file in (PACKAGE / "triggers").glob("*.py"):
+        names = {node.id for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Name)}
+        names |= {node.attr for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)}
+        assert not {name for name in names if name.startswith(("start_", "Start"))}
+
+
 def test_errors_import_the_standard_library_only() -> None:
     tree = ast.parse((PACKAGE / "videorelay" / "errors.py").read_text())
     imported = {

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_timav.arguments import time_span
+from airflow_provider_timav.arguments import given, time_span
 from airflow_provider_timav.operators.flight import Flight
 from airflow_provider_timav.operators.intent import Intent
 from airflow_provider_timav.operators.operation import TimAVOperator
@@ -88,7 +88,7 @@ class StartOperator(TimAVOperator):
         """Start, and return the result as plain data without None; the intent and the result are noted on the way."""
         arguments = self.checked_arguments(context)
         policy = self._policy()
-        until = waiting_until(context, time_span(self.wait_for_user, "wait_for_user"))
+        until = waiting_until(context, time_span(given(self.wait_for_user, "wait_for_user"), "wait_for_user"))
         lease = self.held_lease()
         if lease is not None:
             until = min(until, self._still_held(lease))
@@ -178,7 +178,9 @@ class StartOperator(TimAVOperator):
     def _still_held(self, lease: Lease) -> datetime:
         """Return the broadcast's end, which must be ahead; a worker may have been lost, or the task have waited, until then.
 
-        :raises AirflowFailException: if it has passed: nothing is sent, and another try would find the same.
+        :raises AirflowFailException: if it has passed, or the lease was given up: a notifier has ended the broadcast while this
+            task waited, or a person has deleted it, and then no reaper would find what is started. Nothing is sent, and another
+            try would find the same.
         :raises AlreadyRunning: if somebody else holds the lease by now.
         """
         from airflow.sdk.exceptions import AirflowFailException
@@ -187,7 +189,11 @@ class StartOperator(TimAVOperator):
 
         ledger = Ledger(lease.key.variable)
         held = ledger.lease()
-        if held is not None and held.generation != lease.generation:
+        if held is None:
+            raise AirflowFailException(
+                f"the lease of room {lease.key.room_id} was given up, the broadcast was ended: nothing was sent"
+            )
+        if held.generation != lease.generation:
             raise AlreadyRunning(f"room {lease.key.room_id} is held by {held.owner} by now: nothing was sent")
         end = ledger.end(lease)
         if end <= datetime.now(UTC):
@@ -195,12 +201,12 @@ class StartOperator(TimAVOperator):
         return end
 
     def _policy(self) -> IfAlreadyRunning:
-        if self.if_already_running not in ("recover", "restart", "fail"):
+        policy: IfAlreadyRunning = given(self.if_already_running, "if_already_running")
+        if policy not in ("recover", "restart", "fail"):
             raise ConfigurationError(
-                f"if_already_running must be recover, restart or fail, not {self.if_already_running!r}",
-                field="if_already_running",
+                f"if_already_running must be recover, restart or fail, not {policy!r}", field="if_already_running"
             )
-        return self.if_already_running
+        return policy
 
     def _wait(self, error: TimAVError, until: datetime) -> None:
         """Wait for the host; return where the wait is over."""

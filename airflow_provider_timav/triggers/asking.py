@@ -15,39 +15,49 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["ask", "ask_patiently", "try_to_ask"]
+__all__ = ["STORE_SECONDS", "ask", "ask_patiently", "try_to_ask"]
 
 T = TypeVar("T")
 
+STORE_SECONDS: Final = 10.0
+"""How long to wait for Airflow's stores."""
+
+# Airflow's calls can hang for minutes while its API server is away: not in the threads that the loop lends to everybody, for a
+# stop needs one of those to read its certificate.
 _THREAD: Final = ThreadPoolExecutor(1, thread_name_prefix="timav-asking")
 
 
-async def ask(question: Callable[[], T]) -> T:
+async def ask(question: Callable[[], T], seconds: float | None = None) -> T:
     """Return what a synchronous call of Airflow's SDK returns; the loop goes on meanwhile.
 
+    :param seconds: how long to wait. A call that takes longer goes on in its thread, and nobody hears of it.
+    :raises TimeoutError: if it took longer.
     :raises Exception: whatever the call raises.
     """
-    context = contextvars.copy_context()
-    return await asyncio.get_running_loop().run_in_executor(_THREAD, lambda: context.run(question))
+    context = contextvars.copy_context()  # each trigger's log is told by it
+    future = asyncio.get_running_loop().run_in_executor(_THREAD, lambda: context.run(question))
+    return await asyncio.wait_for(future, seconds)
 
 
-async def try_to_ask(log: Any, trouble: str, question: Callable[[], T]) -> T | None:
-    """Ask; where Airflow does not answer, log ``trouble`` and return None: the show goes on."""
+async def try_to_ask(
+    log: Any, trouble: str, question: Callable[[], T], seconds: float | None = STORE_SECONDS
+) -> T | None:
+    """Ask; where Airflow does not answer in time, log ``trouble`` and return None: the show goes on."""
     try:
-        return await ask(question)
+        return await ask(question, seconds)
     except Exception:  # whatever Airflow's stores raise
         log.warning("%s", trouble, exc_info=True)
         return None
 
 
-async def ask_patiently(question: Callable[[], T], pauses: Sequence[float] = (0.5, 1.0, 2.0, 4.0)) -> T:
-    """Ask for something that a decision hangs on: Airflow may be busy just now.
+async def ask_patiently(question: Callable[[], T], pauses: Sequence[float] = (0.5, 1.0, 2.0)) -> T:
+    """Ask for something that a decision hangs on: Airflow may be busy just now. It takes 15.5 s at the most.
 
     :raises Exception: what the last try raised.
     """
     for pause in pauses:
         try:
-            return await ask(question)
+            return await ask(question, 3.0)
         except Exception:  # noqa: BLE001 - the last try's leaves this function
             await asyncio.sleep(pause)
-    return await ask(question)
+    return await ask(question, 3.0)

@@ -161,26 +161,18 @@ class _Play:
 
 
 def play(site: AirflowSite, cases: Sequence[Case], *, timeout: float) -> Iterator[tuple[Case, Observed]]:
-    """Run all cases; give each with what came of it as soon as it is finished. `timeout` is for the time between two of them.
-
-    Everything is made before the first run begins: on SQLite, an API server that writes for us while tasks write through it can
-    wait for itself.
-    """
+    """Run all cases; give each with what came of it as soon as it is finished. `timeout` is for the time between two."""
     with ExitStack() as stack:
         folder = Path(tempfile.mkdtemp(prefix="timav-crash-"))
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        dag_ids = sorted({case.dag_id for case in cases})
-        for dag_id in dag_ids:
-            site.pause(dag_id)
         under_way = {}
-        for room_id, case in enumerate(cases, FIRST_ROOM):
-            play = _Play(case, _service(stack, case, room_id), room_id, folder / str(case))
-            play.notes.mkdir()
-            connect(site, str(case), play.service.connection())
-            site.trigger(case.dag_id, play.conf, str(case))
-            under_way[str(case)] = play
-        for dag_id in dag_ids:
-            site.unpause(dag_id)
+        with site.held(*sorted({case.dag_id for case in cases})):
+            for room_id, case in enumerate(cases, FIRST_ROOM):
+                play = _Play(case, _service(stack, case, room_id), room_id, folder / str(case))
+                play.notes.mkdir()
+                connect(site, str(case), play.service.connection())
+                site.trigger(case.dag_id, play.conf, str(case))
+                under_way[str(case)] = play
         while under_way:
             for run_id in _finished(site, under_way, timeout):
                 done = under_way.pop(run_id)

@@ -30,8 +30,8 @@ def holds_always(observed: Observed, case: Case) -> None:
     assert observed.elsewhere == 0
     assert observed.seen <= 3
     assert observed.executed <= 1
-    if case.seconds is not None:
-        assert observed.seconds <= case.seconds * 1.1 + 0.4
+    if case.seconds is not None:  # how exactly it is kept, `make limits` measures
+        assert observed.seconds <= case.seconds + 3
     if observed.error is not None and observed.error.posts:
         assert (observed.error.__cause__, observed.error.__context__) == (None, None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -271,15 +272,23 @@ class TestForeign:
         assert task.xcoms["claim"] == "foreign"
         assert (len(foreign.pushes), len(foreign.recordings)) == (1, 1)
 
-    def test_stop_of_the_run_leaves_it_alone(self, foreign: Emulator) -> None:
-        start = push(if_already_running="fail")
-        with pytest.raises(AlreadyRunning):
+    @pytest.mark.parametrize("policy", ["fail", "recover"])
+    @pytest.mark.parametrize(
+        ("make", "operator"), [(push, StopPushOperator), (record, StopRecordOperator)], ids=["push", "record"]
+    )
+    def test_stop_of_the_run_leaves_it_alone(
+        self, make: Callable[..., Task], operator: Any, policy: str, foreign: Emulator
+    ) -> None:
+        """Whether the start failed at it or took it for what it wanted: nothing of it is this run's to stop."""
+        start = make(if_already_running=policy)
+        with contextlib.suppress(AlreadyRunning):
             start.execute()
-        stop = Task(
-            StopPushOperator(task_id="stop_push", **HOST, start_task_id="start_push"), peers={"start_push": start}
-        )
-        assert stop.execute() == {"outcome": "not_ours"}
-        assert len(foreign.pushes) == 1
+        stop = Task(operator(task_id="stop", **HOST, start_task_id=start.task_id), peers={start.task_id: start})
+        result = stop.execute()
+        assert result["outcome"] == "not_ours"
+        assert result.get("file_ids_status", "none") == "none"
+        assert (len(foreign.pushes), len(foreign.recordings)) == (1, 1)
+        assert not [entry for entry in foreign.journal if str(entry.operation).startswith("stop")]
 
     def test_it_stays_foreign_over_retries(self, foreign: Emulator) -> None:
         task = push(if_already_running="recover")

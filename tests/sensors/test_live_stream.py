@@ -32,7 +32,7 @@ from airflow_provider_timav.stream import reader as reader_module
 from airflow_provider_timav.stream.watch import Watch
 from airflow_provider_timav.triggers import live_stream as trigger_module
 from airflow_provider_timav.videorelay.errors import ConfigurationError
-from tests.stream.site import Site, Visit, media, running
+from tests.stream.site import Site, media, running
 
 MODES: dict[str, dict[str, Any]] = {
     "poke": {"mode": "poke"},
@@ -118,22 +118,6 @@ class Worker:
                 return self.sensor().resume_execution(deferred.method_name, resumed, self.context)
 
 
-def vanishing(site: Site, after: float) -> str:
-    """Put up a stream that is live for a while and then answers 404."""
-    url = site.live(every=0.15)
-    begun = time.monotonic()
-    page = site.pages["/live.m3u8"]
-
-    def for_a_while(visit: Visit) -> None:
-        if time.monotonic() - begun < after:
-            page(visit)
-        else:
-            visit.answer("", 404)
-
-    site.pages["/live.m3u8"] = for_a_while
-    return url
-
-
 def test_it_succeeds_when_the_stream_is_live(site: Site, mode: dict[str, Any]) -> None:
     worker = Worker(url=site.live(every=0.15), timeout=15, **mode)
     result = worker.run()
@@ -153,7 +137,7 @@ def test_deferrable_wins_over_reschedule(site: Site) -> None:
 
 
 def test_it_succeeds_when_a_stream_that_was_live_has_vanished(site: Site, mode: dict[str, Any]) -> None:
-    worker = Worker(url=vanishing(site, 0.6), until="ended", grace=0.2, timeout=15, **mode)
+    worker = Worker(url=site.vanishing(), until="ended", grace=0.2, timeout=15, **mode)
     assert worker.run()["verdict"] == "ENDED"
     assert worker.store.kept == {}, "a task that is cleared must not find the end of this broadcast"
 

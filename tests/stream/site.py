@@ -123,6 +123,19 @@ class Site:
         self.pages[path] = page
         return self.url + path
 
+    def vanishing(self, path: str = "/live.m3u8", *, visits: int = 4) -> str:
+        """Put up a playlist that has a segment more at each of so many visits, and then is not there any more."""
+        left = iter(range(visits))
+
+        def page(visit: Visit) -> None:
+            if (number := next(left, None)) is None:
+                visit.answer("", 404)
+            else:
+                visit.answer(media(number, 3, target=1))
+
+        self.pages[path] = page
+        return self.url + path
+
     def paths(self) -> list[str]:
         return [visit.path for visit in self.visits]
 

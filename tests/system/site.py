@@ -30,6 +30,7 @@ from textwrap import dedent
 from types import TracebackType
 from typing import Any, Self
 
+import psutil  # type: ignore[import-untyped]  # as in processes.py
 import requests
 
 from tests.system.processes import Family, Part, SiteError, until
@@ -178,7 +179,7 @@ class AirflowSite(AirflowClient):
                 (sys.executable, "-m", "airflow", *self._command(name)),
                 family=self._family,
                 # Airflow notes the user's name for each of its jobs: by it the job of a part is told from the others.
-                env={**self.env, "LOGNAME": name},
+                env={**self.env, **self._of_part(name), "LOGNAME": name},
                 console=self.home / "consoles" / f"{name}.log",
             )
         for name in names:
@@ -192,6 +193,11 @@ class AirflowSite(AirflowClient):
                 return f"{name} is not at work; it said last:\n{self.parts[name].tail()}"
 
             until(ready, timeout=timeout, failure=failure, check=self.check)
+
+    def _of_part(self, name: str) -> dict[str, str]:
+        # An API server can wait for itself (`held`): it gives up sooner than its clients do, who then ask again.
+        impatient = self.database_url.replace("?timeout=60", "?timeout=10")
+        return {_DATABASE: impatient} if kind(name) == "api-server" else {}
 
     def _command(self, name: str) -> Sequence[str]:
         command = COMMANDS[kind(name)]
@@ -225,7 +231,10 @@ class AirflowSite(AirflowClient):
             part.check()
 
     def stop(self, name: str, timeout: float = 60) -> None:
-        """End a part in order, as a deployment does; a scheduler waits for its running tasks."""
+        """End a part in order, as a deployment does.
+
+        Not for a scheduler: it waits for its tasks, and its LocalExecutor was seen to wait on when none was left.
+        """
         part = self.parts[name]
         part.terminate()
         if part.wait(timeout) is None:
@@ -250,6 +259,18 @@ class AirflowSite(AirflowClient):
     def processes(self) -> list[int]:
         """The ids of all processes alive that this site has made, directly or not."""
         return sorted(process.pid for process in self._family.members())
+
+    def cpu_seconds(self, name: str) -> float:
+        """The CPU time that a part and all processes below it have used so far, those that have ended included."""
+        while True:
+            members = self._family.members(self.parts[name].pid)
+            try:
+                # of those that ended their parent has taken the time over
+                total = float(sum(sum(process.cpu_times()[:4]) for process in members))
+            except psutil.NoSuchProcess:
+                continue
+            if self._family.members(self.parts[name].pid) == members:
+                return total
 
     # -- content -------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from tests.system.site import AirflowSite, inherited
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
-FORM, SCHEDULED, RECORD, KICK, SEVERAL = 10086, 20086, 20087, 20088, (20091, 20092)
+FORM, SCHEDULED, RECORD, KICK, SEVERAL, MISSED = 20085, 20086, 20087, 20088, (20091, 20092), 20093
+PAUSED = {"AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True"}  # or a time might come before all is in place
 FILES = sorted(file for file in EXAMPLES.glob("*.py") if file.stem != "__init__")
 
 
@@ -30,6 +32,7 @@ class Played:
     service: Witness
     runs: dict[str, Run]
     picked_up: Run
+    late: Run
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +40,7 @@ def service() -> Iterator[Witness]:
     rooms = {
         FORM: ["host_1"],
         SCHEDULED: ["host_1"],
+        MISSED: ["host_1"],
         RECORD: ["host_1"],
         KICK: ["host_1", "troll_1", "troll_2"],
         **{room: [f"host_{room}"] for room in SEVERAL},
@@ -46,43 +50,49 @@ def service() -> Iterator[Witness]:
 
 
 @pytest.fixture(scope="module")
-def played(airflow_site: AirflowSite, service: Witness) -> Iterator[Played]:
-    """All DAGs are triggered at once, as a person does, with a shorter time on air."""
-    connect(airflow_site, "timav_default", service.connection())
+def played(service: Witness, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
+    """All DAGs are triggered at once, as a person does, with a shorter time on air.
+
+    On a site of their own, because its scheduler also starts runs by itself: one of them comes from an asset's event.
+    """
+    home = tmp_path_factory.mktemp("examples")
+    with AirflowSite(home, dag_folders=[EXAMPLES], schedules=True, env=PAUSED) as site:
+        yield play(site, service)
+
+
+def play(site: AirflowSite, service: Witness) -> Played:
+    """Everything there is, to its end. The DAG that also has a time of its own is never without a run of ours."""
+    connect(site, "timav_default", service.connection())
     conf: dict[str, dict[str, Any]] = {
-        "timav_scheduled_broadcast": {"room_id": SCHEDULED, "seconds_on_air": 15},
-        "timav_broadcast_form": {"title": "Typed into the form", "outputs": "hls+rtmp", "seconds_on_air": 10},
+        "timav_scheduled_broadcast": {"room_id": SCHEDULED, "seconds_on_air": 30},
+        "timav_broadcast_form": {
+            "room_id": FORM,
+            "title": "Typed into the form",
+            "outputs": "hls+rtmp",
+            "seconds_on_air": 25,
+        },
         "timav_record": {"room_id": RECORD, "seconds": 5},
-        "timav_several_rooms": {"rooms": [{"room_id": room, "user_id": f"host_{room}"} for room in SEVERAL]},
+        "timav_several_rooms": {
+            "rooms": [{"room_id": room, "user_id": f"host_{room}"} for room in SEVERAL],
+            "seconds_on_air": 20,
+        },
+        "timav_reap_broadcasts": {},
         "timav_remove_members": {"room_id": KICK, "user_ids": ["troll_1", "troll_2"]},
     }
-    runs = {dag_id: airflow_site.trigger(dag_id, given) for dag_id, given in conf.items()}
-    for run in runs.values():
+    with site.held(*conf, "timav_pick_up_recording"):
+        runs = {dag_id: site.trigger(dag_id, given) for dag_id, given in conf.items()}
+        late = missed(site, "timav_scheduled_broadcast", {"room_id": MISSED})
+    for run in (*runs.values(), late):
         run.wait(timeout=180)
-    picked_up = handed_over(airflow_site)
-    try:
-        yield Played(airflow_site, service, runs, picked_up)
-    finally:
-        airflow_site.rest("DELETE", "connections/timav_default")
+    picked_up = site.wait_for_run("timav_pick_up_recording")  # nobody triggers it but the asset's event
+    picked_up.wait()
+    return Played(site, service, runs, picked_up, late)
 
 
-def handed_over(site: AirflowSite) -> Run:
-    """The run that the asset's event starts; until now the scheduler started none by itself."""
-    site.pause("timav_scheduled_broadcast")  # its time may come at this very moment
-    schedules = "AIRFLOW__SCHEDULER__USE_JOB_SCHEDULE"
-    site.stop("scheduler")
-    try:
-        site.env[schedules] = "True"
-        site.start("scheduler")
-        run = site.wait_for_run("timav_pick_up_recording")
-        run.wait()
-    finally:
-        site.env[schedules] = "False"
-        if "scheduler" in site.parts:
-            site.stop("scheduler")
-        site.start("scheduler")
-        site.unpause("timav_scheduled_broadcast")
-    return run
+def missed(site: AirflowSite, dag_id: str, conf: dict[str, Any]) -> Run:
+    """A run whose time was an hour ago, as a scheduler makes it that was down for so long."""
+    body = {"conf": conf, "logical_date": None, "run_after": (datetime.now(UTC) - timedelta(hours=1)).isoformat()}
+    return Run(dag_id, str(site.rest("POST", f"dags/{dag_id}/dagRuns", body)["dag_run_id"]), site)
 
 
 class TestRuns:
@@ -104,20 +114,24 @@ class TestRuns:
     def test_nothing_stays_on_air(self, played: Played) -> None:
         assert (played.service.pushes, played.service.recordings) == ((), ())
 
-    def test_the_scheduled_broadcast_hands_on_urls_verdict_and_file_ids(self, played: Played) -> None:
+    def test_the_scheduled_broadcast_hands_on_urls_and_file_ids(self, played: Played) -> None:
         run = played.runs["timav_scheduled_broadcast"]
-        published = run.xcom("published")
         push = played.service.push(SCHEDULED, "host_1")
-        assert [url["url"] for url in published["live_urls"]] == [url.url for url in push.live_urls]
-        assert published["verdict"] == "LIVE"
-        assert published["file_ids"] == played.service.file_ids(run.xcom("start_record", "file_name"))
-        assert len(published["file_ids"]) == 1
+        assert run.xcom("announce") == f"on air at {push.live_urls[0].url}"
+        file_ids = played.service.file_ids(run.xcom("broadcast.start_record", "file_name"))
+        assert len(file_ids) == 1
+        assert run.xcom("publish") == {"file_ids": file_ids, "outcome": "deadline"}
+        assert run.xcom("broadcast.on_air")["verdict"] == "LIVE"
+
+    def test_a_show_of_the_past_does_not_go_on_air(self, played: Played) -> None:
+        assert played.late.task("broadcast.reserve").state == "skipped"
+        assert played.service.operations(MISSED) == []
 
     def test_the_form_decides_what_is_broadcast(self, played: Played) -> None:
         push = played.service.push(FORM, "host_1")
         assert push.channel_name == "Typed into the form"
         assert {url.type for url in push.live_urls} == {1, 5}
-        assert played.runs["timav_broadcast_form"].xcom("plays")["verdict"] == "LIVE"
+        assert played.runs["timav_broadcast_form"].xcom("broadcast.result", "outcome") == "deadline"
 
     def test_the_recording_reaches_the_second_dag_through_the_asset(self, played: Played) -> None:
         file_ids = played.service.file_ids(played.runs["timav_record"].xcom("start_record", "file_name"))
@@ -128,9 +142,12 @@ class TestRuns:
         run = played.runs["timav_several_rooms"]
         for index, room_id in enumerate(SEVERAL):
             push = played.service.push(room_id, f"host_{room_id}")
-            assert run.xcom("broadcast.start_push", "hls_url", index) == push.live_urls[0].url
-            assert run.xcom("broadcast.is_live", map_index=index)["verdict"] == "LIVE"
-            assert run.xcom("broadcast.stop_push", "outcome", index) == "stopped"
+            assert run.xcom("room.broadcast.start_push", "hls_url", index) == push.live_urls[0].url
+            name = run.xcom("room.broadcast.start_record", "file_name", index)
+            assert run.xcom("room.publish", map_index=index) == played.service.file_ids(name)
+
+    def test_the_reaper_finds_nothing_to_do(self, played: Played) -> None:
+        assert played.runs["timav_reap_broadcasts"].xcom("reap") == []
 
     def test_members_are_removed(self, played: Played) -> None:
         assert played.service.members(KICK) == {"host_1"}

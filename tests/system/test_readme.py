@@ -88,11 +88,47 @@ def test_tests_of_ones_own_pass(tmp_path: Path) -> None:
 
 
 def test_commands_exist() -> None:
-    makefile = (PROJECT / "Makefile").read_text()
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
-    assert set(re.findall(r"make ([a-z]+)", README)) <= targets
+    assert set(re.findall(r"make ([a-z]+)", README)) <= targets().keys()
     project = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
     assert set(re.findall(r"airflow-provider-timav\[(\w+)\]", README)) == set(project["optional-dependencies"])
+
+
+def targets() -> dict[str, str]:
+    """The Makefile's targets, and what its help says of each."""
+    makefile = (PROJECT / "Makefile").read_text()
+    return {name: text or "" for name, text in re.findall(r"^([a-z]+):[^=#\n]*(?:## (.*))?$", makefile, re.MULTILINE)}
+
+
+def test_help_explains_every_target() -> None:
+    makefile = (PROJECT / "Makefile").read_text()
+    assert [name for name, text in targets().items() if not text] == []
+    assert set(re.findall(r"^\.PHONY: (.*)$", makefile, re.MULTILINE)[0].split()) == set(targets())
+
+
+GUARANTEES = (PROJECT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+
+
+def test_every_promise_names_the_command_that_checks_it() -> None:
+    rows = [line for line in GUARANTEES.splitlines() if line.startswith("| ") and not line.startswith("| promise")]
+    assert len(rows) > 8
+    assert [row for row in rows if not re.search(r"`(pytest|make) [^`]+`[^|]*\|$", row)] == []
+    for section in re.split(r"^## ", GUARANTEES, flags=re.MULTILINE)[1:]:
+        assert re.search(r"`(pytest|make) ", section) or section.startswith("What cannot be promised")
+
+
+@pytest.mark.parametrize("command", sorted(set(re.findall(r"`(pytest [^`]+|make [^`]+)`", GUARANTEES))))
+def test_commands_of_the_guarantees_exist(command: str) -> None:
+    """What is named after `-k` is the name of a class or a part of a test's name."""
+    program, _, rest = command.partition(" ")
+    if program == "make":
+        assert rest in targets()
+        return
+    names, _, words = rest.partition(" -k ")
+    files = [file for name in names.split() for file in sorted((PROJECT / name).rglob("test_*.py")) or [PROJECT / name]]
+    assert all(file.is_file() for file in files)
+    assert not words or any(
+        re.search(rf"^ *(def test_|class Test)\w*{words}", file.read_text(), re.MULTILINE) for file in files
+    )
 
 
 def test_every_public_error_is_explained() -> None:

@@ -6,15 +6,16 @@ All runs are started at once and played to their end before the first test looks
 from __future__ import annotations
 
 import json
+import logging
 import secrets
-import urllib.parse
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.fernet import Fernet
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -22,7 +23,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from airflow_provider_timav.emulator import Switches
+from airflow_provider_timav.emulator import Switches, gateway
+from tests.emulator.caller import START_PUSH, START_RECORD, Caller
+from tests.faults.canary import Canaries
 from tests.system.processes import until
 from tests.system.rest import RestError, Run, TaskInstance
 from tests.system.service import Witness, connect
@@ -32,20 +35,50 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 
 SOURCE = Path(__file__).parent / "dags" / "task_runs.py"
 MODES = ("poke", "reschedule", "deferrable")
-SHOW, ENDLIST, GONE, LATE, MAPPED, FAULTY = 101, 201, 202, 301, (401, 402, 403), 500
-WINDOW = 12
+SHOW, ENDLIST, GONE, LATE, MAPPED, FAULTY, FOREIGN = 101, 201, 202, 301, (401, 402, 403), 500, 600
 # Whoever writes a secret into a DAG file has it here: Airflow keeps the file's text and what it parsed from it.
 SOURCE_TABLES = ("dag_code", "serialized_dag")
 
 
-@dataclass
 class Secrets:
-    """What must appear nowhere; `literal` stands in the DAG's own source."""
+    """What must appear nowhere. `literal` stands in the DAG's own source, and is looked for everywhere else."""
 
-    literal: str = field(default_factory=lambda: secrets.token_urlsafe(18))
-    audience: str = field(default_factory=lambda: secrets.token_urlsafe(18))
-    passphrase: str = field(default_factory=lambda: secrets.token_urlsafe(18))
-    proxy_password: str = field(default_factory=lambda: secrets.token_urlsafe(18))
+    def __init__(self, service: Witness, signing: Witness) -> None:
+        self.literal, self.audience, self.passphrase, proxy_password = (secrets.token_urlsafe(18) for _ in range(4))
+        self.proxy = f"http://user:{proxy_password}@127.0.0.1:1"  # where nobody listens
+        self._signing = signing
+        key = load_pem_private_key(signing.certificates.client_key_pem.encode(), None)
+        self._encrypted_key = key.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(self.passphrase.encode())
+        ).decode()
+        self.canaries = Canaries()
+        self.canaries.add("player password", self.audience)
+        self.canaries.add("passphrase", self.passphrase)
+        self.canaries.add("proxy credential", proxy_password)
+        self.canaries.add_pem("private key", self._encrypted_key)
+        for emulator in (service, signing):
+            self.canaries.add("secret key", emulator.secret_key)
+            self.canaries.add("UserSig", emulator.usersig)
+            self.canaries.add_pem("private key", emulator.certificates.client_key_pem)
+        self.in_source = Canaries()
+        self.in_source.add("player password in the DAG file", self.literal)
+
+    def connection(self, **extra: str) -> dict[str, Any]:
+        """A connection with everything secret that one may hold: secret key, UserSig, encrypted key, passphrase."""
+        connection = self._signing.connection(
+            sign=True, private_key=self._encrypted_key, private_key_passphrase=self.passphrase
+        )
+        return {**connection, "password": self._signing.usersig, "extra": connection["extra"] | extra}
+
+    def add_posted(self, usersigs: set[str]) -> None:
+        """Look for these, too."""
+        assert len(usersigs) > 2, "besides the two that were downloaded there are those that tasks have signed"
+        self.canaries.add("UserSig", *usersigs)
+
+    def hits(self, text: str, *, source: bool = False) -> set[str]:
+        """The names of what stands in the text, 12 characters in a row, raw or quoted; `source`: of a DAG file."""
+        lines = "\n".join(set(text.splitlines()))  # logs repeat themselves
+        return self.canaries.hits(lines) | (set() if source else self.in_source.hits(lines))
 
 
 @dataclass
@@ -61,6 +94,7 @@ class Played:
     asked: list[tuple[str | None, bool]]
     deferred: dict[str, dict[str, Any]]
     triggers: list[dict[str, Any]]
+    said: list[str]
 
     def result(self, run: str, task_id: str) -> dict[str, Any]:
         """The verdict that a sensor came to."""
@@ -70,7 +104,7 @@ class Played:
 
 @pytest.fixture(scope="module")
 def service() -> Iterator[Witness]:
-    rooms = {SHOW: ["host", "troll_1", "troll_2"], ENDLIST: ["host"], GONE: ["host"], LATE: []}
+    rooms = {SHOW: ["host", "troll_1", "troll_2"], ENDLIST: ["host"], GONE: ["host"], LATE: [], FOREIGN: ["host"]}
     rooms |= {room: ["host"] for room in MAPPED[:2]}
     with Witness(rooms=rooms, switches=Switches(files_per_recording=2)) as emulator:
         yield emulator
@@ -86,24 +120,63 @@ def faulty() -> Iterator[Witness]:
 
 
 @pytest.fixture(scope="module")
-def played(airflow_site: AirflowSite, service: Witness, faulty: Witness) -> Played:
-    hidden = Secrets()
+def posted() -> Iterator[set[str]]:
+    """Every UserSig that the services are sent, those too that a task signs for itself."""
+    found: set[str] = set()
+    read = gateway.read_query
+
+    def noted(query: str) -> dict[str, str]:
+        parameters = read(query)
+        found.add(parameters["usersig"])
+        return parameters
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(gateway, "read_query", noted)
+        yield found
+
+
+@pytest.fixture(scope="module")
+def said() -> Iterator[list[str]]:
+    """What the emulators log, at DEBUG."""
+    lines: list[str] = []
+    handler = logging.Handler(logging.DEBUG)
+    handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger("airflow_provider_timav.emulator")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(logger, "level", logging.DEBUG)
+        patch.setattr(logger, "disabled", False)
+        logger.addHandler(handler)
+        yield lines
+        logger.removeHandler(handler)
+
+
+@pytest.fixture(scope="module")
+def played(airflow_site: AirflowSite, service: Witness, faulty: Witness, posted: set[str], said: list[str]) -> Played:
+    hidden = Secrets(service, faulty)
     connect(airflow_site, "timav_runs", service.connection())
-    connect(airflow_site, "timav_signed", signed(faulty, hidden.passphrase))
+    connect(airflow_site, "timav_signed", hidden.connection())
+    connect(airflow_site, "timav_proxied", hidden.connection(proxy=hidden.proxy))
+    with Caller(service) as somebody:
+        somebody.call(6, START_PUSH, FOREIGN, ("host",))
+        somebody.call(5, START_RECORD, FOREIGN, ("host",))
     airflow_site.rest("POST", "variables", {"key": "audience", "value": hidden.audience})
     airflow_site.write_dag("task_runs", SOURCE.read_text().replace("@player_password@", hidden.literal))
 
     def trigger(name: str, room_id: int) -> Run:
         return airflow_site.trigger(name, {"room_id": room_id, "user_id": "host"})
 
-    runs = {
-        "waits": trigger("runs_waits", LATE),
-        "endlist": trigger("runs_streams", ENDLIST),
-        "gone": trigger("runs_streams", GONE),
-        "show": trigger("runs_broadcast", SHOW),
-        "mapped": airflow_site.trigger("runs_mapped"),
-        "failures": airflow_site.trigger("runs_failures"),
-    }
+    names = ("waits", "streams", "broadcast", "mapped", "failures", "foreign", "proxied")
+    with airflow_site.held(*(f"runs_{name}" for name in names)):
+        runs = {
+            "waits": trigger("runs_waits", LATE),
+            "endlist": trigger("runs_streams", ENDLIST),
+            "gone": trigger("runs_streams", GONE),
+            "show": trigger("runs_broadcast", SHOW),
+            "mapped": airflow_site.trigger("runs_mapped"),
+            "failures": airflow_site.trigger("runs_failures"),
+            "foreign": trigger("runs_foreign", FOREIGN),
+            "proxied": airflow_site.trigger("runs_proxied"),
+        }
     waiting = {
         task_id: airflow_site.wait_for_task(runs["waits"], task_id, "up_for_reschedule")
         for task_id in ("start_push", "start_record")
@@ -112,10 +185,18 @@ def played(airflow_site: AirflowSite, service: Witness, faulty: Witness) -> Play
     service.enter(LATE, "host")
 
     deferred = {}
-    for name in ("endlist", "gone"):
-        task = airflow_site.wait_for_task(runs[name], "ended_deferrable", "deferred", timeout=90)
+    for name, task_id in (
+        ("proxied", "live_deferrable"),
+        ("endlist", "ended_deferrable"),
+        ("gone", "ended_deferrable"),
+    ):
+        task = airflow_site.wait_for_task(runs[name], task_id, "deferred", timeout=90)
         deferred[name] = dict(task.details)
     triggers = airflow_site.query("select * from trigger")
+    fernet = Fernet(airflow_site.env["AIRFLOW__CORE__FERNET_KEY"])
+    for row in triggers:  # the API does not show them
+        row["kwargs"] = fernet.decrypt(row["encrypted_kwargs"].encode()).decode()
+    triggers += airflow_site.query("select next_method, next_kwargs from task_instance where next_method is not null")
     for name in ("endlist", "gone"):
         until(
             lambda run=runs[name]: all(seen_live(airflow_site, run, mode) for mode in MODES),  # type: ignore[misc]
@@ -127,15 +208,8 @@ def played(airflow_site: AirflowSite, service: Witness, faulty: Witness) -> Play
     service.change_stream("absent", GONE, "host")
     for run in runs.values():
         run.wait(timeout=150)
-    return Played(airflow_site, service, faulty, hidden, runs, waiting, asked, deferred, triggers)
-
-
-def signed(emulator: Witness, passphrase: str) -> dict[str, Any]:
-    """A connection with everything secret that one may hold: secret key, UserSig, encrypted key, passphrase."""
-    key = load_pem_private_key(emulator.certificates.client_key_pem.encode(), None)
-    encrypted = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(passphrase.encode()))
-    connection = emulator.connection(sign=True, private_key=encrypted.decode(), private_key_passphrase=passphrase)
-    return {**connection, "password": emulator.usersig}
+    hidden.add_posted(posted)
+    return Played(airflow_site, service, faulty, hidden, runs, waiting, asked, deferred, triggers, said)
 
 
 def seen_live(site: AirflowSite, run: Run, mode: str) -> bool:
@@ -290,6 +364,21 @@ class TestSensor:
             assert played.service.on_air(room_id) == []
 
 
+class TestForeign:
+    def test_what_runs_already_outlives_the_run_that_failed_at_it(self, played: Played) -> None:
+        """Of a start that failed, or adopted what runs, no stop task sends anything; push and recording go on."""
+        run = played.runs["foreign"]
+        for kind in ("push", "record"):
+            assert run.task(f"fail_{kind}").state == "failed"
+            assert "AlreadyRunning" in run.log(f"fail_{kind}")
+            assert run.xcom(f"recover_{kind}", "outcome") == "adopted"
+            for policy in ("fail", "recover"):
+                assert run.xcom(f"stop_{policy}_{kind}", "outcome") == "not_ours"
+        assert played.service.on_air(FOREIGN) == ["push of host", "recording of host"]
+        sent = [operation for operation, _ in played.service.operations(FOREIGN)]
+        assert {name: sent.count(name) for name in sorted(map(str, sent))} == {"start_push": 3, "start_record": 3}
+
+
 class TestRetries:
     def test_what_may_pass_is_tried_again(self, played: Played) -> None:
         run = played.runs["failures"]
@@ -304,6 +393,13 @@ class TestRetries:
         assert "RequestRejected" in run.log("rejected")
         assert "60021" in run.log("rejected")
         assert len([entry for entry in played.faulty.journal if entry.operation == "stop_record"]) == 1
+
+    def test_a_proxy_that_is_away_is_no_lost_answer(self, played: Played) -> None:
+        run = played.runs["proxied"]
+        for task_id in ("start_push", "stop_push", "start_record", "stop_record", "kick"):
+            assert run.task(task_id).state == "failed"
+            assert "the proxy was not reached, nothing was executed" in run.log(task_id)
+        assert {run.task(f"live_{mode}").state for mode in MODES} == {"failed"}
 
     def test_a_wrong_argument_fails_at_once_and_nothing_is_sent(self, played: Played) -> None:
         run = played.runs["failures"]
@@ -326,11 +422,8 @@ class TestRetries:
 class TestSecrets:
     def test_the_api_shows_no_secret_of_a_connection(self, played: Played) -> None:
         """Airflow hides an extra by its name alone."""
-        proxy = f"http://user:{played.secrets.proxy_password}@127.0.0.1:3128"
-        connection = signed(played.faulty, played.secrets.passphrase)
-        connection["extra"]["proxy"] = proxy
         for shown in (
-            connect(played.site, "timav_shown", connection),
+            connect(played.site, "timav_shown", played.secrets.connection(proxy=played.secrets.proxy)),
             played.site.rest("GET", "connections/timav_shown"),
         ):
             extra = json.loads(shown["extra"])
@@ -338,61 +431,43 @@ class TestSecrets:
             hidden = {name for name, value in extra.items() if value == "***"}
             assert hidden == {"private_key", "private_key_passphrase", "secret_key", "proxy"}
             assert extra["sdkappid"] == played.faulty.sdkappid
-            assert windows_in(json.dumps(shown), all_secrets(played, proxy)) == []
+            assert played.secrets.hits(json.dumps(shown)) == set()
 
     def test_no_secret_is_left_anywhere(self, played: Played) -> None:
-        """Not 12 characters of one, in the whole database, in all files that Airflow wrote, and in what the API shows.
+        """Not 12 characters of one, in the whole database, in all files that Airflow wrote (the logs of tasks, and what
+        scheduler, workers, triggerer and the others print), in what the API shows, and in the emulators' logs and journals.
 
         The one exception is a password that somebody writes into a DAG file: Airflow keeps the file's text, and the
         arguments parsed from it in the serialized DAG.
         """
-        everything = all_secrets(played)
-        literal = {"literal": played.secrets.literal}
-        found = []
-        for table in tables(played.site):
-            text = rows(played.site, table)
-            found += [(table, *hit) for hit in windows_in(text, everything)]
-            if table not in SOURCE_TABLES:
-                found += [(table, *hit) for hit in windows_in(text, literal)]
-        for file in written(played.site):
-            text = file.read_text(errors="replace")
-            found += [(str(file.relative_to(played.site.home)), *hit) for hit in windows_in(text, everything | literal)]
-        shown = json.dumps([played.deferred, played.triggers, details(played)], default=str)
-        found += [("API", *hit) for hit in windows_in(shown, everything | literal)]
-        assert found == []
+        texts = {table: rows(played.site, table) for table in tables(played.site)}
+        texts |= {
+            str(file.relative_to(played.site.home)): file.read_text(errors="replace") for file in written(played.site)
+        }
+        texts["API"] = json.dumps([played.deferred, played.triggers, details(played)], default=str)
+        journal = [entry for emulator in (played.service, played.faulty) for entry in emulator.journal]
+        texts["emulators"] = "\n".join([*played.said, *(f"{entry!r}\n{entry.line()}" for entry in journal)])
+        found = {name: played.secrets.hits(text, source=name in SOURCE_TABLES) for name, text in texts.items()}
+        assert {name: hits for name, hits in found.items() if hits} == {}
 
     def test_the_sweep_looks_where_secrets_would_be(self, played: Played) -> None:
-        """It reads logs of workers and of the triggerer, rendered fields, XComs and the state store, with our words in them."""
+        """It reads logs, consoles, rendered fields, XComs, the state store, triggers and events, with our words in them."""
         assert "Push of host in room 101: started" in "".join(file.read_text() for file in written(played.site))
         assert str(played.service.push(SHOW, "host").channel_id) in rows(played.site, "xcom")
         assert "timav:push" in rows(played.site, "task_state_store")
         assert '"channel_name"' in rows(played.site, "rendered_task_instance_fields")
         assert played.secrets.literal in rows(played.site, "dag_code")
-        assert windows_in("x" + played.secrets.passphrase[3:15] + "y", all_secrets(played))
+        assert played.secrets.hits("x" + played.secrets.passphrase[3:15] + "y") == {"passphrase"}
+        assert played.secrets.hits(played.secrets.literal)
+        consoles = {file.stem for file in written(played.site) if file.parent.name == "consoles"}
+        assert consoles >= {"api-server", "scheduler", "dag-processor", "triggerer"}
+        assert "Push of host in room 101: started" in (played.site.home / "consoles" / "scheduler.log").read_text()
+        assert played.deferred["proxied"]["trigger"]["classpath"].endswith(".LiveStreamTrigger")
+        assert "timav_proxied" in json.dumps([row.get("kwargs") for row in played.triggers])
+        assert any(row.get("next_kwargs") for row in played.triggers)
+        assert "start_push" in "".join(played.said)
         shown = played.site.rest("GET", f"{played.runs['waits'].path}/taskInstances/start_push")
         assert shown["rendered_fields"]["player_password"] == "***"
-
-
-def all_secrets(played: Played, proxy: str = "") -> dict[str, str]:
-    """Everything that a connection or an argument kept secret, under a name that may be shown."""
-    found = {"passphrase": played.secrets.passphrase, "audience": played.secrets.audience, "proxy": proxy}
-    for name, emulator in (("runs", played.service), ("signed", played.faulty)):
-        found[f"{name}: secret key"] = emulator.secret_key
-        found[f"{name}: UserSig"] = emulator.usersig
-        found[f"{name}: UserSig, encoded"] = urllib.parse.quote(emulator.usersig, safe="")
-        lines = emulator.certificates.client_key_pem.splitlines()
-        found |= {f"{name}: key, line {n}": line for n, line in enumerate(lines) if "-----" not in line}
-    return found
-
-
-def windows_in(text: str, hidden: dict[str, str]) -> list[tuple[str, int]]:
-    """The names of secrets of which 12 characters in a row stand in the text, and where in the secret these begin."""
-    return [
-        (name, start)
-        for name, secret in hidden.items()
-        for start in range(max(0, len(secret) - WINDOW + 1))
-        if secret[start : start + WINDOW] in text
-    ]
 
 
 def tables(site: AirflowSite) -> list[str]:

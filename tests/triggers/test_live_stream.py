@@ -20,7 +20,7 @@ from airflow_provider_timav.stream import reader as reader_module
 from airflow_provider_timav.stream.watch import Look, Verdict, Watch
 from airflow_provider_timav.triggers import live_stream
 from airflow_provider_timav.triggers.live_stream import LiveStreamTrigger
-from tests.stream.site import Site, Visit, media, running
+from tests.stream.site import Site, media, running
 
 T = TypeVar("T")
 KEY = {"dag_id": "show", "run_id": "monday", "task_id": "watch", "map_index": -1}
@@ -123,7 +123,7 @@ def test_the_deadline_ends_the_wait(site: Site, form: str) -> None:
     deadline = end if form == "epoch" else datetime.fromtimestamp(end, UTC).isoformat()
     event = run(fire(LiveStreamTrigger(url=site.url + "/live.m3u8", deadline=deadline)))
     assert (event["status"], event["verdict"]) == ("timeout", "ABSENT")
-    assert 0 <= time.time() - end < 1
+    assert 0 <= time.time() - end < 3
 
 
 def test_a_deadline_that_is_over_fires_at_once(site: Site) -> None:
@@ -141,18 +141,7 @@ def test_it_never_fires_before_it_is_old_enough(site: Site, monkeypatch: pytest.
 
 
 def test_a_stream_that_was_live_ends_when_it_is_gone_for_longer_than_grace(site: Site, xcoms: XComs) -> None:
-    begun = time.monotonic()
-    playing = site.live(every=0.15)
-    page = site.pages["/live.m3u8"]
-
-    def for_a_while(visit: Visit) -> None:
-        if time.monotonic() - begun < 0.6:
-            page(visit)
-        else:
-            visit.answer("", 404)
-
-    site.pages["/live.m3u8"] = for_a_while
-    event = run(fire(LiveStreamTrigger(url=playing, until="ended", grace=0.2, task_key=KEY)))
+    event = run(fire(LiveStreamTrigger(url=site.vanishing(), until="ended", grace=0.2, task_key=KEY)))
     assert (event["status"], event["verdict"]) == ("reached", "ENDED")
     assert xcoms.writes == ["LIVE", "ABSENT", "ENDED"]
     assert xcoms.threads == {True}, "Airflow's calls belong into threads"

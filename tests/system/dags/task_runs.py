@@ -83,6 +83,27 @@ with DAG("runs_mapped", schedule=None, default_args=RUNS | {"retries": 0}):
     ).expand(room_id=rooms)
     starts >> stops
 
+with DAG("runs_foreign", schedule=None, params=PARAMS, default_args=RUNS | {"retries": 0}):
+    for policy in ("fail", "recover"):
+        for kind, (start, stop) in {
+            "push": (StartPushOperator, StopPushOperator),
+            "record": (StartRecordOperator, StopRecordOperator),
+        }.items():
+            start(task_id=f"{policy}_{kind}", **HOST, wait_for_user=0, if_already_running=policy) >> stop(
+                task_id=f"stop_{policy}_{kind}", **HOST, start_task_id=f"{policy}_{kind}", trigger_rule="all_done"
+            )
+
+with DAG("runs_proxied", schedule=None, default_args={"timav_conn_id": "timav_proxied", "retries": 0}):
+    here = {"room_id": 1, "user_id": "host"}
+    StartPushOperator(task_id="start_push", **here, player_password=LITERAL)
+    StopPushOperator(task_id="stop_push", **here)
+    StartRecordOperator(task_id="start_record", **here)
+    StopRecordOperator(task_id="stop_record", **here)
+    KickMembersOperator(task_id="kick", room_id=1, user_ids=["troll"])
+    for name, mode in MODES.items():
+        timeout = 40 if name == "deferrable" else 5  # the test looks at it while it is deferred
+        LiveStreamSensor(task_id=f"live_{name}", url="http://127.0.0.1:1/live.m3u8", timeout=timeout, **mode)
+
 with DAG("runs_failures", schedule=None, default_args=SIGNED | {"retry_delay": SOON}):
     here = {"room_id": 500, "user_id": "host"}
     KickMembersOperator(task_id="retried", room_id=500, user_ids=["troll"], retries=2)
