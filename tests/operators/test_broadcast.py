@@ -827,7 +827,11 @@ class TestOnAir:
         run.start()
         run.on_air()
         event = {"status": status, "ended_at": "2026-11-24T21:00:00+00:00", "verdict": "LIVE", "since": None}
-        assert run["on_air"].resume(event) == {"outcome": status, "ended_at": "2026-11-24T21:00:00+00:00"}
+        assert run["on_air"].resume(event) == {
+            "outcome": status,
+            "ended_at": "2026-11-24T21:00:00+00:00",
+            "verdict": "LIVE",
+        }
         assert run["on_air"].xcoms["control"]
 
     def test_stall_that_is_to_fail_fails_without_another_try(self, show: Callable[..., Run]) -> None:

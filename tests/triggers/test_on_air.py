@@ -22,7 +22,7 @@ from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.leases import Claim, Ledger, Watch
 from airflow_provider_timav.operators import stop as stop_module
 from airflow_provider_timav.stream import reader as reader_module
-from airflow_provider_timav.triggers import ending, on_air
+from airflow_provider_timav.triggers import asking, ending, on_air
 from airflow_provider_timav.triggers.on_air import OnAirTrigger
 from airflow_provider_timav.videorelay import exchange
 from tests.supervisor import Run, Supervisor
@@ -37,7 +37,8 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_air, "START_SPREAD", 0.0)
     monkeypatch.setattr(on_air, "CONTROL_SECONDS", (0.1, 0.15))
     monkeypatch.setattr(on_air, "LAST_LOOK_SECONDS", (0.1, 0.2))
-    monkeypatch.setattr(on_air, "STORE_SECONDS", 1.0)
+    monkeypatch.setattr(asking, "STORE_SECONDS", 1.0)
+    monkeypatch.setattr(asking, "GIVE_WAY_SECONDS", 0.2)
     monkeypatch.setattr(ending, "AGAIN_SECONDS", 0.1)
     monkeypatch.setattr(ending, "TOGETHER_SECONDS", 0.1)
     monkeypatch.setattr(reader_module, "next_pause", lambda watch, chance: 0.1)
