@@ -16,7 +16,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -258,9 +258,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run, and return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m tests.load.soak", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--short", action="store_true", help="what is among the tests")
+    parser.add_argument("--seconds", type=float, help="how long, where not as long as that")
     parser.add_argument("--seed", type=int, default=1, help="chooses the lengths")
     options = parser.parse_args(arguments)
     form = SHORT if options.short else FULL
+    if options.seconds is not None:
+        form = replace(form, seconds=options.seconds)
     print(f"{form}, seed {options.seed}", flush=True)
     with (
         Witness(rooms={room: ["host"] for room in ROOMS}) as service,
