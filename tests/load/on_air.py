@@ -24,6 +24,7 @@ import psutil  # type: ignore[import-untyped]  # ships no types
 from tests.load.figures import late_figures, percentile
 from tests.system.postgres import PostgresServer
 from tests.system.processes import until
+from tests.system.rest import Run
 from tests.system.service import Witness, connect
 from tests.system.site import AirflowSite
 
@@ -74,8 +75,8 @@ class Usage:
 class Round:
     """What was measured: for so many seconds while all were on air; and how late each stop was, by what it stopped.
 
-    `machine`: percent of the whole machine in use meanwhile, by whomever. `missing`: what was not stopped. `state`: of the run,
-    which was over so many seconds after the end.
+    `machine`: percent of the whole machine in use meanwhile, by whomever. `missing`: what was not stopped. The tasks of `run`
+    come back from the trigger only now.
     """
 
     usage: Mapping[str, Usage]
@@ -83,8 +84,8 @@ class Round:
     machine: float
     late: Mapping[str, Sequence[float]]
     missing: Sequence[str]
-    state: str
-    over_after: float
+    run: Run
+    end: datetime
 
 
 class Meter:
@@ -143,9 +144,7 @@ class Load:
         while self._left() and time.monotonic() < until_clear:
             time.sleep(0.5)
         missing = self._left()
-        state = run.wait(RESUMED_SECONDS)
-        over_after = (datetime.now(UTC) - end).total_seconds()
-        return Round(usage, seconds, machine, self._late(seen, end), missing, state, over_after)
+        return Round(usage, seconds, machine, self._late(seen, end), missing, run, end)
 
     def _all_taken(self, end: datetime) -> None:
         """Return once the triggerer has every trigger, early enough to measure something."""
@@ -219,7 +218,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _print_usage(f"{options.shows} on air", one.usage, one.seconds)
             print(f"  the whole machine was busy to {one.machine:.0f} %")
             _print_late(one.late)
-            print(f"  all tasks were over {one.over_after:.0f} s after the end; the run is {one.state}")
+            state = one.run.wait(RESUMED_SECONDS)
+            over_after = (datetime.now(UTC) - one.end).total_seconds()
+            print(f"  all tasks were over {over_after:.0f} s after the end; the run is {state}", flush=True)
     print("all rounds:")
     together = {
         name: [seconds for one in rounds for seconds in one.late.get(name, ())] for name in ("stop_push", "stop_record")
