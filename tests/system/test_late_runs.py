@@ -53,7 +53,7 @@ with DAG("late_backfilled_end", schedule="30 2 * * *", start_date=first(BERLIN, 
     Broadcast(
         room_id=53,
         user_id="host",
-        ends_at="{{{{ data_interval_end.in_timezone('America/New_York').add(seconds=1).isoformat() }}}}",
+        ends_at="{{{{ (dag_run.run_after + macros.timedelta(seconds=1)).astimezone(dag.timezone).isoformat() }}}}",
         skip_if_late=None,
         timav_conn_id="timav_late",
     )
@@ -181,13 +181,13 @@ def test_runs_that_are_backfilled_start_nothing(late: Late, service: Witness) ->
 
 
 def test_an_end_that_has_passed_starts_nothing_however_late_a_run_may_be(late: Late, service: Witness) -> None:
-    """With `skip_if_late=None`, and the end given in a third zone."""
+    """With `skip_if_late=None`, and the end given in the DAG's zone."""
     late.finished("late_backfilled_end")
     runs = late.runs("late_backfilled_end")
     backfilled = {due: run for due, run in runs.items() if run.run_id.startswith("backfill__")}
     assert len(backfilled) >= 3
     for due, run in backfilled.items():
-        end = (due + timedelta(seconds=1)).astimezone(ZoneInfo("America/New_York"))
+        end = (due + timedelta(seconds=1)).astimezone(BERLIN)
         because = f"the show's end has passed ({end.isoformat()})"
         assert_nothing_was_started(run, service, ROOMS["late_backfilled_end"], because)
 
