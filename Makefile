@@ -63,6 +63,12 @@ crash: $(VENV)/.installed  ## every operation killed at every point of a start a
 leak: $(VENV)/.installed  ## everything that can happen to a broadcast, five times each, on a real Airflow (about an hour)
 	@$(BIN)/python -m tests.leak --rounds 5 --naive --markdown docs/broadcast-matrix.md
 
+soak: $(VENV)/.installed  ## broadcasts come and go while the reaper runs: none that is wanted is stopped (22 minutes)
+	@$(BIN)/python -m tests.load.soak
+
+onair: $(VENV)/.installed  ## 100 broadcasts on air in one triggerer: CPU, memory, and how late they end (10 minutes)
+	@$(BIN)/python -m tests.load.on_air
+
 constraints: $(VENV)/.installed  ## resolve constraints.txt anew
 	$(BIN)/python -m pip install -qq uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url \
