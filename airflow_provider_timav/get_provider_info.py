@@ -27,6 +27,7 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": "TIM AV",
                 "python-modules": [
+                    "airflow_provider_timav.operators.broadcast",
                     "airflow_provider_timav.operators.push",
                     "airflow_provider_timav.operators.record",
                     "airflow_provider_timav.operators.room",
@@ -34,7 +35,16 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "sensors": [{"integration-name": "TIM AV", "python-modules": ["airflow_provider_timav.sensors.live_stream"]}],
-        "triggers": [{"integration-name": "TIM AV", "python-modules": ["airflow_provider_timav.triggers.live_stream"]}],
+        "triggers": [
+            {
+                "integration-name": "TIM AV",
+                "python-modules": [
+                    "airflow_provider_timav.triggers.live_stream",
+                    "airflow_provider_timav.triggers.on_air",
+                ],
+            }
+        ],
+        "notifications": ["airflow_provider_timav.notifications.broadcast.EndBroadcastNotifier"],
         "asset-uris": [{"schemes": ["timav"], "handler": None}],
         "extra-links": [
             "airflow_provider_timav.links.WatchLiveLink",

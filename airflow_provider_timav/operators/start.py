@@ -120,6 +120,8 @@ class StartOperator(TimAVOperator):
                 intent.recovered(earlier, result)
             else:
                 intent.done(result, claim)
+            if claim != "foreign" and lease is not None:
+                self._stop_if_ended(lease, hook, arguments)
             if claim == "foreign":
                 self.log.warning("A %s runs already that this task did not start: it is left alone.", self.kind)
             return result
@@ -199,6 +201,24 @@ class StartOperator(TimAVOperator):
         if end <= datetime.now(UTC):
             raise AirflowFailException(f"the broadcast's end has passed ({end.isoformat()}): nothing was sent")
         return end
+
+    def _stop_if_ended(self, lease: Lease, hook: TimAVHook, arguments: dict[str, Any]) -> None:
+        """Stop what was started where the broadcast was ended meanwhile: the notifier's stop may have come before the start.
+
+        :raises AirflowFailException: if it was.
+        """
+        from airflow.sdk.exceptions import AirflowFailException
+
+        from airflow_provider_timav.leases import Ledger
+
+        try:
+            ended = Ledger(lease.key.variable).lease() is None
+        except Exception:  # whatever Airflow raises: what runs has a trigger to end it
+            self.log.warning("Whether the broadcast was ended meanwhile could not be read.", exc_info=True)
+            return
+        if ended:
+            self.send_stop(hook, arguments)
+            raise AirflowFailException(f"the broadcast was ended while its {self.kind} was starting: it is stopped")
 
     def _policy(self) -> IfAlreadyRunning:
         policy: IfAlreadyRunning = given(self.if_already_running, "if_already_running")

@@ -36,6 +36,9 @@ LATE_SECONDS: Final = 10.0
 """From how late on a trigger asks who holds the lease before it stops: nobody takes one over sooner than 30 s after its end. A
 trigger that is in time has asked with its last look."""
 
+PUNCTUAL_SECONDS: Final = 2.0
+"""How long a stop that is not late may wait for that, where no last look was made: Airflow may hang, and the end is the end."""
+
 REFRESH_SECONDS: Final = 30.0
 """How long before the end to look the connection up once more: early, for a hundred shows may end at the same minute; late, for
 credentials may be rotated. What was looked up first counts where Airflow cannot be asked then."""
@@ -312,8 +315,10 @@ class OnAirTrigger(BaseTrigger):
         from airflow_provider_timav.triggers.ending import Ended
 
         late = (datetime.now(UTC) - self._end()).total_seconds()
-        if self._standing is None or status != "deadline" or late > LATE_SECONDS:
+        if status != "deadline" or late > LATE_SECONDS:
             await self._ask_standing(lease, ledger)
+        elif self._standing is None:
+            await self._ask_standing(lease, ledger, at_most=PUNCTUAL_SECONDS)
         if self._standing in ("theirs", "over"):
             self.log.warning(
                 "The show in room %s was ended already (%s): nothing is sent.", lease.key.room_id, self._standing

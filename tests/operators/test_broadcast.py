@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import (
 
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.hooks.timav import TimAVHook
-from airflow_provider_timav.leases import KINDS, Claim, Lease, LeaseKey, Ledger, Owner, Watch
+from airflow_provider_timav.leases import KINDS, Claim, Kind, Lease, LeaseKey, Ledger, Owner, Watch
 from airflow_provider_timav.operators import stop as stop_module
 from airflow_provider_timav.operators.broadcast import BroadcastResultOperator, OnAirOperator, ReapBroadcastsOperator
 from airflow_provider_timav.videorelay import exchange
@@ -533,6 +533,39 @@ class TestStarts:
             run.execute("start_push")
         assert sent(timav_emulator) == []
 
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_start_that_is_under_way_while_the_broadcast_is_ended_does_not_stay(
+        self, kind: Kind, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        """The stop of a notifier comes first, the start is carried out after it."""
+        run = show()
+        run.execute("reserve")
+        ledger, generation = run.ledger, run.lease.generation
+
+        def end_it(entry: Any) -> None:
+            ledger.tell(kind, Claim(generation, "stopped"))
+            ledger.close(generation)
+
+        timav_emulator._on_request = end_it
+        with pytest.raises(AirflowFailException, match="ended while"):
+            run.execute(f"start_{kind}")
+        assert sent(timav_emulator) == [f"start_{kind}", f"stop_{kind}"]
+        assert (timav_emulator.pushes, timav_emulator.recordings) == ((), ())
+
+    def test_start_stands_where_that_cannot_be_asked(
+        self, show: Callable[..., Run], supervisor: Supervisor, timav_emulator: Emulator
+    ) -> None:
+        run = show()
+        run.execute("reserve")
+
+        def fail_from_now_on(message: Any) -> None:
+            claimed = type(message).__name__ == "PutVariable" and '"ours"' in message.value
+            supervisor.failing |= {"GetVariable"} if claimed else set()
+
+        supervisor.on_message = fail_from_now_on
+        assert run.execute("start_push")["outcome"] == "started"
+        assert len(timav_emulator.pushes) == 1
+
     def test_nothing_is_started_where_the_claim_cannot_be_noted(
         self, show: Callable[..., Run], supervisor: Supervisor, timav_emulator: Emulator
     ) -> None:
@@ -590,7 +623,7 @@ class TestForeign:
         run.start()
         trigger = run.on_air()
         assert (trigger.stops, trigger.hls_url) == ([], None)
-        run["on_air"].resume({"status": "deadline", "ended_at": "2026-11-24T21:00:00+00:00"})
+        run["on_air"].resume({"status": "deadline", "ended_at": "2026-11-24T21:00:00+00:00", "verdict": "UNKNOWN"})
         assert run.execute("stop_push") == {"outcome": "not_ours"}
         assert run.execute("stop_record") == {"outcome": "not_ours", "file_ids": [], "file_ids_status": "none"}
         result = run.execute("result")
@@ -901,7 +934,7 @@ class TestResult:
     def ended(self, run: Run, outcome: str = "deadline") -> dict[str, Any]:
         run.start()
         run.on_air()
-        run["on_air"].resume({"status": outcome, "ended_at": "2026-11-24T21:00:00+00:00"})
+        run["on_air"].resume({"status": outcome, "ended_at": "2026-11-24T21:00:00+00:00", "verdict": "LIVE"})
         run.execute("stop_push", "stop_record")
         result: dict[str, Any] = run.execute("result")
         return result

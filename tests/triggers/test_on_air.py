@@ -38,6 +38,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_air, "CONTROL_SECONDS", (0.1, 0.15))
     monkeypatch.setattr(on_air, "LAST_LOOK_SECONDS", (0.1, 0.2))
     monkeypatch.setattr(asking, "STORE_SECONDS", 1.0)
+    monkeypatch.setattr(on_air, "PUNCTUAL_SECONDS", 0.5)
     monkeypatch.setattr(asking, "GIVE_WAY_SECONDS", 0.2)
     monkeypatch.setattr(ending, "AGAIN_SECONDS", 0.1)
     monkeypatch.setattr(ending, "TOGETHER_SECONDS", 0.1)
