@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SKIP_SECONDS = 30
-ROOMS = {"late_caught_up": 51, "late_backfilled": 52, "late_backfilled_end": 53, "late_scheduler": 54}
+ROOMS = {"late_caught_up": 51, "late_backfilled": 52, "late_backfilled_end": 53, "late_scheduler": 54, "late_asset": 55}
 FIRST_TIMELY = 100
 """The room of the timely show of minute 0; each minute has one of its own."""
 
@@ -32,7 +32,7 @@ DAGS = '''
 """A broadcast each, at times that have passed, and one each minute."""
 
 import pendulum
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset
 
 from airflow_provider_timav.broadcast import Broadcast
 
@@ -60,6 +60,9 @@ with DAG("late_backfilled_end", schedule="30 2 * * *", start_date=first(BERLIN, 
 
 with DAG("late_scheduler", schedule="{due} * * * *", start_date=first(NEW_YORK, 1), catchup=False):
     Broadcast(room_id=54, user_id="host", duration=60, skip_if_late={skip}, timav_conn_id="timav_late")
+
+with DAG("late_asset", schedule=[Asset(name="late", uri="x-test://late")], start_date=first(NEW_YORK, 1)):
+    Broadcast(room_id=55, user_id="host", duration=60, skip_if_late={skip}, timav_conn_id="timav_late")
 
 with DAG("timely", schedule="* * * * *", start_date=first(NEW_YORK, 1), catchup=False, max_active_runs=1):
     Broadcast(
@@ -105,6 +108,12 @@ class Late:
         }
         self.site.rest("POST", "backfills", body)
 
+    def update_asset(self) -> None:
+        """Have something happen to the asset that a DAG waits for."""
+        self.site.wait_for_dag("late_asset")
+        (asset,) = (row for row in self.site.pages("assets", "assets") if row["name"] == "late")
+        self.site.rest("POST", "assets/events", {"asset_id": asset["id"]})
+
     def runs(self, dag_id: str) -> dict[datetime, Run]:
         """The runs that there are, by the time at which they were due."""
         rows = self.site.pages(f"dags/{dag_id}/dagRuns", "dag_runs")
@@ -144,6 +153,7 @@ def late(tmp_path_factory: pytest.TempPathFactory, service: Witness) -> Iterator
         late = Late(site)
         late.backfill("late_backfilled")
         late.backfill("late_backfilled_end")
+        late.update_asset()
         for dag_id in ("late_caught_up", "late_scheduler", "timely"):
             site.wait_for_dag(dag_id)
         back = late.due + timedelta(seconds=SKIP_SECONDS + 2)
@@ -197,6 +207,16 @@ def test_a_run_that_was_due_while_the_scheduler_was_down_starts_nothing(late: La
     for due, run in late.runs("late_scheduler").items():
         because = f"the show was due at {due.isoformat()}"
         assert_nothing_was_started(run, service, ROOMS["late_scheduler"], because)
+
+
+def test_a_run_for_an_asset_that_was_updated_while_the_scheduler_was_down_starts_nothing(
+    late: Late, service: Witness
+) -> None:
+    """Airflow's `run_after` of such a run is when the asset was updated."""
+    (run,) = late.finished("late_asset")
+    (due,) = late.runs("late_asset")
+    assert due < late.due
+    assert_nothing_was_started(run, service, ROOMS["late_asset"], f"the show was due at {due.isoformat()}")
 
 
 def test_a_run_in_time_is_on_air_until_the_end_that_its_template_says(late: Late, service: Witness) -> None:
