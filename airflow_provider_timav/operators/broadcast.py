@@ -348,7 +348,7 @@ class OnAirOperator(TimAVOperator):
             raise RuntimeError(f"the trigger fired an event that this operator does not know (status {status!r})")
         lease = self._held()
         self.log.info("Room %s is off air since %s (%s).", lease.key.room_id, event["ended_at"], status)
-        return {"outcome": status, "ended_at": event["ended_at"], "verdict": event["verdict"]}
+        return {"outcome": status, "ended_at": event["ended_at"], "verdict": event.get("verdict", "UNKNOWN")}
 
     def _notify(self, context: Context, event: dict[str, Any]) -> None:
         stall = {"verdict": event["verdict"], "since": event["since"]}

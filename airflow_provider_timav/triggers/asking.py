@@ -1,13 +1,15 @@
-"""How triggers ask Airflow: one question at a time, in a thread of its own.
+"""How triggers ask Airflow: one question at a time, in threads of their own, and never for longer than they can wait.
 
 A triggerer's channel to Airflow takes one question at a time, whoever asks; a hundred triggers that wait for it must not hold
-the threads in which others read certificates and look up names. Under ``dag.test`` two questions at once even get lost.
+the threads in which others read certificates and look up names. Under ``dag.test`` two questions at once get lost.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextvars
+import math
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -15,16 +17,27 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["STORE_SECONDS", "ask", "ask_patiently", "try_to_ask"]
+__all__ = ["ask", "ask_patiently", "try_to_ask"]
 
 T = TypeVar("T")
 
 STORE_SECONDS: Final = 10.0
 """How long to wait for Airflow's stores."""
 
-# Airflow's calls can hang for minutes while its API server is away: not in the threads that the loop lends to everybody, for a
-# stop needs one of those to read its certificate.
-_THREAD: Final = ThreadPoolExecutor(1, thread_name_prefix="timav-asking")
+GIVE_WAY_SECONDS: Final = 2.0
+"""After which nobody waits any longer behind a question that hangs: Airflow's calls can, for minutes."""
+
+_THREADS: Final = ThreadPoolExecutor(8, thread_name_prefix="timav-asking")
+_TURN: Final = threading.Lock()
+
+
+def _in_turn(question: Callable[[], T]) -> T:
+    mine = _TURN.acquire(timeout=GIVE_WAY_SECONDS)
+    try:
+        return question()
+    finally:
+        if mine:
+            _TURN.release()
 
 
 async def ask(question: Callable[[], T], seconds: float | None = None) -> T:
@@ -35,17 +48,17 @@ async def ask(question: Callable[[], T], seconds: float | None = None) -> T:
     :raises Exception: whatever the call raises.
     """
     context = contextvars.copy_context()  # each trigger's log is told by it
-    future = asyncio.get_running_loop().run_in_executor(_THREAD, lambda: context.run(question))
+    future = asyncio.get_running_loop().run_in_executor(_THREADS, context.run, _in_turn, question)
     return await asyncio.wait_for(future, seconds)
 
 
-async def try_to_ask(log: Any, trouble: str, question: Callable[[], T], seconds: float | None = None) -> T | None:
+async def try_to_ask(log: Any, trouble: str, question: Callable[[], T], at_most: float = math.inf) -> T | None:
     """Ask; where Airflow does not answer in time, log ``trouble`` and return None: the show goes on.
 
-    :param seconds: how long to wait, if not `STORE_SECONDS`.
+    :param at_most: how many seconds to wait, where that is less than `STORE_SECONDS`.
     """
     try:
-        return await ask(question, STORE_SECONDS if seconds is None else seconds)
+        return await ask(question, min(STORE_SECONDS, at_most))
     except Exception:  # whatever Airflow's stores raise
         log.warning("%s", trouble, exc_info=True)
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import math
 import random
 import time
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_timav.triggers.asking import STORE_SECONDS, ask_patiently, try_to_ask
+from airflow_provider_timav.triggers.asking import ask_patiently, try_to_ask
 from airflow_provider_timav.triggers.live_stream import MIN_AGE, START_SPREAD
 
 if TYPE_CHECKING:
@@ -200,10 +201,10 @@ class OnAirTrigger(BaseTrigger):
         task, refused, looked, refreshed = TaskKey(**self.task_key), None, False, False
         await asyncio.sleep(random.uniform(0, START_SPREAD))  # noqa: S311 - it keeps no secret
         # At first patiently: a triggerer that has just been restarted is slow, and the end may have been moved.
-        patience = STORE_SECONDS
+        patience = math.inf
         while True:
             trouble = "What people want could not be read"
-            value = await try_to_ask(self.log, trouble, lambda: task.xcom(CONTROL), seconds=patience)
+            value = await try_to_ask(self.log, trouble, lambda: task.xcom(CONTROL), at_most=patience)
             try:
                 control = Control.read(value, now=datetime.now(UTC))
             except ConfigurationError as wrong:
@@ -217,10 +218,10 @@ class OnAirTrigger(BaseTrigger):
             if control.end is not None and control.end != self._end():
                 self.log.info("The show in room %s ends at %s now.", lease.key.room_id, control.end.isoformat())
                 self._moved_end, looked, refreshed = control.end, False, False
-                await self._observe(lease, ledger, seconds=min(STORE_SECONDS, self._left()))
+                await self._observe(lease, ledger, at_most=self._left())
             left = self._left()
             if left > 0 and looked:
-                await self._ask_standing(lease, ledger, min(STORE_SECONDS, left))
+                await self._ask_standing(lease, ledger, at_most=left)
                 await asyncio.sleep(self._left())
             if left <= 0 or looked:
                 return "deadline"
@@ -230,9 +231,9 @@ class OnAirTrigger(BaseTrigger):
             began = time.monotonic()
             if left < REFRESH_SECONDS and not refreshed:
                 refreshed = True
-                await self._look_up(lease, seconds=min(STORE_SECONDS, left))
+                await self._look_up(lease, at_most=left)
             await asyncio.sleep(max(pause - (time.monotonic() - began), 0))
-            patience = min(STORE_SECONDS, self._left())
+            patience = self._left()
 
     async def _until_bare_end(self) -> str | None:
         """Return ``deadline`` at the end that is known, whatever else has failed."""
@@ -282,30 +283,30 @@ class OnAirTrigger(BaseTrigger):
             await follow(reader, str(self.hls_url), self._watch, grace=self.grace, enough=enough)
         return status
 
-    async def _observe(self, lease: Lease, ledger: Ledger, seconds: float | None = None) -> None:
+    async def _observe(self, lease: Lease, ledger: Ledger, at_most: float = math.inf) -> None:
         """Keep what is known where it outlives a triggerer, and where people look."""
         from airflow_provider_timav.leases import Watch
 
         stream = None if self._watch is None else self._watch.to_json()
         watch = Watch(lease.generation, self._moved_end, stream)
         trouble = "What is known of the stream could not be stored"
-        await try_to_ask(self.log, trouble, lambda: ledger.observe(watch), seconds=seconds)
+        await try_to_ask(self.log, trouble, lambda: ledger.observe(watch), at_most=at_most)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
-    async def _look_up(self, lease: Lease, seconds: float | None = None) -> Settings | None:
+    async def _look_up(self, lease: Lease, at_most: float = math.inf) -> Settings | None:
         from airflow_provider_timav.hooks.timav import TimAVHook
 
         access = TimAVHook(lease.key.timav_conn_id).settings
-        found = await try_to_ask(self.log, "The connection could not be looked up", access, seconds=seconds)
+        found = await try_to_ask(self.log, "The connection could not be looked up", access, at_most=at_most)
         if found is not None:
             self._settings = found
         return self._settings
 
-    async def _ask_standing(self, lease: Lease, ledger: Ledger, seconds: float | None = None) -> None:
+    async def _ask_standing(self, lease: Lease, ledger: Ledger, at_most: float = math.inf) -> None:
         """Learn whether the show is still ours to end: a notifier may have ended it, and another show be on in its place."""
         found = await try_to_ask(
-            self.log, "The lease could not be read", lambda: ledger.standing(lease), seconds=seconds
+            self.log, "The lease could not be read", lambda: ledger.standing(lease), at_most=at_most
         )
         self._standing = found or "unknown"
 
@@ -317,7 +318,7 @@ class OnAirTrigger(BaseTrigger):
         if status != "deadline" or late > LATE_SECONDS:
             await self._ask_standing(lease, ledger)
         elif self._standing is None:
-            await self._ask_standing(lease, ledger, PUNCTUAL_SECONDS)
+            await self._ask_standing(lease, ledger, at_most=PUNCTUAL_SECONDS)
         if self._standing in ("theirs", "over"):
             self.log.warning(
                 "The show in room %s was ended already (%s): nothing is sent.", lease.key.room_id, self._standing

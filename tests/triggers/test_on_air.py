@@ -37,6 +37,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_air, "START_SPREAD", 0.0)
     monkeypatch.setattr(on_air, "CONTROL_SECONDS", (0.1, 0.15))
     monkeypatch.setattr(on_air, "LAST_LOOK_SECONDS", (0.1, 0.2))
+    monkeypatch.setattr(asking, "GIVE_WAY_SECONDS", 0.2)
     monkeypatch.setattr(ending, "AGAIN_SECONDS", 0.1)
     monkeypatch.setattr(ending, "TOGETHER_SECONDS", 0.1)
     monkeypatch.setattr(reader_module, "next_pause", lambda watch, chance: 0.1)
@@ -579,7 +580,7 @@ class TestServiceAndConnection:
         assert "is not stopped" in caplog.text
         assert {"", "push", "record"} <= supervisor.entries()
         assert run["on_air"].xcoms["stopped"]["outcomes"] == {}
-        run["on_air"].resume({"status": "deadline", "ended_at": "x", "verdict": "LIVE"})
+        run["on_air"].resume({"status": "deadline", "ended_at": "x"})
         assert run.execute("stop_push") == {"outcome": "stopped"}
         assert run.execute("stop_record")["file_ids_status"] == "complete"
 
@@ -680,8 +681,7 @@ class TestStores:
 
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        for module in (on_air, asking):
-            monkeypatch.setattr(module, "STORE_SECONDS", 1.0)
+        monkeypatch.setattr(asking, "STORE_SECONDS", 1.0)
         monkeypatch.setattr(on_air, "PUNCTUAL_SECONDS", 0.5)
 
     @pytest.mark.parametrize("message", ["GetXCom", "SetXCom", "GetVariable", "PutVariable", "DeleteVariable"])
@@ -736,6 +736,20 @@ class TestStores:
             firing = asyncio.create_task(fire(trigger))
             await until(lambda: trigger._settings)
             supervisor.hanging = {"GetXCom", "GetVariable", "PutVariable", "SetXCom"}
+            await until(lambda: off_air(timav_emulator))
+            supervisor.released.set()
+            await firing
+
+        within(hanging())
+
+    def test_stores_that_hang_from_the_start_do_not_keep_it_on_air(
+        self, run: Run, supervisor: Supervisor, timav_emulator: Emulator
+    ) -> None:
+        trigger = ending_in(0.5, run)
+        supervisor.hanging = {"GetXCom", "GetVariable", "PutVariable", "SetXCom"}
+
+        async def hanging() -> None:
+            firing = asyncio.create_task(fire(trigger))
             await until(lambda: off_air(timav_emulator))
             supervisor.released.set()
             await firing
@@ -813,7 +827,6 @@ class TestDatabase:
         assert not [name for name in new if name.split(".")[0] in ("requests", "aiohttp", "m3u8", "yarl")]
 
 
-@pytest.mark.usefixtures("small_heap")
 def test_fifty_shows_that_end_together_never_block_the_loop(supervisor: Supervisor, timav_emulator: Emulator) -> None:
     triggers = []
     for number in range(50):
