@@ -39,11 +39,13 @@ class Ended:
     :param outcomes: by kind, of the stops that arrived.
     :param file_ids: what the stop of the recording was given.
     :param at: when the last stop was answered.
+    :param errors: by kind, of the stops that did not arrive, for people.
     """
 
     outcomes: dict[Kind, str] = field(default_factory=dict)
     file_ids: tuple[str, ...] = ()
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    errors: dict[Kind, str] = field(default_factory=dict)
 
 
 async def end(
@@ -69,6 +71,11 @@ async def end(
     for attempt in (1, 2):
         errors = await _send(lease, stops, settings, ended, seconds)
         stops = list(errors)
+        # What is not our own error may say more than it should.
+        ended.errors = {
+            kind: str(error) if isinstance(error, TimAVError) else type(error).__name__
+            for kind, error in errors.items()
+        }
         if not stops:
             break
         for kind, error in errors.items():

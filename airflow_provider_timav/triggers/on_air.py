@@ -88,6 +88,7 @@ class OnAirTrigger(BaseTrigger):
         self.told = told
         self._watch: Watch | None = None
         self._moved_end: datetime | None = None
+        self._error: str | None = None
         self._settings: Settings | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
@@ -190,13 +191,15 @@ class OnAirTrigger(BaseTrigger):
                 control = Control()
                 if value != refused and not self._is_end_in_force(value):
                     self.log.warning("%s. Nothing is changed.", wrong)
+                    self._error = f"{wrong}. Nothing is changed."
+                    await self._observe(lease, ledger)
                 refused = value
             if control.stop:
                 self.log.info("Somebody has asked to stop the show in room %s.", lease.key.room_id)
                 return "stopped"
             if control.end is not None and control.end != self._end():
                 self.log.info("The show in room %s ends at %s now.", lease.key.room_id, control.end.isoformat())
-                self._moved_end, looked = control.end, False
+                self._moved_end, self._error, looked = control.end, None, False
                 await self._observe(lease, ledger)
             left = (self._end() - datetime.now(UTC)).total_seconds()
             if left <= 0 or looked:
@@ -248,12 +251,12 @@ class OnAirTrigger(BaseTrigger):
             await follow(reader, str(self.hls_url), self._watch, grace=self.grace, enough=enough)
         return status
 
-    async def _observe(self, lease: Lease, ledger: Ledger, error: str | None = None) -> None:
+    async def _observe(self, lease: Lease, ledger: Ledger) -> None:
         """Keep what is known where it outlives a triggerer, and where people look."""
         from airflow_provider_timav.leases import Watch
 
         stream = None if self._watch is None else self._watch.to_json()
-        watch = Watch(lease.generation, self._moved_end, stream, error)
+        watch = Watch(lease.generation, self._moved_end, stream, self._error)
         await try_to_ask(self.log, "What is known of the stream could not be stored", lambda: ledger.observe(watch))
 
     # -- the end -------------------------------------------------------------------------------------------------------
@@ -278,7 +281,7 @@ class OnAirTrigger(BaseTrigger):
             if held is not None and held.generation != lease.generation:
                 self.log.warning("Room %s is held by %s by now: nothing is sent.", lease.key.room_id, held.owner)
                 return Ended()
-        return await end(
+        ended = await end(
             lease,
             ledger,
             self.stops,
@@ -288,6 +291,10 @@ class OnAirTrigger(BaseTrigger):
             log=self.log,
             **limits,
         )
+        if ended.errors:
+            self._error = "; ".join(f"The {kind} is not stopped: {error}" for kind, error in ended.errors.items())
+            await self._observe(lease, ledger)
+        return ended
 
 
 async def _load() -> None:
