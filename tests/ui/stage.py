@@ -23,7 +23,7 @@ from playwright.sync_api import BrowserContext, Page, ViewportSize, sync_playwri
 from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Owner, Watch
 from tests.system.rest import Run
 from tests.system.service import Witness, connect
-from tests.system.site import AirflowSite
+from tests.system.site import ALL_PARTS, AirflowSite
 
 CHROMIUM = "/usr/bin/chromium"
 # Debian's, without anything that looks for a network, a graphics card or a person.
@@ -78,15 +78,15 @@ class Stage:
     :param parts: of Airflow: the API server alone shows what was written into its database by hand.
     """
 
-    def __init__(self, rooms: Mapping[int, Iterable[str]], *, parts: tuple[str, ...] | None = None) -> None:
+    def __init__(self, rooms: Mapping[int, Iterable[str]], *, parts: tuple[str, ...] = ALL_PARTS) -> None:
         self._rooms = rooms
-        self._parts = {} if parts is None else {"parts": parts}
+        self._parts = parts
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
         with ExitStack() as exits:
             self.emulator = exits.enter_context(Witness(rooms=self._rooms))
-            self.site = exits.enter_context(AirflowSite(**self._parts))
+            self.site = exits.enter_context(AirflowSite(parts=self._parts))
             connect(self.site, "timav_default", self.emulator.connection())
             self.site.write_dag(DAG_ID, SHOW)
             playwright = exits.enter_context(sync_playwright())
