@@ -34,6 +34,9 @@ __all__ = ["broadcasts"]
 _WEB: Final = ("http://", "https://")
 _RTMP: Final = ("rtmp://", "rtmps://")
 
+_BETWEEN_QUESTIONS: Final = ("up_for_reschedule", "scheduled", "queued", None)
+"""States of a start whose claim stands, because it has asked for the host, and that will ask again."""
+
 _RECORDING: Final = {"ours": "on", "sent": "starting", "foreign": "foreign", "stopped": "stopped"}
 
 
@@ -83,8 +86,12 @@ class Known:
         )
 
     def ended(self, task: TaskKey) -> bool:
-        """Tell whether the task does nothing any more, or is gone."""
-        return task not in self.states or self.states[task] in FINAL_STATES
+        """Tell whether the task does nothing any more; one that is gone has not ended what it was to end."""
+        return self.states.get(task) in FINAL_STATES
+
+    def can_be_marked(self, task: TaskKey) -> bool:
+        """Tell whether marking the task would change anything."""
+        return task in self.states and not self.ended(task)
 
 
 def _among(table: Any, tasks: Iterable[TaskKey]) -> list[Any]:
@@ -171,7 +178,7 @@ def _row(ledger: Ledger, lease: Lease, known: Known, rights: Rights, *, now: dat
         "stop": None if control.stop else stop,
         "extend": not control.stop
         and task in known.controls
-        and not known.ended(task)
+        and known.can_be_marked(task)
         and rights.may_extend(owner.dag_id),
     }
 
@@ -186,8 +193,11 @@ def _control(value: Any, now: datetime) -> Control:
 def _phase(push: Claim | None, known: Known, lease: Lease) -> str:
     if known.ended(lease.owner.task("on_air")):
         return "ending"
+    start = lease.owner.task("start_push")
     if push is None:
-        return "ending" if known.ended(lease.owner.task("start_push")) else "waiting"
+        return "ending" if known.ended(start) else "waiting"
+    if push.state == "sent" and known.states.get(start, "running") in _BETWEEN_QUESTIONS:
+        return "waiting"
     return {"sent": "starting", "ours": "on_air", "foreign": "on_air", "stopped": "ending"}[push.state]
 
 
@@ -197,9 +207,9 @@ def _stop(known: Known, lease: Lease) -> dict[str, str] | None:
     Before the push has started that is the start: it fails, and the stops see to what it may have sent.
     """
     start, on_air = lease.owner.task("start_push"), lease.owner.task("on_air")
-    if not known.ended(start):
+    if known.can_be_marked(start):
         return {"task_id": start.task_id, "new_state": "failed"}
-    if not known.ended(on_air):
+    if known.can_be_marked(on_air):
         return {"task_id": on_air.task_id, "new_state": "success"}
     return None
 

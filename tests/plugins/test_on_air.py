@@ -104,6 +104,13 @@ def test_broadcast_on_air_shows_all_that_is_known(database: Database, rows: Rows
         ),
         pytest.param(
             "sent",
+            {"start_push": "up_for_reschedule", "on_air": None},
+            "waiting",
+            {"task_id": "broadcast.start_push", "new_state": "failed"},
+            id="has asked for the host",
+        ),
+        pytest.param(
+            "sent",
             {"start_push": "running", "on_air": None},
             "starting",
             {"task_id": "broadcast.start_push", "new_state": "failed"},
@@ -198,7 +205,7 @@ def test_broadcast_past_its_end_is_overdue_and_one_without_a_run_an_orphan(datab
     held = lease(end=NOW - timedelta(seconds=31))
     database.variables(ledger(held, ours(held)))
     (row,) = rows()
-    assert (row["overdue"], row["orphan"], row["stop"]) == (True, True, None)
+    assert (row["phase"], row["overdue"], row["orphan"], row["stop"]) == ("on_air", True, True, None)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 with Stage() as stage:
     page = stage.visit("viewer")
     run = stage.show(10086, "host_1", title="Morning show")
-    page.locator(tile(run)).wait_for()
+    tile_of(page, "Morning show").wait_for()
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
-from playwright.sync_api import BrowserContext, Page, ViewportSize, sync_playwright
+from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
+import airflow_provider_timav.plugins
 from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Owner, Watch
 from tests.system.rest import Run
 from tests.system.service import Witness, connect
@@ -38,9 +39,14 @@ SWITCHES = (
     "--disable-sync",
 )
 ROUTE = "plugin/timav-broadcasts"
-WINDOW: ViewportSize = {"width": 1280, "height": 800}
+
+STATIC = Path(airflow_provider_timav.plugins.__file__).parent / "static"
+
+ROOMS = {101: ["anna"], 102: ["ben"], 103: ["cleo"], 104: ["cleo"], 105: ["dora"], 106: ["emil"]}
 
 DAG_ID = "live_show"
+PROTECTED = "live_show_protected"
+PASSWORD = "canary-of-the-viewers-password"
 SHOW = f"""
     from datetime import timedelta
 
@@ -48,26 +54,27 @@ SHOW = f"""
 
     from airflow_provider_timav.broadcast import Broadcast
 
-    with DAG(
-        "{DAG_ID}",
-        schedule=None,
-        render_template_as_native_obj=False,
-        default_args={{"retry_delay": timedelta(seconds=1)}},
-        params={{
-            "room": Param(10086, type="integer"),
-            "host": Param("host_1", type="string"),
-            "title": Param(None, type=["string", "null"]),
-            "seconds": Param(600, type="integer"),
-            "live_code": Param("hls", type="string"),
-        }},
-    ):
-        Broadcast(
-            room_id="{{{{ params.room }}}}",
-            user_id="{{{{ params.host }}}}",
-            channel_name="{{{{ params.title or '' }}}}",
-            duration="{{{{ params.seconds }}}}",
-            live_code="{{{{ params.live_code }}}}",
-        )
+    for dag_id, password in (("{DAG_ID}", None), ("{PROTECTED}", "{PASSWORD}")):
+        with DAG(
+            dag_id,
+            schedule=None,
+            default_args={{"retry_delay": timedelta(seconds=1)}},
+            params={{
+                "room": Param(101, type="integer"),
+                "host": Param("anna", type="string"),
+                "title": Param(None, type=["string", "null"]),
+                "seconds": Param(600, type="integer"),
+                "live_code": Param("hls", type="string"),
+            }},
+        ):
+            Broadcast(
+                room_id="{{{{ params.room }}}}",
+                user_id="{{{{ params.host }}}}",
+                channel_name="{{{{ params.title or '' }}}}",
+                duration="{{{{ params.seconds }}}}",
+                live_code="{{{{ params.live_code }}}}",
+                player_password=password,
+            )
 """
 
 
@@ -82,6 +89,7 @@ class Stage:
         self._rooms = rooms
         self._parts = parts
         self._exits = ExitStack()
+        self._contexts: dict[str, BrowserContext] = {}
 
     def __enter__(self) -> Self:
         with ExitStack() as exits:
@@ -90,6 +98,7 @@ class Stage:
             connect(self.site, "timav_default", self.emulator.connection())
             self.site.write_dag(DAG_ID, SHOW)
             playwright = exits.enter_context(sync_playwright())
+            expect.set_options(timeout=20_000)  # the machine is shared with Airflow
             self.browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
             exits.callback(self.browser.close)
             self._exits = exits.pop_all()
@@ -102,23 +111,27 @@ class Stage:
 
     # -- people --------------------------------------------------------------------------------------------------------
 
-    def login(self, user: str, **options: Any) -> BrowserContext:
+    def login(self, user: str) -> BrowserContext:
         """A browser's profile in which `user` has logged in."""
-        context = self.browser.new_context(**{"viewport": WINDOW, "locale": "en-GB", **options})
+        context = self.browser.new_context(locale="en-GB")
         context.add_cookies([{"name": "_token", "value": self.site.token(user), "url": self.site.url}])
         return context
 
-    def visit(self, user: str = "user", **options: Any) -> Page:
-        """The page "Broadcasts", as `user` sees it."""
-        page = self.login(user, **options).new_page()
+    def visit(self, user: str = "user", *, dark: bool = False, width: int = 1280, height: int = 800) -> Page:
+        """The page "Broadcasts", as `user` sees it; a further one of the same user finds the cache filled."""
+        if user not in self._contexts:
+            self._contexts[user] = self.login(user)
+        page = self._contexts[user].new_page()
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        page.set_viewport_size({"width": width, "height": height})
         page.goto(f"{self.site.url}/{ROUTE}")
         return page
 
     # -- broadcasts ----------------------------------------------------------------------------------------------------
 
-    def show(self, room: int, host: str, **params: Any) -> Run:
+    def show(self, room: int, host: str, *, dag_id: str = DAG_ID, **params: Any) -> Run:
         """A run that brings a host on air."""
-        return self.site.trigger(DAG_ID, {"room": room, "host": host, **params})
+        return self.site.trigger(dag_id, {"room": room, "host": host, **params})
 
     def pretend(self, *leases: Mapping[str, str]) -> None:
         """Write entries of the ledger as tasks and triggers do: names and texts of Variables."""

@@ -14,7 +14,7 @@ const VERDICTS = {
   ABSENT: ["No picture", "bad"],
   EMPTY: ["No picture yet", "wait"],
   ENDED: ["Picture ended", "bad"],
-  UNKNOWN: ["On air, not watched", "calm"],
+  UNKNOWN: ["On air", "calm"],
 };
 const PHASES = { waiting: ["Waiting for the host", "wait"], starting: ["Starting", "wait"], ending: ["Ending", "calm"] };
 const RECORDINGS = {
