@@ -70,7 +70,7 @@ def test_lease_says_that_there_is_a_password_and_not_which() -> None:
 
 
 def test_what_people_are_shown_survives_the_store_and_older_entries_lack_it() -> None:
-    claim = Claim("g1", "ours", "s", **URLS)
+    claim = Claim("g1", "ours", "s", hls_url=URLS["hls_url"], rtmp_url=URLS["rtmp_url"])
     assert Claim.from_json(json.loads(json.dumps(claim.to_json()))) == claim
     assert Lease.from_json(json.loads(json.dumps(LEASE.to_json()))) == LEASE
     older = {name: value for name, value in LEASE.to_json().items() if name != "protected"}
