@@ -333,6 +333,8 @@ class Ledger:
     """
 
     store: Variables = Variables()
+    complaint = logging.WARNING
+    """The level at which entries are told of that cannot be read."""
 
     def __init__(self, variable: str) -> None:
         self.variable = variable
@@ -421,7 +423,9 @@ class Ledger:
         try:
             return read(json.loads(noted))
         except (AttributeError, KeyError, TypeError, ValueError, ConfigurationError) as wrong:
-            log.warning("The Variable %s holds nothing that can be read (%s): it is passed over.", name, wrong)
+            log.log(
+                self.complaint, "The Variable %s holds nothing that can be read (%s): it is passed over.", name, wrong
+            )
             return None
 
 

@@ -6,6 +6,7 @@ tasks can still be marked, and the DAGs' teams.
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -131,6 +132,7 @@ def broadcasts(session: Session, rights: Rights, *, now: datetime) -> list[dict[
     for name in sorted({name.partition(".")[0] for name in store.names()}):
         ledger = Ledger(name)
         ledger.store = store
+        ledger.complaint = logging.DEBUG  # each open page asks every few seconds; the reaper complains once a minute
         if (lease := ledger.lease()) is not None:
             ledgers.append((ledger, lease))
     rights.learn(lease.owner.dag_id for _, lease in ledgers)

@@ -277,6 +277,7 @@ def test_what_cannot_be_read_is_passed_over(database: Database, rows: Rows, capl
         | {"timav:lease:broken": "{", "timav:lease:other": '"text"', "timav:leasehold": "x", "elsewhere": "y"}
     )
     assert [row["id"] for row in rows()] == ["g10086"]
+    assert not [record for record in caplog.records if record.name == "airflow_provider_timav.leases"]
 
 
 @pytest.mark.parametrize("number", [1, 100])

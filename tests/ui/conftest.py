@@ -6,13 +6,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.system.site import ALL_PARTS
 from tests.ui.stage import ROOMS, Stage
 
 
-@pytest.fixture(scope="session")
-def stage() -> Iterator[Stage]:
-    """One for all tests of a process: each has rooms of its own."""
-    with Stage(ROOMS) as one:
+@pytest.fixture(scope="module")
+def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
+    """One for all tests of a module, with the parts of Airflow that it names as ``PARTS``; each test has a room of its own.
+
+    Not for a whole session: Playwright can be started only once at a time.
+    """
+    with Stage(ROOMS, parts=getattr(request.module, "PARTS", ALL_PARTS)) as one:
         yield one
 
 

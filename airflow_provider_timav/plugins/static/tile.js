@@ -32,7 +32,7 @@ export function Inside({ to, children }) {
 }
 
 /** A button that puts a text on the clipboard and says so. */
-export function Copy({ text, what }) {
+export function Copy({ text, what, label = "Copy" }) {
   const [done, setDone] = useState(null);
   useEffect(() => {
     if (done === null) return undefined;
@@ -40,7 +40,7 @@ export function Copy({ text, what }) {
     return () => clearTimeout(timer);
   }, [done]);
   const copy = async () => setDone((await toClipboard(text)) ? "Copied" : "Not copied");
-  return h("button", { type: "button", className: "timav-small", "aria-label": `Copy ${what}`, onClick: copy }, done ?? "Copy");
+  return h("button", { type: "button", className: "timav-small", "aria-label": `Copy ${what}`, onClick: copy }, done ?? label);
 }
 
 async function toClipboard(text) {
@@ -64,7 +64,7 @@ export function Note({ why }) {
     "div",
     { className: "timav-note" },
     h("p", null, why.text),
-    why.copy && h(Copy, { text: why.copy, what: "the RTMP address" }),
+    why.copy && h(Copy, { text: why.copy, what: "address", label: "Copy address" }),
     why.open && h("a", { href: why.open, target: "_blank", rel: "noopener noreferrer" }, "Open the stream by itself"),
   );
 }
