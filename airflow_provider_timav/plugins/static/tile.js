@@ -138,7 +138,7 @@ function AskStop({ row, close, done }) {
 function AskExtend({ row, now, close, done }) {
   const [minutes, setMinutes] = useState("15");
   const id = useId();
-  const end = (until) => new Date(Math.max(new Date(until), Date.now()) + Number(minutes) * 60_000);
+  const end = (until) => new Date(Math.max(new Date(until), now) + Number(minutes) * 60_000);
   const act = async () => {
     const current = await fresh(row.id);
     if (!current.extend) throw new Error("Its end can no longer be moved.");
