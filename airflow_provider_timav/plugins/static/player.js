@@ -5,7 +5,17 @@ const { createElement: h, useEffect, useRef, useState } = globalThis.React;
 const AGAIN_MS = 4000;
 let hls;
 
-const library = () => (hls ??= import("./hls.light.min.mjs").then((module) => module.default));
+/** hls.js, loaded once; where that fails, the next picture tries anew. */
+function library() {
+  hls ??= import("./hls.light.min.mjs").then(
+    (module) => module.default,
+    (failed) => {
+      hls = undefined;
+      throw failed;
+    },
+  );
+  return hls;
+}
 
 /**
  * Why this page cannot play a broadcast, as far as that is known without trying; null where it can be tried.

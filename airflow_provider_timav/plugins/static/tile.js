@@ -18,12 +18,12 @@ const VERDICTS = {
 };
 const PHASES = { waiting: ["Waiting for the host", "wait"], starting: ["Starting", "wait"], ending: ["Ending", "calm"] };
 const RECORDINGS = {
-  on: "Recording",
-  starting: "Recording starts",
-  due: "To be recorded",
-  stopped: "Recording stopped",
-  foreign: "Recorded by somebody else",
-  off: "Not recorded",
+  on: "On",
+  starting: "Starting",
+  due: "Planned",
+  stopped: "Stopped",
+  foreign: "Somebody else's",
+  off: "Off",
 };
 
 /** A link within Airflow. */
