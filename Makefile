@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test ui check lint types layers unit bench fuzz limits waiting crash leak soak onair constraints clean
+.PHONY: help demo test ui check lint types layers unit bench page pictures fuzz limits waiting crash leak soak onair constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -47,6 +47,12 @@ unit: $(VENV)/.installed  ## of check: the tests that start no whole programs, w
 
 bench: $(VENV)/.installed  ## the goals for speed, each with its floor and peer, measured in one run
 	$(BIN)/python -m scripts.bench
+
+page: $(VENV)/.installed  ## how long the page Broadcasts takes for a hundred of them, in a browser (half a minute)
+	@$(BIN)/python -m scripts.page
+
+pictures: $(VENV)/.installed  ## take the pictures of docs/ anew, in a browser (two minutes)
+	@$(BIN)/python -m scripts.pictures
 
 fuzz: $(VENV)/.installed  ## 100,000 generated answers: what comes of reading them
 	@$(BIN)/python -m tests.faults.generated 100000

@@ -124,6 +124,7 @@ class Lease:
     :param generation: tells this broadcast from every other one in the same place; kept over retries and clears.
     :param end: as it was reserved. A person may have moved it since: see `Ledger.end`.
     :param title: the channel's name, for people.
+    :param protected: whether viewers need a password to play it. The password itself stands nowhere.
     """
 
     key: LeaseKey
@@ -132,6 +133,7 @@ class Lease:
     end: datetime
     title: str | None = None
     record: bool = True
+    protected: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the lease as a dict of JSON primitives."""
@@ -142,6 +144,7 @@ class Lease:
             "end": self.end.astimezone(UTC).isoformat(),
             "title": self.title,
             "record": self.record,
+            "protected": self.protected,
         }
 
     @classmethod
@@ -163,6 +166,7 @@ class Lease:
             end=point_in_time(noted["end"], "end"),
             title=noted.get("title"),
             record=bool(noted.get("record", True)),
+            protected=bool(noted.get("protected", False)),
         )
 
 
@@ -189,6 +193,8 @@ class Claim:
     :param start_id: tells one start of a task from a later one of the same task.
     :param at: when this was noted: of ``ours``, when the stream began.
     :param file_ids: of a recording that is ``stopped``: what the stop was given. They come only once.
+    :param hls_url: of a push that is ``ours``: where it plays, for the page that shows what is on air.
+    :param rtmp_url: the same, for players that no browser has.
     """
 
     generation: str
@@ -196,6 +202,8 @@ class Claim:
     start_id: str | None = None
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
     file_ids: tuple[str, ...] = ()
+    hls_url: str | None = None
+    rtmp_url: str | None = None
 
     @property
     def on_air(self) -> bool:
@@ -221,6 +229,8 @@ class Claim:
             start_id=noted.get("start_id"),
             at=point_in_time(noted["at"], "at"),
             file_ids=tuple(str(file_id) for file_id in noted.get("file_ids", ())),
+            hls_url=noted.get("hls_url"),
+            rtmp_url=noted.get("rtmp_url"),
         )
 
 
@@ -341,6 +351,8 @@ class Ledger:
     """
 
     store: Variables = Variables()
+    complaint = logging.WARNING
+    """The level at which entries are told of that cannot be read."""
 
     def __init__(self, variable: str, kept: Iterable[str] = ()) -> None:
         self.variable = variable
@@ -467,7 +479,9 @@ class Ledger:
         try:
             return read(json.loads(noted))
         except (AttributeError, KeyError, TypeError, ValueError, ConfigurationError) as wrong:
-            log.warning("The Variable %s holds nothing that can be read (%s): it is passed over.", name, wrong)
+            log.log(
+                self.complaint, "The Variable %s holds nothing that can be read (%s): it is passed over.", name, wrong
+            )
             return None
 
 

@@ -71,6 +71,7 @@ def main() -> int:
             print(
                 f"Airflow:   http://127.0.0.1:{port}  (no password)\n"
                 f"Trigger:   http://127.0.0.1:{port}/dags/timav_broadcast_form\n"
+                f"On air:    http://127.0.0.1:{port}/plugin/timav-broadcasts\n"
                 f"Emulator:  {emulator.media_url}/control/state  (rooms, pushes, recordings)\n"
                 f"           rooms {', '.join(f'{room} with {users[0]}' for room, users in ROOMS.items())} are open\n"
                 "Ctrl-C ends it.",

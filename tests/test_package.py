@@ -108,6 +108,7 @@ def test_promised_names_are_where_they_are_promised() -> None:
         "sensors.live_stream": ["LiveStreamSensor"],
         "triggers.live_stream": ["LiveStreamTrigger"],
         "retry": ["TimAVRetryPolicy"],
+        "plugins.timav": ["TimAVPlugin"],
         "emulator": ["Emulator"],
         "emulator.pytest_plugin": ["timav_emulator"],
         "videorelay.client": ["Client"],

@@ -192,7 +192,7 @@ class ReserveBroadcastOperator(TimAVOperator):
         end = plan.end(now)
         if end <= now:
             _skip(f"the show's end has passed ({end.isoformat()}): it is not started any more")
-        return Lease(plan.key, owner, uuid.uuid4().hex, end, plan.title, plan.record)
+        return Lease(plan.key, owner, uuid.uuid4().hex, end, plan.title, plan.record, plan.protected)
 
     def _go_on(self, ledger: Ledger, lease: Lease, hook: TimAVHook) -> None:
         """Go on with a reservation of an earlier try; one whose end has passed is only cleared up after."""

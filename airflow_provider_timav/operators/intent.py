@@ -86,7 +86,7 @@ class Intent:
         """
         at = at or datetime.now(UTC).isoformat()
         self._write({"phase": "done", "claim": claim, "result": dict(result), "at": at})
-        self._claim(claim, at=at)
+        self._claim(claim, at=at, result=result)
 
     def recovered(self, earlier: Earlier, result: Mapping[str, Any]) -> None:
         """Note that the stream of an earlier try goes on: it is that start's, not this one's."""
@@ -118,12 +118,20 @@ class Intent:
         if self._store is not None:
             self._store.set(self._key, {**note, "start_id": self._start_id})
 
-    def _claim(self, claim: Claim, *, at: str | None = None) -> None:
+    def _claim(self, claim: Claim, *, at: str | None = None, result: Mapping[str, Any] | None = None) -> None:
         self._ti.xcom_push(key="claim", value=claim)
         if self._lease is None:
             return
         from airflow_provider_timav import leases
 
         since = datetime.now(UTC) if at is None else datetime.fromisoformat(at)
-        told = leases.Claim(self._lease.generation, claim, self._start_id, since)
+        plays = result or {}
+        told = leases.Claim(
+            self._lease.generation,
+            claim,
+            self._start_id,
+            since,
+            hls_url=plays.get("hls_url"),
+            rtmp_url=plays.get("rtmp_url"),
+        )
         leases.Ledger(self._lease.key.variable).tell(self._kind, told)

@@ -62,6 +62,7 @@ class Plan:
     :param duration: how long it lasts from the reservation on; None where it ends at a fixed time.
     :param ends_at: that time.
     :param max_duration: how long it may last at the most, from the reservation on.
+    :param protected: whether viewers need a password.
     """
 
     key: LeaseKey
@@ -73,6 +74,7 @@ class Plan:
     max_duration: timedelta
     wait_for_user: timedelta
     skip_if_late: timedelta | None
+    protected: bool
 
     @classmethod
     def of(cls, rendered: Mapping[str, Any]) -> Plan:
@@ -130,6 +132,7 @@ class Plan:
             max_duration=time_span(given["max_duration"], "max_duration"),
             wait_for_user=time_span(given["wait_for_user"], "wait_for_user"),
             skip_if_late=None if late is None else time_span(late, "skip_if_late"),
+            protected=given["player_password"] is not None,
         )
         for name in ("duration", "max_duration"):
             if getattr(plan, name) == timedelta(0):

@@ -42,11 +42,13 @@ class Ended:
     :param outcomes: by kind, of the stops that arrived.
     :param file_ids: what the stop of the recording was given.
     :param at: when the last stop was answered.
+    :param errors: by kind, of the stops that did not arrive, for people.
     """
 
     outcomes: dict[Kind, str] = field(default_factory=dict)
     file_ids: tuple[str, ...] = ()
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    errors: dict[Kind, str] = field(default_factory=dict)
 
 
 async def end(
@@ -78,7 +80,10 @@ async def end(
         for attempt in (1, 2):
             error = await _send(lease, kind, known, ended, seconds)
             if error is None:
+                ended.errors.pop(kind, None)
                 return
+            # What is not our own error may say more than it should.
+            ended.errors[kind] = str(error) if isinstance(error, TimAVError) else type(error).__name__
             log.error("The %s of %s in room %s is not stopped: %s", kind, lease.key.user_id, lease.key.room_id, error)
             if attempt == 1:
                 await asyncio.sleep(0 if isinstance(error, CertificateError | CredentialError) else AGAIN_SECONDS)

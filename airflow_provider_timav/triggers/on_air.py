@@ -99,6 +99,7 @@ class OnAirTrigger(BaseTrigger):
         self.told = told
         self._watch: Watch | None = None
         self._moved_end: datetime | None = None
+        self._error: str | None = None
         self._settings: Settings | None = None
         self._standing: Standing | None = None
 
@@ -211,13 +212,15 @@ class OnAirTrigger(BaseTrigger):
                 control = Control()
                 if value != refused and not self._is_end_in_force(value):
                     self.log.warning("%s. Nothing is changed.", wrong)
+                    self._error = f"{wrong}. Nothing is changed."
+                    await self._observe(lease, ledger, at_most=self._left())
                 refused = value
             if control.stop:
                 self.log.info("Somebody has asked to stop the show in room %s.", lease.key.room_id)
                 return "stopped"
             if control.end is not None and control.end != self._end():
                 self.log.info("The show in room %s ends at %s now.", lease.key.room_id, control.end.isoformat())
-                self._moved_end, looked, refreshed = control.end, False, False
+                self._moved_end, self._error, looked, refreshed = control.end, None, False, False
                 await self._observe(lease, ledger, at_most=self._left())
             left = self._left()
             if left > 0 and looked:
@@ -288,7 +291,7 @@ class OnAirTrigger(BaseTrigger):
         from airflow_provider_timav.leases import Watch
 
         stream = None if self._watch is None else self._watch.to_json()
-        watch = Watch(lease.generation, self._moved_end, stream)
+        watch = Watch(lease.generation, self._moved_end, stream, self._error)
         trouble = "What is known of the stream could not be stored"
         await try_to_ask(self.log, trouble, lambda: ledger.observe(watch), at_most=at_most)
 
@@ -329,7 +332,7 @@ class OnAirTrigger(BaseTrigger):
     async def _send_stops(self, lease: Lease, ledger: Ledger, **limits: float) -> Ended:
         from airflow_provider_timav.triggers.ending import end
 
-        return await end(
+        ended = await end(
             lease,
             ledger,
             self.stops,
@@ -339,6 +342,10 @@ class OnAirTrigger(BaseTrigger):
             log=self.log,
             **limits,
         )
+        if ended.errors:
+            self._error = "; ".join(f"The {kind} is not stopped: {error}" for kind, error in ended.errors.items())
+            await self._observe(lease, ledger)
+        return ended
 
 
 async def _load() -> None:

@@ -81,7 +81,8 @@ def test_the_wheel_holds_exactly_the_package(wheel: Path) -> None:
         f"{info}/{name}" for name in ("METADATA", "WHEEL", "RECORD", "entry_points.txt", "licenses/LICENSE")
     }
     assert there - names == set()
-    assert {f"{PACKAGE}/{name}" for name in ("py.typed", "videorelay/outcomes.csv", "emulator/media/00.ts")} <= names
+    data = ("py.typed", "videorelay/outcomes.csv", "emulator/media/00.ts", "plugins/static/hls.LICENSE.txt")
+    assert {f"{PACKAGE}/{name}" for name in data} <= names
 
 
 def test_the_wheel_is_found_by_airflow(wheel: Path) -> None:
@@ -91,6 +92,8 @@ def test_the_wheel_is_found_by_airflow(wheel: Path) -> None:
         metadata = archive.read(f"{info}/METADATA").decode()
     assert "[apache_airflow_provider]" in entry_points
     assert "airflow_provider_timav.get_provider_info:get_provider_info" in entry_points
+    assert "[airflow.plugins]" in entry_points
+    assert "airflow_provider_timav.plugins.timav:TimAVPlugin" in entry_points
     for line in ("Name: airflow-provider-timav", "Provides-Extra: emulator", "Provides-Extra: usersig"):
         assert line in metadata.splitlines()
 

@@ -1,0 +1,237 @@
+// One broadcast, and the two things that people do about it.
+
+import { clock, extend, fresh, named, runPath, span, stop } from "./airflow.js";
+import { Player } from "./player.js";
+
+const { createElement: h, memo, useEffect, useId, useRef, useState } = globalThis.React;
+const Link = globalThis.ReactRouterDOM?.Link;
+
+const VERDICTS = {
+  LIVE: ["Live", "live"],
+  STARTING: ["Starting", "wait"],
+  RESET: ["Restarted", "wait"],
+  STALLED: ["Stalled", "bad"],
+  ABSENT: ["No picture", "bad"],
+  EMPTY: ["No picture yet", "wait"],
+  ENDED: ["Picture ended", "bad"],
+  UNKNOWN: ["On air", "calm"],
+};
+const PHASES = { waiting: ["Waiting for the host", "wait"], starting: ["Starting", "wait"], ending: ["Ending", "calm"] };
+const RECORDINGS = {
+  on: "On",
+  starting: "Starting",
+  due: "Planned",
+  stopped: "Stopped",
+  foreign: "Somebody else's",
+  off: "Off",
+};
+
+/** A link within Airflow. */
+export function Inside({ to, children }) {
+  return Link ? h(Link, { to, className: "timav-link" }, children) : h("a", { href: to.slice(1), className: "timav-link" }, children);
+}
+
+/** A button that puts a text on the clipboard and says so. */
+export function Copy({ text, what, label = "Copy" }) {
+  const [done, setDone] = useState(null);
+  useEffect(() => {
+    if (done === null) return undefined;
+    const timer = setTimeout(() => setDone(null), 2000);
+    return () => clearTimeout(timer);
+  }, [done]);
+  const copy = async () => setDone((await toClipboard(text)) ? "Copied" : "Not copied");
+  return h("button", { type: "button", className: "timav-small", "aria-label": `Copy ${what}`, onClick: copy }, done ?? label);
+}
+
+async function toClipboard(text) {
+  try {
+    await navigator.clipboard.writeText(text);
+    return true;
+  } catch {
+    // without https browsers have the old way only
+    const area = Object.assign(document.createElement("textarea"), { value: text });
+    document.body.append(area);
+    area.select();
+    const copied = document.execCommand("copy");
+    area.remove();
+    return copied;
+  }
+}
+
+/** Why there is no picture, and what can be done instead. */
+export function Note({ why }) {
+  return h(
+    "div",
+    { className: "timav-note" },
+    h("p", null, why.text),
+    why.copy && h(Copy, { text: why.copy, what: "address", label: "Copy address" }),
+    why.open && h("a", { href: why.open, target: "_blank", rel: "noopener noreferrer" }, "Open the stream by itself"),
+  );
+}
+
+function Dialog({ title, close, children }) {
+  const ref = useRef(null);
+  const id = useId();
+  useEffect(() => {
+    ref.current.showModal();
+  }, []);
+  return h(
+    "dialog",
+    { ref, className: "timav-dialog", "aria-labelledby": id, onClose: close },
+    h("h3", { id }, title),
+    children(() => ref.current.close()),
+  );
+}
+
+/** Asks before it acts; stays open with the reason where Airflow refuses. */
+function Ask({ title, yes, danger, act, close, children }) {
+  const [busy, setBusy] = useState(false);
+  const [failed, setFailed] = useState(null);
+  const submit = (leave) => async (event) => {
+    event.preventDefault();
+    setBusy(true);
+    setFailed(null);
+    try {
+      await act();
+      leave();
+    } catch (refused) {
+      setFailed(refused.message);
+      setBusy(false);
+    }
+  };
+  return h(Dialog, { title, close }, (leave) =>
+    h(
+      "form",
+      { onSubmit: submit(leave) },
+      children,
+      failed && h("p", { className: "timav-error", role: "alert" }, failed),
+      h(
+        "div",
+        { className: "timav-buttons" },
+        h("button", { type: "button", className: "timav-button", onClick: leave, autoFocus: danger }, "Cancel"),
+        h("button", { type: "submit", className: `timav-button ${danger ? "danger" : "primary"}`, disabled: busy }, busy ? "One moment" : yes),
+      ),
+    ),
+  );
+}
+
+function AskStop({ row, close, done }) {
+  const act = async () => {
+    const now = await fresh(row.id);
+    if (!now.stop) throw new Error("It is ending already.");
+    await stop(now);
+    done(`${named(row)} is being stopped.`);
+  };
+  const what =
+    row.phase === "waiting" || row.phase === "starting"
+      ? "It does not go on air, and its run fails."
+      : row.foreign
+        ? "The run ends. The push goes on: somebody else has started it."
+        : "It goes off air within seconds, and its run goes on to its end with what was recorded. It cannot be taken back: a new run is a new show.";
+  return h(
+    Ask,
+    { title: `Stop ${named(row)} now?`, yes: "Stop now", danger: true, act, close },
+    h("p", null, `Room ${row.room_id}, ${row.user_id}. ${what}`),
+  );
+}
+
+function AskExtend({ row, now, close, done }) {
+  const [minutes, setMinutes] = useState("15");
+  const id = useId();
+  const end = (until) => new Date(Math.max(new Date(until), now) + Number(minutes) * 60_000);
+  const act = async () => {
+    const current = await fresh(row.id);
+    if (!current.extend) throw new Error("Its end can no longer be moved.");
+    const moved = end(current.until);
+    await extend(current, moved);
+    done(`${named(row)} now ends at ${clock(moved, new Date())}.`);
+  };
+  const valid = Number(minutes) >= 1;
+  return h(
+    Ask,
+    { title: `Extend ${named(row)}`, yes: "Extend", act, close },
+    h("label", { htmlFor: id }, "By how many minutes?"),
+    h(
+      "div",
+      { className: "timav-minutes" },
+      h("input", {
+        id,
+        type: "number",
+        min: 1,
+        max: 1440,
+        step: 1,
+        required: true,
+        autoFocus: true,
+        value: minutes,
+        onChange: (event) => setMinutes(event.target.value),
+      }),
+      ...[5, 15, 30, 60].map((choice) =>
+        h("button", { key: choice, type: "button", className: "timav-small", onClick: () => setMinutes(String(choice)) }, `${choice} min`),
+      ),
+    ),
+    h("p", null, `It ends at ${clock(new Date(row.until), now)} now${valid ? `, then at ${clock(end(row.until), now)}` : ""}.`),
+  );
+}
+
+function Line({ name, children }) {
+  return h("div", null, h("dt", null, name), h("dd", null, children));
+}
+
+function Moment({ at, now, children }) {
+  const time = new Date(at);
+  return h("time", { dateTime: at, title: time.toString() }, clock(time, now), children);
+}
+
+function ShownTile({ row, now, done }) {
+  const id = useId();
+  const [asking, setAsking] = useState(null);
+  const close = () => setAsking(null);
+  const [word, tone] = PHASES[row.phase] ?? VERDICTS[row.verdict] ?? VERDICTS.UNKNOWN;
+  const left = new Date(row.until) - now;
+  return h(
+    "article",
+    { className: "timav-tile", "aria-labelledby": id, "data-broadcast": row.id, "data-phase": row.phase },
+    h(
+      "div",
+      { className: "timav-picture" },
+      h(Player, { row, label: `Picture of ${named(row)}, muted`, Note }),
+      h("span", { className: `timav-badge ${tone}` }, word),
+      row.recording === "on" && h("span", { className: "timav-badge rec" }, "REC"),
+    ),
+    h(
+      "div",
+      { className: "timav-body" },
+      h("h3", { id, title: named(row) }, named(row)),
+      h("p", { className: "timav-where" }, `Room ${row.room_id} · ${row.user_id}${row.kind === "screen" ? " · screen" : ""}`),
+      h(
+        "dl",
+        null,
+        row.since && h(Line, { name: "Since" }, h(Moment, { at: row.since, now }, ` (${span(now - new Date(row.since))})`)),
+        h(
+          Line,
+          { name: "Until" },
+          h(Moment, { at: row.until, now }, left > 0 ? ` (${span(left)} left)` : ""),
+        ),
+        h(Line, { name: "Recording" }, RECORDINGS[row.recording]),
+        row.verdict_since && h(Line, { name: "Picture" }, `${VERDICTS[row.verdict][0]} since `, h(Moment, { at: row.verdict_since, now })),
+      ),
+      row.overdue && h("p", { className: "timav-error" }, "Its end has passed, and nothing has stopped it yet: is the reaper DAG switched on?"),
+      row.orphan && h("p", { className: "timav-error" }, "Its run is gone. The reaper DAG stops it at its end."),
+      row.error && h("p", { className: "timav-error" }, row.error),
+      h(
+        "div",
+        { className: "timav-actions" },
+        h(Inside, { to: runPath(row) }, `Run of ${row.dag_id}`),
+        row.extend && h("button", { type: "button", className: "timav-button", "aria-describedby": id, onClick: () => setAsking("extend") }, "Extend"),
+        row.stop && h("button", { type: "button", className: "timav-button danger", "aria-describedby": id, onClick: () => setAsking("stop") }, "Stop now"),
+      ),
+    ),
+    asking === "stop" && h(AskStop, { row, close, done }),
+    asking === "extend" && h(AskExtend, { row, now, close, done }),
+  );
+}
+
+const minute = (time) => Math.floor(time / 60_000);
+
+/** A tile is drawn anew where its broadcast or the minute has changed: there may be a hundred. */
+export const Tile = memo(ShownTile, (before, after) => before.text === after.text && minute(before.now) === minute(after.now));

@@ -1,0 +1,78 @@
+"""``make pictures``: takes the pictures of the documentation anew, from a real Airflow with the emulator's streams.
+
+    python -m scripts.pictures     about a minute
+
+What is on them is what the page shows; only the titles are chosen.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Final
+
+from playwright.sync_api import Page, expect
+
+from scripts.local_airflow import PROJECT
+from tests.system.rest import Run
+from tests.ui.stage import DAG_ID, PROTECTED, Stage, tile_of
+
+FOLDER: Final = PROJECT / "docs" / "pictures"
+SHOWS: Final = {
+    201: ("anna", "Morning show", {}),
+    202: ("ben", "Town hall, Berlin", {}),
+    203: ("cleo", "Warehouse camera 3", {"live_code": "rtmp"}),
+    204: ("dora", "Board meeting", {"dag_id": PROTECTED}),
+}
+WAITING: Final = (205, "emil", "Evening news")
+HEIGHT: Final = 1180  # two rows of tiles, and the recordings
+
+
+def take(page: Page, name: str) -> None:
+    """Write one picture of what is in the window."""
+    page.mouse.move(2, 2)  # off the videos: their controls would show
+    page.wait_for_timeout(4000)  # and fade
+    file = FOLDER / f"{name}.png"
+    page.screenshot(path=file)
+    print(f"{file.relative_to(PROJECT)}: {file.stat().st_size // 1024} kB", flush=True)
+
+
+def start(stage: Stage) -> list[Run]:
+    """Bring the shows on air, and one that waits for its host."""
+    with stage.site.held(DAG_ID, PROTECTED):
+        runs = [stage.show(room, host, title=title, **more) for room, (host, title, more) in SHOWS.items()]
+        room, host, title = WAITING
+        stage.show(room, host, title=title)
+    for run in runs:
+        stage.site.wait_for_task(run, "broadcast.on_air", "deferred")
+    return runs
+
+
+def main() -> int:
+    """Take all pictures; return the exit status."""
+    FOLDER.mkdir(exist_ok=True)
+    rooms = {room: [host] for room, (host, _, _) in SHOWS.items()}
+    with Stage(rooms) as stage:
+        # The recordings' list is not to be empty: one show that is over already.
+        over = stage.show(201, "anna", title="Rehearsal")
+        stage.site.wait_for_task(over, "broadcast.on_air", "deferred")
+        stage.site.mark(over, "broadcast.on_air", "success")
+        over.wait()
+        runs = start(stage)
+        page = stage.visit("user", height=HEIGHT)
+        expect(tile_of(page, "Morning show")).to_contain_text("Live since")
+        take(page, "broadcasts-light")
+        page.close()
+        page = stage.visit("user", dark=True)
+        tile_of(page, "Morning show").get_by_role("button", name="Extend").click()
+        take(page, "broadcasts-extend")
+        page.close()
+        page = stage.visit("viewer", width=390)
+        expect(tile_of(page, "Morning show")).to_contain_text("Live since")
+        take(page, "broadcasts-narrow")
+        for run in runs:
+            stage.site.mark(run, "broadcast.on_air", "success")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

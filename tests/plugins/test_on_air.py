@@ -1,0 +1,298 @@
+"""What the page says is on air: the ledger's word, and what this user may do about it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Owner, Watch
+from airflow_provider_timav.plugins.on_air import broadcasts
+from tests.plugins.database import ByDag, Database
+
+NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
+END = NOW + timedelta(minutes=30)
+BEGAN = NOW - timedelta(minutes=5)
+URL = "https://play.example.com/live/1.m3u8"
+OWNER = Owner("morning", "run_1", "broadcast")
+ON_AIR: dict[str, str | None] = {"start_push": "success", "on_air": "deferred"}
+
+
+def lease(room: int = 10086, **given: Any) -> Lease:
+    fields = {"owner": OWNER, "generation": f"g{room}", "end": END, "title": "Morning", **given}
+    return Lease(LeaseKey("timav_default", room, "host_1", "camera"), **fields)
+
+
+def ledger(held: Lease, push: Claim | None = None, record: Claim | None = None, watch: Watch | None = None) -> Any:
+    """The Variables of one broadcast."""
+    name = held.key.variable
+    entries = {name: held, f"{name}.push": push, f"{name}.record": record, f"{name}.watch": watch}
+    return {key: entry.to_json() for key, entry in entries.items() if entry is not None}
+
+
+def ours(held: Lease, **given: Any) -> Claim:
+    return Claim(held.generation, "ours", "s", BEGAN, **given)
+
+
+@pytest.fixture
+def rows(database: Database) -> Callable[..., list[dict[str, Any]]]:
+    """The page's list, for a user of this role."""
+
+    def ask(role: str = "user", manager: Any = None) -> list[dict[str, Any]]:
+        with database.session() as session:
+            return broadcasts(session, database.rights(session, role, manager), now=NOW)
+
+    return ask
+
+
+Rows = Callable[..., list[dict[str, Any]]]
+
+
+def test_empty_ledger_shows_nothing(rows: Rows) -> None:
+    assert rows() == []
+
+
+def test_broadcast_on_air_shows_all_that_is_known(database: Database, rows: Rows) -> None:
+    held = lease()
+    stream = {"verdict": "LIVE", "since": (NOW - timedelta(minutes=4)).timestamp(), "at": NOW.timestamp()}
+    watch = Watch(held.generation, stream=stream)
+    database.variables(ledger(held, ours(held, hls_url=URL, rtmp_url="rtmp://play/1"), ours(held), watch))
+    database.run(held, ON_AIR, {("on_air", "control"): {"end": END.isoformat()}})
+    assert rows() == [
+        {
+            "id": "g10086",
+            "title": "Morning",
+            "room_id": 10086,
+            "user_id": "host_1",
+            "kind": "camera",
+            "dag_id": "morning",
+            "run_id": "run_1",
+            "task_id": "broadcast.on_air",
+            "map_index": -1,
+            "phase": "on_air",
+            "foreign": False,
+            "since": BEGAN.isoformat(),
+            "until": END.isoformat(),
+            "overdue": False,
+            "orphan": False,
+            "recording": "on",
+            "verdict": "LIVE",
+            "verdict_since": "2026-11-24T11:56:00+00:00",
+            "error": None,
+            "hls_url": URL,
+            "rtmp_url": "rtmp://play/1",
+            "protected": False,
+            "stop": {"task_id": "broadcast.on_air", "new_state": "success"},
+            "extend": True,
+        }
+    ]
+
+
+@pytest.mark.parametrize(
+    ("push", "states", "phase", "stop"),
+    [
+        pytest.param(
+            None,
+            {"start_push": "up_for_reschedule", "on_air": None},
+            "waiting",
+            {"task_id": "broadcast.start_push", "new_state": "failed"},
+            id="waits for the host",
+        ),
+        pytest.param(
+            "sent",
+            {"start_push": "up_for_reschedule", "on_air": None},
+            "waiting",
+            {"task_id": "broadcast.start_push", "new_state": "failed"},
+            id="has asked for the host",
+        ),
+        pytest.param(
+            "sent",
+            {"start_push": "running", "on_air": None},
+            "starting",
+            {"task_id": "broadcast.start_push", "new_state": "failed"},
+            id="start sent",
+        ),
+        pytest.param(
+            "ours",
+            {"start_push": "success", "on_air": None},
+            "on_air",
+            {"task_id": "broadcast.on_air", "new_state": "success"},
+            id="on air before its watch",
+        ),
+        pytest.param(
+            "ours",
+            ON_AIR,
+            "on_air",
+            {"task_id": "broadcast.on_air", "new_state": "success"},
+            id="on air",
+        ),
+        pytest.param("ours", {"start_push": "success", "on_air": "success"}, "ending", None, id="marked"),
+        pytest.param(
+            "stopped", ON_AIR, "ending", {"task_id": "broadcast.on_air", "new_state": "success"}, id="stopped"
+        ),
+        pytest.param(None, {"start_push": "failed", "on_air": "upstream_failed"}, "ending", None, id="never began"),
+    ],
+)
+def test_phase_is_the_ledgers_and_stop_is_what_can_still_be_marked(
+    database: Database, rows: Rows, push: Any, states: Any, phase: str, stop: Any
+) -> None:
+    held = lease()
+    database.variables(ledger(held, push and Claim(held.generation, push, "s", BEGAN)))
+    database.run(held, states)
+    (row,) = rows()
+    assert (row["phase"], row["stop"], row["extend"]) == (phase, stop, False)
+
+
+def test_foreign_push_is_shown_as_one(database: Database, rows: Rows) -> None:
+    held = lease()
+    database.variables(ledger(held, Claim(held.generation, "foreign", "s", BEGAN)))
+    database.run(held, ON_AIR)
+    (row,) = rows()
+    assert (row["foreign"], row["phase"], row["since"]) == (True, "on_air", None)
+
+
+@pytest.mark.parametrize(
+    ("state", "wanted", "shown"),
+    [
+        pytest.param("ours", True, "on", id="on"),
+        pytest.param("sent", True, "starting", id="starting"),
+        pytest.param("foreign", True, "foreign", id="foreign"),
+        pytest.param("stopped", True, "stopped", id="stopped"),
+        pytest.param(None, True, "due", id="due"),
+        pytest.param(None, False, "off", id="off"),
+    ],
+)
+def test_recording_or_not(database: Database, rows: Rows, state: Any, wanted: bool, shown: str) -> None:
+    held = lease(record=wanted)
+    database.variables(ledger(held, ours(held), state and Claim(held.generation, state, "r", BEGAN)))
+    assert rows()[0]["recording"] == shown
+
+
+@pytest.mark.parametrize(
+    ("control", "moved", "until"),
+    [
+        pytest.param(None, None, END, id="as reserved"),
+        pytest.param(None, NOW + timedelta(hours=1), NOW + timedelta(hours=1), id="moved, as the trigger knows"),
+        pytest.param({"end": "2026-11-24T14:00:00Z"}, None, NOW + timedelta(hours=2), id="moved a moment ago"),
+        pytest.param(json.dumps({"end": "2026-11-24T14:00:00Z"}), None, NOW + timedelta(hours=2), id="as text"),
+        pytest.param({"end": "2026-11-24T11:00:00Z"}, None, END, id="an end that has passed"),
+        pytest.param({"end": "tomorrow"}, None, END, id="nonsense"),
+        pytest.param(["?"], None, END, id="a list"),
+    ],
+)
+def test_end_in_force_is_what_people_said_last(
+    database: Database, rows: Rows, control: Any, moved: datetime | None, until: datetime
+) -> None:
+    held = lease()
+    database.variables(ledger(held, ours(held), watch=Watch(held.generation, end=moved)))
+    database.run(held, ON_AIR, {("on_air", "control"): control} if control is not None else {})
+    assert rows()[0]["until"] == until.isoformat()
+
+
+def test_broadcast_that_was_told_to_stop_is_ending_and_has_no_buttons(database: Database, rows: Rows) -> None:
+    held = lease()
+    database.variables(ledger(held, ours(held)))
+    database.run(held, ON_AIR, {("on_air", "control"): {"stop": True}})
+    (row,) = rows()
+    assert (row["phase"], row["stop"], row["extend"]) == ("ending", None, False)
+
+
+def test_broadcast_past_its_end_is_overdue_and_one_without_a_run_an_orphan(database: Database, rows: Rows) -> None:
+    held = lease(end=NOW - timedelta(seconds=31))
+    database.variables(ledger(held, ours(held)))
+    (row,) = rows()
+    assert (row["phase"], row["overdue"], row["orphan"], row["stop"]) == ("on_air", True, True, None)
+
+
+@pytest.mark.parametrize(
+    ("watch", "error"),
+    [
+        pytest.param(Watch("g10086", error="The push is not stopped"), "The push is not stopped", id="told"),
+        pytest.param(
+            Watch("g10086", stream={"verdict": "ABSENT", "reason": "answered 404"}), "answered 404", id="no playlist"
+        ),
+        pytest.param(Watch("g10086", stream={"verdict": "LIVE", "reason": "answered 404"}), None, id="long gone"),
+        pytest.param(Watch("another", error="of yesterday"), None, id="of another broadcast"),
+    ],
+)
+def test_last_error(database: Database, rows: Rows, watch: Watch, error: str | None) -> None:
+    held = lease()
+    database.variables(ledger(held, ours(held), watch=watch))
+    assert rows()[0]["error"] == error
+
+
+@pytest.mark.parametrize(
+    "url", ["javascript:alert(1)", "data:text/html,x", "//evil.example", 7, "rtmp://play/1"], ids=str
+)
+def test_only_web_addresses_become_links(database: Database, rows: Rows, url: Any) -> None:
+    held = lease()
+    database.variables(ledger(held, ours(held, hls_url=url)))
+    assert rows()[0]["hls_url"] is None
+
+
+def test_player_password_is_told_of_but_stands_nowhere(database: Database, rows: Rows) -> None:
+    held = lease(protected=True)
+    database.variables(ledger(held, ours(held)))
+    assert rows()[0]["protected"] is True
+
+
+def test_viewer_sees_it_and_may_do_nothing(database: Database, rows: Rows) -> None:
+    held = lease()
+    database.variables(ledger(held, ours(held)))
+    database.run(held, ON_AIR, {("on_air", "control"): {"end": END.isoformat()}})
+    (row,) = rows("viewer")
+    assert (row["stop"], row["extend"]) == (None, False)
+
+
+def test_rights_are_those_of_the_dag(database: Database, rows: Rows) -> None:
+    """Another DAG's broadcasts are not shown, those that may only be read have no buttons."""
+    for room, dag_id in ((1, "mine"), (2, "readable"), (3, "secret")):
+        held = lease(room, owner=replace(OWNER, dag_id=dag_id))
+        database.variables(ledger(held, ours(held, hls_url=URL)))
+        database.run(held, ON_AIR)
+    manager = ByDag(read={"mine", "readable"}, edit={"mine"})
+    assert {row["dag_id"]: row["stop"] is not None for row in rows(manager=manager)} == {
+        "mine": True,
+        "readable": False,
+    }
+
+
+def test_mapped_and_nested_groups_name_their_own_tasks(database: Database, rows: Rows) -> None:
+    held = lease(owner=Owner("rooms", "run_1", "room.broadcast", 3))
+    database.variables(ledger(held, ours(held)))
+    database.run(held, ON_AIR)
+    (row,) = rows()
+    assert (row["task_id"], row["map_index"]) == ("room.broadcast.on_air", 3)
+    assert row["stop"] == {"task_id": "room.broadcast.on_air", "new_state": "success"}
+
+
+def test_what_cannot_be_read_is_passed_over(database: Database, rows: Rows, caplog: pytest.LogCaptureFixture) -> None:
+    held = lease()
+    database.variables(
+        ledger(held, ours(held))
+        | {"timav:lease:broken": "{", "timav:lease:other": '"text"', "timav:leasehold": "x", "elsewhere": "y"}
+    )
+    assert [row["id"] for row in rows()] == ["g10086"]
+    assert not [record for record in caplog.records if record.name == "airflow_provider_timav.leases"]
+
+
+@pytest.mark.parametrize("number", [1, 100])
+def test_update_costs_four_queries(database: Database, number: int) -> None:
+    for room in range(number):
+        held = lease(room, owner=Owner(f"dag_{room}", "run_1", "broadcast"))
+        database.variables(ledger(held, ours(held), ours(held), Watch(held.generation)))
+        database.run(held, ON_AIR, {("on_air", "control"): {"end": END.isoformat()}})
+    with database.session() as session:
+        assert len(broadcasts(session, database.rights(session), now=NOW)) == number
+        assert len(database.statements) == 4
+
+
+def test_oldest_is_first_and_what_waits_is_last(database: Database, rows: Rows) -> None:
+    for room, since in ((1, None), (2, BEGAN), (3, BEGAN - timedelta(hours=1))):
+        held = lease(room)
+        database.variables(ledger(held, None if since is None else Claim(held.generation, "ours", "s", since)))
+    assert [row["room_id"] for row in rows()] == [3, 2, 1]

@@ -1,0 +1,83 @@
+"""The newest recordings, from what the results of broadcasts handed on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from airflow_provider_timav.leases import Owner
+from airflow_provider_timav.plugins.recordings import SHOWN, recordings
+from tests.plugins.database import ByDag, Database
+from tests.plugins.test_on_air import lease
+
+RESULT = {
+    "file_ids": ["5285890803757278097"],
+    "file_ids_status": "recovered",
+    "file_name": "10086_f39741823dad",
+    "outcome": "deadline",
+    "started_at": "2026-11-24T11:00:00+00:00",
+    "ended_at": "2026-11-24T11:30:00+00:00",
+}
+
+
+def ended(database: Database, run_id: str = "run_1", dag_id: str = "morning", **changes: Any) -> None:
+    """A broadcast that is over."""
+    result = {**RESULT, **changes}
+    xcoms = {("result", "return_value"): result, ("result", "file_ids_status"): result["file_ids_status"]}
+    # The stop's own, which has the same key, is not the run's result.
+    xcoms[("stop_record", "file_ids_status")] = "recovered"
+    xcoms[("stop_record", "return_value")] = {"file_ids_status": "recovered"}
+    held = lease(owner=Owner(dag_id, run_id, "broadcast"))
+    database.run(held, {"result": "success", "stop_record": "success"}, xcoms)
+
+
+def found(database: Database, manager: Any = None) -> list[dict[str, Any]]:
+    with database.session() as session:
+        return recordings(session, database.rights(session, manager=manager))
+
+
+def test_recording_is_shown_with_its_run_and_file_ids(database: Database) -> None:
+    database.dag("morning")
+    ended(database)
+    assert found(database) == [{"dag_id": "morning", "run_id": "run_1", **RESULT}]
+
+
+def test_broadcast_that_was_not_recorded_is_left_out(database: Database) -> None:
+    database.dag("morning")
+    ended(database, file_ids=[], file_ids_status="none")
+    assert found(database) == []
+
+
+def test_newest_is_first_and_the_list_is_short(database: Database) -> None:
+    database.dag("morning")
+    for number in range(SHOWN + 3):
+        ended(database, run_id=f"run_{number}")
+    shown = found(database)
+    assert len(shown) == SHOWN
+    assert shown[0]["run_id"] == f"run_{SHOWN + 2}"
+
+
+@pytest.mark.parametrize("number", [1, 30])
+def test_list_costs_three_queries(database: Database, number: int) -> None:
+    for one in range(number):
+        database.dag(f"dag_{one}")
+        ended(database, dag_id=f"dag_{one}")
+    found(database)
+    assert len(database.statements) == 3
+
+
+def test_dag_that_the_user_may_not_read_shows_nothing(database: Database) -> None:
+    for dag_id in ("mine", "secret"):
+        database.dag(dag_id)
+        ended(database, dag_id=dag_id)
+    assert [row["dag_id"] for row in found(database, ByDag(read={"mine"}, edit=set()))] == ["mine"]
+
+
+def test_result_that_people_have_overwritten_shows_what_is_readable(database: Database) -> None:
+    database.dag("morning")
+    ended(database, file_ids=7, file_name={"a": 1}, outcome="<b>bold</b>")
+    (row,) = found(database)
+    assert row["file_ids"] == []
+    assert "file_name" not in row
+    assert row["outcome"] == "<b>bold</b>"  # a text, which the page shows as one

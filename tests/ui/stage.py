@@ -1,0 +1,194 @@
+"""What the tests of the web interface, its benchmark and its pictures stand on: an Airflow, an emulator and a browser.
+
+with Stage() as stage:
+    page = stage.visit("viewer")
+    run = stage.show(10086, "host_1", title="Morning show")
+    tile_of(page, "Morning show").wait_for()
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+from uuid import uuid4
+
+from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+
+import airflow_provider_timav.plugins
+from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Owner, Watch
+from tests.system.rest import Run
+from tests.system.service import Witness, connect
+from tests.system.site import ALL_PARTS, AirflowSite
+
+CHROMIUM = "/usr/bin/chromium"
+# Debian's, without anything that looks for a network, a graphics card or a person.
+SWITCHES = (
+    "--no-sandbox",
+    "--headless",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+ROUTE = "plugin/timav-broadcasts"
+
+STATIC = Path(airflow_provider_timav.plugins.__file__).parent / "static"
+
+ROOMS = {101: ["anna"], 102: ["ben"], 103: ["cleo"], 104: ["cleo"], 105: ["dora"], 106: ["emil"]}
+
+DAG_ID = "live_show"
+PROTECTED = "live_show_protected"
+PASSWORD = "canary-of-the-viewers-password"
+SHOW = f"""
+    from datetime import timedelta
+
+    from airflow.sdk import DAG, Param
+
+    from airflow_provider_timav.broadcast import Broadcast
+
+    for dag_id, password in (("{DAG_ID}", None), ("{PROTECTED}", "{PASSWORD}")):
+        with DAG(
+            dag_id,
+            schedule=None,
+            default_args={{"retry_delay": timedelta(seconds=1)}},
+            params={{
+                "room": Param(101, type="integer"),
+                "host": Param("anna", type="string"),
+                "title": Param(None, type=["string", "null"]),
+                "seconds": Param(600, type="integer"),
+                "live_code": Param("hls", type="string"),
+            }},
+        ):
+            Broadcast(
+                room_id="{{{{ params.room }}}}",
+                user_id="{{{{ params.host }}}}",
+                channel_name="{{{{ params.title or '' }}}}",
+                duration="{{{{ params.seconds }}}}",
+                live_code="{{{{ params.live_code }}}}",
+                player_password=password,
+            )
+"""
+
+
+class Stage:
+    """A running Airflow with one DAG of a broadcast, its service, and Chromium.
+
+    :param rooms: of the emulator: which are open, and who is in them.
+    :param parts: of Airflow: the API server alone shows what was written into its database by hand.
+    """
+
+    def __init__(self, rooms: Mapping[int, Iterable[str]], *, parts: tuple[str, ...] = ALL_PARTS) -> None:
+        self._rooms = rooms
+        self._parts = parts
+        self._exits = ExitStack()
+        self._contexts: dict[str, BrowserContext] = {}
+
+    def __enter__(self) -> Self:
+        with ExitStack() as exits:
+            self.emulator = exits.enter_context(Witness(rooms=self._rooms))
+            self.site = exits.enter_context(AirflowSite(parts=self._parts))
+            connect(self.site, "timav_default", self.emulator.connection())
+            self.site.write_dag(DAG_ID, SHOW)
+            playwright = exits.enter_context(sync_playwright())
+            expect.set_options(timeout=20_000)  # the machine is shared with Airflow
+            self.browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
+            exits.callback(self.browser.close)
+            self._exits = exits.pop_all()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._exits.close()
+
+    # -- people --------------------------------------------------------------------------------------------------------
+
+    def login(self, user: str) -> BrowserContext:
+        """A browser's profile in which `user` has logged in."""
+        context = self.browser.new_context(locale="en-GB")
+        context.add_cookies([{"name": "_token", "value": self.site.token(user), "url": self.site.url}])
+        return context
+
+    def visit(self, user: str = "user", *, dark: bool = False, width: int = 1280, height: int = 800) -> Page:
+        """The page "Broadcasts", as `user` sees it; a further one of the same user finds the cache filled."""
+        if user not in self._contexts:
+            self._contexts[user] = self.login(user)
+        page = self._contexts[user].new_page()
+        page.emulate_media(color_scheme="dark" if dark else "light")
+        page.set_viewport_size({"width": width, "height": height})
+        page.goto(f"{self.site.url}/{ROUTE}")
+        return page
+
+    # -- broadcasts ----------------------------------------------------------------------------------------------------
+
+    def show(self, room: int, host: str, *, dag_id: str = DAG_ID, **params: Any) -> Run:
+        """A run that brings a host on air."""
+        return self.site.trigger(dag_id, {"room": room, "host": host, **params})
+
+    def pretend(self, *leases: Mapping[str, str]) -> None:
+        """Write entries of the ledger as tasks and triggers do: names and texts of Variables."""
+        texts = {name: text for lease in leases for name, text in lease.items()}
+        body = {
+            "actions": [
+                {"action": "create", "entities": [{"key": name, "value": text} for name, text in texts.items()]},
+            ]
+        }
+        answer = self.site.rest("PATCH", "variables", body)
+        assert not answer["create"]["errors"], answer
+
+    def forget(self) -> None:
+        """Remove all of the ledger's entries."""
+        while True:
+            answer = self.site.rest("GET", "variables", params={"limit": 100, "variable_key_pattern": "timav:lease:%"})
+            keys = [row["key"] for row in answer["variables"]]
+            if not keys:
+                return
+            self.site.rest("PATCH", "variables", {"actions": [{"action": "delete", "entities": keys}]})
+
+
+def entries(
+    room: int,
+    host: str,
+    *,
+    title: str | None = None,
+    run_id: str = "manual__1",
+    verdict: str | None = "LIVE",
+    hls_url: str | None = None,
+    rtmp_url: str | None = None,
+    protected: bool = False,
+    record: bool = True,
+    state: str = "ours",
+    since: timedelta = timedelta(minutes=12),
+    left: timedelta = timedelta(minutes=48),
+    error: str | None = None,
+) -> dict[str, str]:
+    """What the ledger holds of one broadcast, as `Stage.pretend` takes it."""
+    now = datetime.now(UTC)
+    key, generation = LeaseKey("timav_default", room, host, "camera"), uuid4().hex
+    lease = Lease(key, Owner(DAG_ID, run_id, "broadcast"), generation, now + left, title, record, protected)
+    push: Any = Claim(generation, state, None, now - since, hls_url=hls_url, rtmp_url=rtmp_url)  # type: ignore[arg-type]
+    texts = {key.variable: lease.to_json(), f"{key.variable}.push": push.to_json()}
+    if record:
+        texts[f"{key.variable}.record"] = Claim(generation, "ours", None, now - since).to_json()
+    if verdict is not None:
+        stream = {"verdict": verdict, "since": (now - since).timestamp() + 6, "at": now.timestamp()}
+        texts[f"{key.variable}.watch"] = Watch(generation, stream=stream, error=error).to_json()
+    return {name: json.dumps(entry) for name, entry in texts.items()}
+
+
+def chromium_is_there() -> bool:
+    """Whether the browser is installed."""
+    return Path(CHROMIUM).exists()
+
+
+def tile_of(page: Page, title: str) -> Any:
+    """The tile of a broadcast, found as people find it: by its heading."""
+    return page.get_by_role("article", name=re.compile(re.escape(title)))
