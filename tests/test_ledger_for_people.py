@@ -101,7 +101,7 @@ def test_stop_that_fails_is_told_where_people_look(store: InMemory, monkeypatch:
     ledger.tell("push", Claim("g1", "ours", "s"))
 
     class Blind(OnAirTrigger):
-        async def _look_up(self, lease: Lease) -> None:
+        async def _look_up(self, lease: Lease, at_most: float = 0) -> None:
             return None
 
     trigger = Blind(LEASE.to_json(), LEASE.end.isoformat(), OWNER.task("on_air").to_json(), ["push"])
