@@ -188,16 +188,22 @@ class Soak:
 
     def _extend(self, one: Aired) -> None:
         """Move the end as a person does, once there is one to move."""
-        path = f"{one.run.path}/taskInstances/broadcast.on_air/xcomEntries/control"
-        try:
-            control = self._site.xcom(one.run, "broadcast.on_air", "control")
-        except RestError as missing:
-            if missing.status != 404:
-                raise
+        control = self._xcom(one, "broadcast.on_air", "control")
+        if control is None:
             return
+        path = f"{one.run.path}/taskInstances/broadcast.on_air/xcomEntries/control"
         end = datetime.fromisoformat(control["end"]) + timedelta(seconds=one.extension)
         self._site.rest("PATCH", path, {"value": {"end": end.isoformat()}, "map_index": -1}, user="user")
         one.end = end
+
+    def _xcom(self, one: Aired, task_id: str, key: str) -> Any:
+        """What a task has left, None where it has left nothing."""
+        try:
+            return one.run.xcom(task_id, key)
+        except RestError as missing:
+            if missing.status != 404:
+                raise
+            return None
 
     def _put_unwanted(self) -> None:
         """Have something for the reaper to do, as long as it will come by before the end."""
@@ -212,8 +218,8 @@ class Soak:
     def _judge(self, one: Aired) -> None:
         """Note what came of a broadcast whose run has ended."""
         one.state = one.run.state
-        if one.end is None:
-            one.end = datetime.fromisoformat(one.run.xcom("broadcast.reserve", "end"))
+        if one.end is None and (end := self._xcom(one, "broadcast.reserve", "end")) is not None:
+            one.end = datetime.fromisoformat(end)
         one.posts = [
             (str(entry.operation), entry.at, entry.executed)
             for entry in self._service.journal[one.first_post :]
