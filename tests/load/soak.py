@@ -1,7 +1,7 @@
 """Broadcasts that come and go while the reaper runs each minute: none that is wanted is stopped, each ends at its end.
 
     make soak                            20 minutes, 10 broadcasts at a time, of 1 to 5 minutes each
-    python -m tests.load.soak --short    what is among the tests: two minutes
+    python -m tests.load.soak --short    what is among the tests: three minutes
 
 Every third broadcast is extended by a person, past the time at which a reaper that did not know would stop it. Beside the
 broadcasts there are shows that nobody wants any more, one for each run of the reaper: these it must stop. At the beginning the
@@ -60,7 +60,7 @@ class Form:
 
 
 FULL: Final = Form(seconds=1200, at_once=10, lengths=(60, 300), extension=75)
-SHORT: Final = Form(seconds=90, at_once=6, lengths=(60, 75), extension=45, unwanted_each=30)
+SHORT: Final = Form(seconds=105, at_once=6, lengths=(75, 90), extension=45, unwanted_each=30)
 
 
 @dataclass
