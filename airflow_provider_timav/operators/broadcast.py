@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk import BaseOperator, conf
 
 from airflow_provider_timav.arguments import optional, time_span
-from airflow_provider_timav.links import WatchLiveLink
-from airflow_provider_timav.operators.operation import TimAVOperator
+from airflow_provider_timav.assets import given_asset
+from airflow_provider_timav.links import (
+    PushConsoleLink,
+    RecordingConsoleLink,
+    RecordingLink,
+    WatchLiveLink,
+    show_links,
+)
+from airflow_provider_timav.operators.operation import TimAVOperator, said_on_failure
+from airflow_provider_timav.operators.recordings import alias_of, hand_on
 from airflow_provider_timav.operators.waiting import ask_again, waiting_until
 from airflow_provider_timav.runs import map_index_of
 from airflow_provider_timav.videorelay.errors import AlreadyRunning, ConfigurationError
@@ -19,7 +27,7 @@ from airflow_provider_timav.videorelay.errors import AlreadyRunning, Configurati
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from airflow.sdk import Context
+    from airflow.sdk import Asset, Context
 
     from airflow_provider_timav.hooks.timav import TimAVHook
     from airflow_provider_timav.leases import Lease, Ledger
@@ -126,6 +134,7 @@ class ReserveBroadcastOperator(TimAVOperator):
         self.on_stall = on_stall
         self.skip_if_late = skip_if_late
 
+    @said_on_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Reserve; return what the other tasks of the group need."""
         from airflow.sdk.log import mask_secret
@@ -136,6 +145,9 @@ class ReserveBroadcastOperator(TimAVOperator):
         if isinstance(self.player_password, str):
             mask_secret(self.player_password)
         plan = Plan.of({name: getattr(self, name) for name in ("timav_conn_id", *self._fields)})
+        self.log_request(
+            {name: getattr(self, name) for name in self._fields if optional(getattr(self, name)) is not None}
+        )
         ti, store = context["ti"], self._store(context)
         owner = Owner(ti.dag_id, ti.run_id, self.task_id.rpartition(".")[0], map_index_of(ti))
         noted = store.get(_RESERVATION) if store is not None else None
@@ -159,7 +171,7 @@ class ReserveBroadcastOperator(TimAVOperator):
             if held is None or held.generation != lease.generation:
                 ledger.hold(lease)
         end = ledger.end(lease)
-        self.log.info("Room %s is reserved for %s until %s.", lease.key.room_id, lease.key.user_id, end.isoformat())
+        self.log.info("Room %s is reserved for %s until %s.", lease.key.room_id, lease.key.user_id, _seconds(end))
         return {
             "lease": lease.to_json(),
             "room_id": lease.key.room_id,
@@ -225,6 +237,11 @@ class ReserveBroadcastOperator(TimAVOperator):
         end(ledger, held, hook).raise_failed()
 
 
+def _seconds(at: datetime) -> str:
+    """Return a point in time for people to read."""
+    return at.isoformat(timespec="seconds")
+
+
 def _skip(why: str) -> NoReturn:
     from airflow.sdk.exceptions import AirflowSkipException
 
@@ -250,7 +267,7 @@ class OnAirOperator(TimAVOperator):
     """
 
     template_fields: Sequence[str] = (*TimAVOperator.template_fields, "lease", "until", "grace", "on_stall")
-    operator_extra_links = (WatchLiveLink(),)
+    operator_extra_links = (WatchLiveLink(), RecordingLink(), PushConsoleLink())
 
     def __init__(
         self,
@@ -272,6 +289,12 @@ class OnAirOperator(TimAVOperator):
         if self._retries_raised:
             self.retries = 1
 
+    def subject(self) -> str:
+        """Return whose show this is, as far as the lease tells."""
+        lease = self.lease if isinstance(self.lease, dict) else {}
+        return f"Broadcast of {lease.get('user_id', '?')} in room {lease.get('room_id', '?')}"
+
+    @said_on_failure
     def execute(self, context: Context) -> None:
         """Hand the show over to the trigger."""
         from airflow_provider_timav.leases import CONTROL, Ledger
@@ -291,6 +314,7 @@ class OnAirOperator(TimAVOperator):
             ti.xcom_push(key="hls_url", value=hls_url)  # for the button
         else:
             self.log.warning("There is no HLS address to look at: this task keeps time and control only.")
+        self.log.info("%s: on air until %s.", self.subject(), _seconds(ledger.end(lease)))
         self._hand_over(context, told=False)
 
     def _hand_over(self, context: Context, *, told: bool) -> NoReturn:
@@ -333,7 +357,8 @@ class OnAirOperator(TimAVOperator):
         if status not in ("deadline", "stopped", "stream_ended"):
             raise RuntimeError(f"the trigger fired an event that this operator does not know (status {status!r})")
         lease = self._held()
-        self.log.info("Room %s is off air since %s (%s).", lease.key.room_id, event["ended_at"], status)
+        ended_at = _seconds(datetime.fromisoformat(event["ended_at"]))
+        self.log.info("Room %s is off air since %s (%s).", lease.key.room_id, ended_at, status)
         return {"outcome": status, "ended_at": event["ended_at"], "verdict": event["verdict"]}
 
     def _notify(self, context: Context, event: dict[str, Any]) -> None:
@@ -363,15 +388,34 @@ class BroadcastResultOperator(BaseOperator):
     XComs, each also under its own key: ``file_ids``, ``file_ids_status``, ``file_name``, ``outcome`` (``deadline``, ``stopped``
     by a person, ``stream_ended``), ``started_at``, ``ended_at`` (ISO 8601). What is not known is left out.
 
+    Each file id becomes one event of the asset ``recordings``, once, over retries and clears. Its ``extra`` holds ``file_id``,
+    ``file_name``, ``room_id``, ``user_id``, ``push_data_type``, ``started_at``, ``ended_at``; ids are texts.
+
     :param lease: what ``reserve`` has handed on (templated).
+    :param recordings: an asset, or the address of one (``timav://recordings/…``); left out, there are no events.
     """
 
     template_fields: Sequence[str] = ("lease",)
+    operator_extra_links = (RecordingLink(), RecordingConsoleLink())
     ui_color = "#d9f0ec"
 
-    def __init__(self, *, lease: Any, multiple_outputs: bool = True, **kwargs: Any) -> None:
-        super().__init__(multiple_outputs=multiple_outputs, **kwargs)
+    def __init__(
+        self,
+        *,
+        lease: Any,
+        recordings: Asset | str | None = None,
+        multiple_outputs: bool = True,
+        outlets: Sequence[Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.recordings = None if recordings is None else given_asset(recordings)
+        emitted = [] if self.recordings is None else [alias_of(self.recordings)]
+        super().__init__(multiple_outputs=multiple_outputs, outlets=[*(outlets or ()), *emitted], **kwargs)
         self.lease = lease
+
+    def pre_execute(self, context: Context) -> None:
+        """Show the buttons that can be shown while the task runs."""
+        show_links(self, context["ti"])
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the result."""
@@ -397,13 +441,27 @@ class BroadcastResultOperator(BaseOperator):
             "ended_at": ended.get("ended_at") or datetime.now(UTC).isoformat(),
         }
         self.log.info(
-            "Broadcast from room %s: %s. File ids (%s): %s.",
+            "Broadcast of %s in room %s: %s. File ids (%s): %s.",
+            lease.key.user_id,
             lease.key.room_id,
             result["outcome"],
             result["file_ids_status"],
             ", ".join(result["file_ids"]) or "none",
         )
-        return {name: value for name, value in result.items() if optional(value) is not None}
+        result = {name: value for name, value in result.items() if optional(value) is not None}
+        if self.recordings is not None:
+            self._hand_on(self.recordings, lease, result, context)
+        return result
+
+    def _hand_on(self, asset: Asset, lease: Lease, result: dict[str, Any], context: Context) -> None:
+        where = {name: getattr(lease.key, name) for name in ("room_id", "user_id", "push_data_type")}
+        what = {name: result[name] for name in ("file_name", "started_at", "ended_at") if name in result}
+        recordings = [{"file_id": file_id, **what, **where} for file_id in result["file_ids"]]
+        fresh = hand_on(asset, recordings, context)
+        if fresh:
+            self.log.info("Handed on as events of %s: %s.", asset.uri, ", ".join(fresh))
+        elif recordings:
+            self.log.info("Each of them has been handed on before, as an event of %s.", asset.uri)
 
 
 class ReapBroadcastsOperator(BaseOperator):

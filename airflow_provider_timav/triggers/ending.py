@@ -72,7 +72,8 @@ async def end(
         if not stops:
             break
         for kind, error in errors.items():
-            log.error("The %s of %s in room %s is not stopped: %s", kind, lease.key.user_id, lease.key.room_id, error)
+            why = error.with_advice if isinstance(error, TimAVError) else error
+            log.error("The %s of %s in room %s is not stopped: %s", kind, lease.key.user_id, lease.key.room_id, why)
         if attempt == 1:
             refused = any(isinstance(error, CertificateError | CredentialError) for error in errors.values())
             await asyncio.sleep(0 if refused else AGAIN_SECONDS)

@@ -59,7 +59,10 @@ class TestCommands:
 
     def test_providers_triggers(self, airflow_site: AirflowSite) -> None:
         rows = listed(airflow_site, "providers", "triggers")
-        assert [row["class"] for row in rows] == ["airflow_provider_timav.triggers.live_stream"]
+        assert sorted(row["class"] for row in rows) == [
+            "airflow_provider_timav.triggers.live_stream",
+            "airflow_provider_timav.triggers.on_air",
+        ]
 
     def test_providers_links(self, airflow_site: AirflowSite) -> None:
         rows = listed(airflow_site, "providers", "links")
@@ -83,9 +86,9 @@ class TestCommands:
     @pytest.mark.parametrize(
         ("changes", "works", "said"),
         [
-            ({}, True, "are accepted"),
-            ({"password": "eJwrong"}, False, "The certificate is accepted, the credential is not"),
-            ({"port": 1}, False, "The host is not reached"),
+            ({}, True, "Credential (UserSig): accepted"),
+            ({"password": "eJwrong"}, False, "Credential (UserSig): refused"),
+            ({"port": 1}, False, ":1: the service was not reached"),
             ({"login": ""}, False, "login"),
         ],
         ids=["good", "wrong UserSig", "nobody listens", "no identifier"],
@@ -133,7 +136,8 @@ class TestMetadata:
 
     def test_it_names_every_module_that_users_import(self) -> None:
         root = Path(importlib.resources.files("airflow_provider_timav"))  # type: ignore[arg-type]
-        shared = {"operators.intent", "operators.flight", "operators.operation", "operators.start", "operators.stop"}
+        parts = ("ending", "flight", "intent", "operation", "recordings", "reservation", "start", "stop", "waiting")
+        shared = {*(f"operators.{part}" for part in parts), "triggers.asking", "triggers.ending"}
         there = {
             f"{kind}.{file.stem}"
             for kind in ("hooks", "operators", "sensors", "triggers")

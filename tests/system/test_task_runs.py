@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from cryptography.fernet import Fernet
@@ -293,6 +294,10 @@ class TestOperators:
             "start_record": {"Recordings in Tencent's console": console["record"]},
             "stop_record": {"Recordings in Tencent's console": console["record"]},
         }
+        run_id = quote(run.run_id, safe="")
+        for task_id in ("start_record", "stop_record"):
+            xcoms = f"/dags/runs_broadcast/runs/{run_id}/tasks/{task_id}/xcom"
+            expected[task_id]["Recording of this run"] = xcoms
         for task_id, links in expected.items():
             path = f"{run.path}/taskInstances/{task_id}/links"
             assert played.site.rest("GET", path)["extra_links"] == links
