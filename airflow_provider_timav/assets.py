@@ -1,9 +1,12 @@
-"""Recordings as assets of Airflow: ``timav://recordings/…``, what tells one from another, and how OpenLineage names them.
+"""Recordings as assets of Airflow: what tells one from another, and how OpenLineage names them.
 
-An asset is a series of recordings, and each recording is one event of it. By default the series is that of a broadcast:
-``timav://recordings/<DAG id>/<group id>``. That is known when the DAG is parsed, stays the same when the show moves to another
-room, and does not grow with the number of rooms; several broadcasts can share a series by naming one. Room, user and file are
-in the event.
+An asset is the place that recordings come from, in the words that identify a recording for the service and a lease for us:
+``timav://<connection>/<room>/<user>/<camera or screen>``. Each recording is one event of it. Only one broadcast at a time has
+that place, so no two events of one asset come in the same moment, of which Airflow 3.3 would hold one back until the next.
+
+A series is an alias, through which events of any number of places are emitted: by default that of a broadcast,
+``timav://recordings/<DAG id>/<group id>``, and several broadcasts can share one by its name. Who wants what one host sends has
+the asset as the schedule; who wants what one DAG or several broadcast, wherever, has the alias.
 
 Airflow loads this module wherever the address of an asset is looked at: it imports the standard library only.
 """
@@ -11,7 +14,7 @@ Airflow loads this module wherever the address of an asset is looked at: it impo
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 if TYPE_CHECKING:
     from urllib.parse import SplitResult
@@ -19,49 +22,60 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.openlineage.facet import Dataset
     from airflow.sdk import Asset
 
-__all__ = ["convert_asset_to_openlineage", "create_asset", "sanitize_uri", "series_of"]
+__all__ = ["address_of", "convert_asset_to_openlineage", "create_asset", "sanitize_uri", "series_of"]
 
-SCHEME: Final = "timav"
-RECORDINGS: Final = f"{SCHEME}://recordings"
+SHAPE: Final = "timav://<connection>/<room>/<user>/<camera or screen>"
+KINDS: Final = ("camera", "screen")
+
+
+def address_of(*, timav_conn_id: str, room_id: int, user_id: str, push_data_type: str) -> str:
+    """Return the address of the asset whose events are the recordings of this user in this room."""
+    return "timav://" + "/".join(
+        quote(str(part), safe="") for part in (timav_conn_id, room_id, user_id, push_data_type)
+    )
+
+
+def series_of(dag_id: str, group_id: str) -> str:
+    """Return the name of the series that a broadcast's recordings belong to unless it names another one."""
+    return f"timav://recordings/{dag_id}/{group_id}"
+
+
+def create_asset(
+    *,
+    room_id: int,
+    user_id: str,
+    push_data_type: str = "camera",
+    timav_conn_id: str = "timav_default",
+    extra: dict[str, Any] | None = None,
+) -> Asset:
+    """Return the asset whose events are the recordings of this user in this room: for the schedule of a DAG.
+
+    Its name is its address, as it is for an ``Asset`` that is given nothing but an address.
+    """
+    from airflow.sdk import Asset
+
+    address = address_of(timav_conn_id=timav_conn_id, room_id=room_id, user_id=user_id, push_data_type=push_data_type)
+    return Asset(uri=address, extra=extra)
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
     """Return the address of an asset as it is.
 
-    :raises ValueError: if it has no name: ``timav://<kind>/<name>``, such as ``timav://recordings/news``.
+    It is refused rather than mended: the asset's name would stay as it was written, and no event would ever be its.
+
+    :raises ValueError: for an address that no recording has.
     """
-    if not uri.netloc or not uri.path.strip("/"):
-        raise ValueError("the address of a timav asset is timav://<kind>/<name>, such as timav://recordings/news")
+    parts = [unquote(part) for part in (uri.netloc, *uri.path.removeprefix("/").split("/"))]
+    if len(parts) != 4 or not all(parts) or not parts[1].isdecimal() or parts[3] not in KINDS:
+        raise ValueError(f"the address of a timav asset is {SHAPE}")
+    expected = address_of(timav_conn_id=parts[0], room_id=int(parts[1]), user_id=parts[2], push_data_type=parts[3])
+    if uri.geturl() != expected:
+        raise ValueError(f"write this address as {expected}")
     return uri
 
 
-def series_of(dag_id: str, group_id: str) -> str:
-    """Return the name of the series that a broadcast's recordings make up unless it names another one."""
-    return f"{dag_id}/{group_id}"
-
-
-def create_asset(*, series: str, extra: dict[str, Any] | None = None) -> Asset:
-    """Return the asset of a series of recordings; name and address are the same text, so that either one finds it.
-
-    :param series: such as ``news``, or ``<DAG id>/<group id>``.
-    """
-    from airflow.sdk import Asset
-
-    return Asset(uri=f"{RECORDINGS}/{quote(series, safe='/')}", extra=extra)
-
-
-def given_asset(recordings: Asset | str) -> Asset:
-    """Return the asset that was given, or the one at the address that was given.
-
-    :raises ValueError: for an address that `sanitize_uri` refuses.
-    """
-    from airflow.sdk import Asset
-
-    return Asset(uri=recordings) if isinstance(recordings, str) else recordings
-
-
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
-    """Return OpenLineage's dataset for an asset: the kind is its namespace, the rest its name."""
+    """Return OpenLineage's dataset for an asset: the connection is its namespace, the rest its name."""
     from airflow.providers.common.compat.openlineage.facet import Dataset
 
     parts = urlsplit(asset.uri)

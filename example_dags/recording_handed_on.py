@@ -1,21 +1,24 @@
-"""A recording is made by one DAG and picked up by another, through an asset.
+"""A recording is made by one DAG and picked up by another, through an event of an asset.
 
-Each recording of the first one is an event of the asset ``timav://recordings/news`` that carries its file id, room, user, file
-name and times. The second one runs for these events and has nothing to know but the asset. A recording is handed on once,
-whatever is retried or cleared in between.
+Each recording of the first one is an event that carries its file ids, room, user, file name and times. The second one runs for
+the events of the series ``timav://recordings/news``, whichever room they come from, and has nothing to know but that name. A
+recording is handed on once, whatever is retried or cleared in between.
+
+Who wants the recordings of one host only has that host's asset as the schedule:
+``Asset(uri="timav://timav_default/10086/host_1/camera")``.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow.sdk import DAG, Asset, Param, task
+from airflow.sdk import DAG, AssetAlias, Param, task
 
 from airflow_provider_timav.broadcast import Broadcast
 
 # Every broadcast that names it adds to the same series. One that names none has a series of its own,
 # timav://recordings/<DAG id>/<group id>.
-NEWS = Asset(uri="timav://recordings/news")
+NEWS = AssetAlias("timav://recordings/news")
 
 with DAG(
     dag_id="timav_record",
@@ -43,6 +46,7 @@ with DAG(dag_id="timav_pick_up_recording", schedule=[NEWS], tags=["timav", "exam
     @task
     def pick_up(*, triggering_asset_events: Any) -> list[dict[str, Any]]:
         """Return what is known of every recording that this run was started for."""
-        return [event.extra for events in triggering_asset_events.values() for event in events]
+        # Under the alias: under the asset that it came from, each event stands once more.
+        return [event.extra for event in triggering_asset_events[NEWS]]
 
     pick_up()

@@ -7,19 +7,20 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.sdk import BaseOperator, conf
+from airflow.sdk import AssetAlias, BaseOperator, conf
 
 from airflow_provider_timav.arguments import optional, time_span
-from airflow_provider_timav.assets import given_asset
+from airflow_provider_timav.assets import create_asset
 from airflow_provider_timav.links import (
     PushConsoleLink,
     RecordingConsoleLink,
     RecordingLink,
     WatchLiveLink,
+    live_page,
     show_links,
 )
 from airflow_provider_timav.operators.operation import TimAVOperator, said_on_failure
-from airflow_provider_timav.operators.recordings import alias_of, hand_on
+from airflow_provider_timav.operators.recordings import hand_on
 from airflow_provider_timav.operators.waiting import ask_again, waiting_until
 from airflow_provider_timav.runs import map_index_of
 from airflow_provider_timav.videorelay.errors import AlreadyRunning, ConfigurationError
@@ -27,7 +28,7 @@ from airflow_provider_timav.videorelay.errors import AlreadyRunning, Configurati
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from airflow.sdk import Asset, Context
+    from airflow.sdk import Context
 
     from airflow_provider_timav.hooks.timav import TimAVHook
     from airflow_provider_timav.leases import Lease, Ledger
@@ -311,7 +312,8 @@ class OnAirOperator(TimAVOperator):
         if push is not None and push.on_air:
             ti.xcom_push(key="started_at", value=push.at.isoformat())
         if hls_url:
-            ti.xcom_push(key="hls_url", value=hls_url)  # for the button
+            ti.xcom_push(key="hls_url", value=hls_url)  # from which Airflow makes the button once the task has deferred
+            ti.xcom_push(key=WatchLiveLink().xcom_key, value=live_page(hls_url))
         else:
             self.log.warning("There is no HLS address to look at: this task keeps time and control only.")
         self.log.info("%s: on air until %s.", self.subject(), _seconds(ledger.end(lease)))
@@ -388,11 +390,12 @@ class BroadcastResultOperator(BaseOperator):
     XComs, each also under its own key: ``file_ids``, ``file_ids_status``, ``file_name``, ``outcome`` (``deadline``, ``stopped``
     by a person, ``stream_ended``), ``started_at``, ``ended_at`` (ISO 8601). What is not known is left out.
 
-    Each file id becomes one event of the asset ``recordings``, once, over retries and clears. Its ``extra`` holds ``file_id``,
-    ``file_name``, ``room_id``, ``user_id``, ``push_data_type``, ``started_at``, ``ended_at``; ids are texts.
+    The recording becomes one event of the asset ``timav://<connection>/<room>/<user>/<camera or screen>``, once, over retries
+    and clears. Its ``extra`` holds ``file_ids`` (texts), ``file_name``, ``room_id``, ``user_id``, ``push_data_type``,
+    ``started_at``, ``ended_at``.
 
     :param lease: what ``reserve`` has handed on (templated).
-    :param recordings: an asset, or the address of one (``timav://recordings/…``); left out, there are no events.
+    :param recordings: the alias, or its name, through which the event is emitted; left out, there is none.
     """
 
     template_fields: Sequence[str] = ("lease",)
@@ -403,14 +406,15 @@ class BroadcastResultOperator(BaseOperator):
         self,
         *,
         lease: Any,
-        recordings: Asset | str | None = None,
+        recordings: AssetAlias | str | None = None,
         multiple_outputs: bool = True,
         outlets: Sequence[Any] | None = None,
         **kwargs: Any,
     ) -> None:
-        self.recordings = None if recordings is None else given_asset(recordings)
-        emitted = [] if self.recordings is None else [alias_of(self.recordings)]
+        series = AssetAlias(recordings) if isinstance(recordings, str) else recordings
+        emitted = [] if series is None else [series]
         super().__init__(multiple_outputs=multiple_outputs, outlets=[*(outlets or ()), *emitted], **kwargs)
+        self.recordings = series
         self.lease = lease
 
     def pre_execute(self, context: Context) -> None:
@@ -449,19 +453,19 @@ class BroadcastResultOperator(BaseOperator):
             ", ".join(result["file_ids"]) or "none",
         )
         result = {name: value for name, value in result.items() if optional(value) is not None}
-        if self.recordings is not None:
+        if self.recordings is not None and result["file_ids"]:
             self._hand_on(self.recordings, lease, result, context)
         return result
 
-    def _hand_on(self, asset: Asset, lease: Lease, result: dict[str, Any], context: Context) -> None:
-        where = {name: getattr(lease.key, name) for name in ("room_id", "user_id", "push_data_type")}
+    def _hand_on(self, series: AssetAlias, lease: Lease, result: dict[str, Any], context: Context) -> None:
+        key = lease.key
+        where: dict[str, Any] = {"room_id": key.room_id, "user_id": key.user_id, "push_data_type": key.push_data_type}
         what = {name: result[name] for name in ("file_name", "started_at", "ended_at") if name in result}
-        recordings = [{"file_id": file_id, **what, **where} for file_id in result["file_ids"]]
-        fresh = hand_on(asset, recordings, context)
-        if fresh:
-            self.log.info("Handed on as events of %s: %s.", asset.uri, ", ".join(fresh))
-        elif recordings:
-            self.log.info("Each of them has been handed on before, as an event of %s.", asset.uri)
+        asset = create_asset(timav_conn_id=key.timav_conn_id, **where)
+        if fresh := hand_on(result["file_ids"], asset, series, where | what, context):
+            self.log.info("Handed on as an event of %s: %s.", asset.uri, ", ".join(fresh))
+        else:
+            self.log.info("The recording has been handed on before, as an event of %s.", asset.uri)
 
 
 class ReapBroadcastsOperator(BaseOperator):

@@ -1,11 +1,16 @@
 """Each recording becomes one event of an asset, once, whatever is retried or cleared.
 
 Airflow writes a task's events in the same transaction as its success, so its own record of them is the truth: what stands
-there has been handed on, what does not has not, and nothing lies in between. It is asked for before anything is emitted. A
-note in ``task_state_store`` stands in for it where it cannot be had; it is written before the task's success, so that a process
-which dies in between leaves recordings that are noted and not handed on. None is handed on twice, then either.
+there has been handed on, what does not has not, and nothing lies in between. It is asked for before anything is emitted again.
 
-Events are emitted through an alias: a plain outlet would emit one at every success, with or without a recording.
+What is emitted is noted in ``task_state_store``, before the task's success. Without a note nothing was emitted, and nobody need
+be asked. Where Airflow does not answer (3.3.2 cannot, while a run that an earlier event has started is queued), the note is
+believed: a process that died between note and success then leaves recordings that are not handed on, and never one that is
+handed on twice.
+
+Events are emitted through an alias: a plain outlet would emit one at every success, with or without a recording. A recording
+that the service has cut into several files is one event that names all of them: of several events of one asset in one
+transaction, Airflow 3.3 hands on the first, and the others with the next recording only.
 """
 
 from __future__ import annotations
@@ -14,50 +19,52 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from airflow.sdk import Asset, AssetAlias, Context
 
-__all__ = ["alias_of", "hand_on"]
+__all__ = ["hand_on"]
 
 log = logging.getLogger(__name__)
 
 _NOTE: Final = "timav:handed_on"
 
 
-def alias_of(asset: Asset) -> AssetAlias:
-    """Return the outlet through which a task emits events of this asset."""
-    from airflow.sdk import AssetAlias
+def hand_on(
+    file_ids: Sequence[str], asset: Asset, series: AssetAlias, what: Mapping[str, Any], context: Context
+) -> list[str]:
+    """Emit an event that names those of the file ids that no event has named yet; return these.
 
-    return AssetAlias(name=asset.name)
-
-
-def hand_on(asset: Asset, recordings: Sequence[dict[str, Any]], context: Context) -> list[str]:
-    """Emit an event for each recording that has had none; return the file ids of those.
-
-    :param recordings: what each event carries; ``file_id`` tells one recording from another.
+    :param series: the alias that is an outlet of the task.
+    :param what: what else the event tells.
     """
-    if not recordings:
+    if not file_ids:
         return []
+    from airflow.sdk import NEVER_EXPIRE  # type: ignore[attr-defined]  # Airflow's stub lacks it
+
     store: Any = context.get("task_state_store")
     known = _known(asset, context, store)
-    fresh = [recording for recording in recordings if recording["file_id"] not in known]
-    for recording in fresh:
-        context["outlet_events"][alias_of(asset)].add(asset, extra=recording)
-    file_ids = [str(recording["file_id"]) for recording in fresh]
-    if store is not None and fresh:
-        store.set(_NOTE, {"file_ids": sorted({*_noted(store), *file_ids})})
-    return file_ids
+    fresh = [file_id for file_id in file_ids if file_id not in known]
+    if fresh:
+        extra: dict[str, Any] = {"file_ids": fresh, **what}
+        context["outlet_events"][series].add(asset, extra)
+        if store is not None:
+            # For as long as the run is there: it may be cleared years later.
+            store.set(_NOTE, {"file_ids": sorted({*_noted(store), *fresh})}, retention=NEVER_EXPIRE)
+    return fresh
 
 
 def _known(asset: Asset, context: Context, store: Any) -> set[str]:
-    """Return the file ids of the events that there are of this asset since the run was due."""
+    """Return the file ids that events of this asset have named since the run was due."""
+    if store is not None and not _noted(store):
+        return set()
     try:
         from airflow.sdk.execution_time.context import InletEventsAccessor
 
-        events: Iterable[Any] = InletEventsAccessor(asset_name=asset.name, asset_uri=asset.uri)
-        events = events.after(context["dag_run"].run_after)  # type: ignore[attr-defined]
-        return {str(event.extra.get("file_id")) for event in events}
+        events: Iterable[Any] = InletEventsAccessor(asset_name=asset.name, asset_uri=asset.uri).after(
+            context["dag_run"].run_after.isoformat()
+        )
+        return {str(file_id) for event in events for file_id in event.extra.get("file_ids", ())}
     except Exception:  # whatever Airflow raises, or its internals having moved
         log.warning("The events of %s could not be read; the task's own note is believed.", asset.uri, exc_info=True)
         return set(_noted(store))

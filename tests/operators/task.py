@@ -15,13 +15,16 @@ class Store:
     """``task_state_store``: JSON values, None refused, kept over retries and clears."""
 
     values: dict[str, str] = field(default_factory=dict)
+    retentions: dict[str, Any] = field(default_factory=dict)
 
     def get(self, key: str, default: Any = None) -> Any:
         return json.loads(self.values[key]) if key in self.values else default
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
         assert value is not None
         self.values[key] = json.dumps(value)
+        if retention is not None:
+            self.retentions[key] = retention
 
     def delete(self, key: str) -> None:
         self.values.pop(key, None)

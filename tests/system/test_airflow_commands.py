@@ -198,7 +198,7 @@ class TestForm:
             "ca_cert",
             "proxy",
         ]
-        assert form["form"]["standard_fields"]["password"]["title"] == "UserSig"
+        assert form["form"]["standard_fields"]["password"]["title"] == "UserSig (or a secret key below)"
         assert form["form"]["standard_fields"]["url_schema"]["hidden"] is True
 
     def test_airflow_hides_every_secret_field_by_its_name(self, form: dict[str, Any]) -> None:
