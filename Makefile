@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test ui check lint types layers unit bench fuzz limits waiting crash constraints clean
+.PHONY: help demo test ui check lint types layers unit bench fuzz limits waiting crash leak soak onair constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -59,6 +59,15 @@ waiting: $(VENV)/.installed  ## what it costs to wait for hosts: CPU of one ques
 
 crash: $(VENV)/.installed  ## every operation killed at every point of a start and a stop, on a real Airflow (5 minutes)
 	@$(BIN)/python -m tests.crash
+
+leak: $(VENV)/.installed  ## everything that can happen to a broadcast, five times each, on a real Airflow (about an hour)
+	@$(BIN)/python -m tests.leak --rounds 5 --naive --markdown docs/broadcast-matrix.md
+
+soak: $(VENV)/.installed  ## broadcasts come and go while the reaper runs: none that is wanted is stopped (22 minutes)
+	@$(BIN)/python -m tests.load.soak
+
+onair: $(VENV)/.installed  ## 100 broadcasts on air in one triggerer: CPU, memory, and how late they end (10 minutes)
+	@$(BIN)/python -m tests.load.on_air
 
 constraints: $(VENV)/.installed  ## resolve constraints.txt anew
 	$(BIN)/python -m pip install -qq uv

@@ -8,18 +8,34 @@ from __future__ import annotations
 
 import math
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
-__all__ = ["flag", "optional", "point_in_time", "time_span"]
+__all__ = ["DEFAULTS", "flag", "given", "optional", "point_in_time", "time_span"]
 
 _NOT_GIVEN = (None, "", "None")
+
+DEFAULTS: Final = {
+    "max_duration": timedelta(hours=6),
+    "wait_for_user": timedelta(minutes=5),
+    "if_already_running": "recover",
+    "until": "deadline",
+    "grace": timedelta(seconds=60),
+    "on_stall": "ignore",
+    "skip_if_late": timedelta(minutes=10),
+}
+"""What counts for an option that is never without a value where it renders to nothing: the same as in the signatures."""
 
 
 def optional(value: Any) -> Any:
     """Return the value of an optional argument, or None where it was not given: None, ``""`` or ``"None"``."""
     return None if isinstance(value, str | None) and value in _NOT_GIVEN else value
+
+
+def given(value: Any, name: str) -> Any:
+    """Return the value of an option of ``DEFAULTS``, or its default where a form field was left empty."""
+    return DEFAULTS[name] if optional(value) is None else value
 
 
 def flag(value: Any, field: str) -> bool:

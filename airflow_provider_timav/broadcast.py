@@ -40,7 +40,7 @@ class Broadcast(TaskGroup):
     :param group_id: the group's id, and the prefix of its tasks'.
     :param room_id: the room (``uint32_auth_key``), 0 to 2^32 - 1.
     :param user_id: the host whose picture is sent.
-    :param duration: how long the show lasts, counted from when ``reserve`` first ran: a timedelta, seconds, or ISO 8601
+    :param duration: how long the show lasts, counted from when ``reserve`` has the room: a timedelta, seconds, or ISO 8601
         (``PT45M``). Exactly one of ``duration`` and ``ends_at`` is given.
     :param ends_at: when it ends: a datetime with a zone, or ISO 8601 with one.
     :param max_duration: what caps both, so that a typing error does not send for a week. A later extension is not capped.

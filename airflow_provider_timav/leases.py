@@ -7,6 +7,7 @@ no compare-and-set, so each has one writer at a time, and nobody overwrites anot
 ``timav:lease:<key>``  ``reserve``: who wants it, and until when (`Lease`)
 ``….push``             whoever starts or stops the push: the start task, the stop task, the trigger at the end (`Claim`)
 ``….record``           the same of the recording
+``….record.<gen.>``    whoever overwrites ``….record``: file ids of an earlier broadcast that it may not have picked up yet
 ``….watch``            the trigger: what it sees of the stream, and an end that a person has moved (`Watch`)
 =====================  ================================================================================================
 
@@ -37,6 +38,7 @@ __all__ = [
     "LeaseKey",
     "Ledger",
     "Owner",
+    "Standing",
     "Watch",
     "given_lease",
     "ledgers",
@@ -56,6 +58,7 @@ Kind = Literal["push", "record"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
 State = Literal["sent", "ours", "foreign", "stopped"]
+Standing = Literal["ours", "theirs", "over", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +99,14 @@ class Owner:
     run_id: str
     group_id: str
     map_index: int = -1
+
+    @classmethod
+    def from_json(cls, noted: Mapping[str, Any]) -> Owner:
+        """Read what `Lease.to_json` wrote; what another version has added is passed over.
+
+        :raises KeyError, TypeError, ValueError: for anything else.
+        """
+        return cls(str(noted["dag_id"]), str(noted["run_id"]), str(noted["group_id"]), int(noted.get("map_index", -1)))
 
     def task(self, name: str) -> TaskKey:
         """Return one of the group's tasks, such as ``on_air``."""
@@ -147,7 +158,7 @@ class Lease:
                 push_data_type=str(noted["push_data_type"]),
                 sdk_type=str(noted["sdk_type"]),
             ),
-            owner=Owner(**noted["owner"]),
+            owner=Owner.from_json(noted["owner"]),
             generation=str(noted["generation"]),
             end=point_in_time(noted["end"], "end"),
             title=noted.get("title"),
@@ -283,13 +294,19 @@ class Variables:
     """Airflow's Variables as the ledger uses them: texts, by name."""
 
     def get(self, name: str) -> str | None:
-        """Return the value, or None."""
+        """Return the value, or None where there is none.
+
+        :raises LookupError: if there is one, and it could not be read just now.
+        """
         from airflow.sdk import Variable
         from airflow.sdk.execution_time.cache import SecretCache
 
         # In the DAG processor, where callbacks run, Airflow may keep values for a quarter of an hour.
         SecretCache.invalidate_variable(name)
         text: str | None = Variable.get(name, default=None)
+        if text is None and name in Variable.keys(prefix=name):
+            # Airflow takes every failure to read one for one that is not there. A list of names does raise.
+            raise LookupError(f"the Variable {name} could not be read")
         return text
 
     def set(self, name: str, text: str) -> None:
@@ -320,12 +337,14 @@ class Ledger:
     """The entries of one lease. What cannot be read counts as not there, with a warning: people can write Variables, too.
 
     :param variable: the name of the lease's Variable (`LeaseKey.variable`).
+    :param kept: the names of those that keep file ids of earlier broadcasts, where they are known.
     """
 
     store: Variables = Variables()
 
-    def __init__(self, variable: str) -> None:
+    def __init__(self, variable: str, kept: Iterable[str] = ()) -> None:
         self.variable = variable
+        self._kept = kept
 
     def lease(self) -> Lease | None:
         """Return who holds it, or None."""
@@ -338,12 +357,28 @@ class Ledger:
 
     def claim(self, kind: Kind, generation: str) -> Claim | None:
         """Return what this generation claims of its push or recording, or None."""
-        claim = self._read(f"{self.variable}.{kind}", Claim.from_json)
-        return claim if claim is not None and claim.generation == generation else None
+        for name in self._claims(kind, generation):
+            claim: Claim | None = self._read(name, Claim.from_json)
+            if claim is not None and claim.generation == generation:
+                return claim
+        return None
 
     def tell(self, kind: Kind, claim: Claim) -> None:
-        """Note what is claimed of the push or the recording."""
-        self.store.set(f"{self.variable}.{kind}", json.dumps(claim.to_json()))
+        """Note what is claimed of the push or the recording. File ids of another broadcast are kept beside it."""
+        name = f"{self.variable}.{kind}"
+        if kind == "record":
+            before = self._read(name, Claim.from_json)
+            if before is not None and before.generation != claim.generation and before.file_ids:
+                # Its own tasks may not have picked them up yet, and they come only once.
+                for kept in self._claims(kind, before.generation)[1:]:
+                    self.store.set(kept, json.dumps(before.to_json()))
+        self.store.set(name, json.dumps(claim.to_json()))
+
+    def _claims(self, kind: Kind, generation: str) -> list[str]:
+        """Return the names under which a claim of this generation may stand."""
+        name = f"{self.variable}.{kind}"
+        # The SDK does not quote names, and people can write Variables: nothing but a generation of our own is put into one.
+        return [name, f"{name}.{generation}"] if kind == "record" and generation.isalnum() else [name]
 
     def watch(self, generation: str) -> Watch | None:
         """Return what this generation's trigger knows, or None."""
@@ -362,7 +397,7 @@ class Ledger:
     def wanted_until(self, lease: Lease, *, now: datetime) -> datetime:
         """Return until when it is wanted on air, asking ``on_air`` itself first: its trigger may be dead.
 
-        A broadcast that somebody has told to stop is wanted until ``now``.
+        A broadcast that somebody has told to stop is wanted until ``now``, or until its end if that has passed.
         """
         try:
             control = Control.read(lease.owner.task("on_air").xcom(CONTROL), now=now)
@@ -370,12 +405,30 @@ class Ledger:
             if not isinstance(unreadable, ConfigurationError):
                 log.warning("What people want of %s cannot be read: %s", lease.owner, unreadable)
             control = Control()
-        return now if control.stop else control.end or self.end(lease)
+        if control.stop:
+            return min(now, self.end(lease))
+        return control.end or self.end(lease)
+
+    def standing(self, lease: Lease) -> Standing:
+        """Return how a broadcast stands with its room.
+
+        ``ours``: it holds the lease, or, where somebody has deleted that, claims to have something on air; ``theirs``: another
+        broadcast holds the lease; ``over``: nobody does, and it is noted that it was stopped; ``unknown``: nothing is noted.
+        """
+        held = self.lease()
+        if held is not None:
+            return "ours" if held.generation == lease.generation else "theirs"
+        claims = [claim for kind in KINDS if (claim := self.claim(kind, lease.generation)) is not None]
+        if any(claim.on_air for claim in claims):
+            return "ours"
+        return "over" if any(claim.state == "stopped" for claim in claims) else "unknown"
 
     def forget(self, kind: Kind, generation: str) -> None:
         """Remove this generation's claim, where there is one."""
-        if self.claim(kind, generation) is not None:
-            self.store.delete(f"{self.variable}.{kind}")
+        for name in self._claims(kind, generation):
+            claim = self._read(name, Claim.from_json)
+            if claim is not None and claim.generation == generation:
+                self.store.delete(name)
 
     def close(self, generation: str) -> bool:
         """Give the lease up if this generation holds it and has nothing on air any more; return whether it holds none."""
@@ -389,10 +442,14 @@ class Ledger:
             self.store.delete(self.variable)
         return True
 
-    def clean(self, *, before: datetime) -> bool:
-        """Remove claims and watches that nobody holds the lease of and that are older; return whether nothing is left."""
+    def clean(self, *, before: datetime) -> None:
+        """Remove what is older and of no use: kept file ids, and claims and watches that nobody holds the lease of."""
+        for name in self._kept:
+            claim = self._read(name, Claim.from_json)
+            if claim is None or claim.at < before:
+                self.store.delete(name)
         if self.lease() is not None:
-            return False
+            return
         left = False
         for kind in KINDS:
             claim = self._read(f"{self.variable}.{kind}", Claim.from_json)
@@ -402,7 +459,6 @@ class Ledger:
                 left = True
         if not left:
             self.store.delete(f"{self.variable}.watch")
-        return not left
 
     def _read(self, name: str, read: Any) -> Any:
         noted = self.store.get(name)
@@ -417,5 +473,10 @@ class Ledger:
 
 def ledgers() -> list[Ledger]:
     """Return every ledger there is, also those of which only a claim is left."""
-    names = {name.partition(".")[0] for name in Ledger.store.names()}
-    return [Ledger(name) for name in sorted(names)]
+    kept: dict[str, list[str]] = {}
+    for name in Ledger.store.names():
+        variable, _, entry = name.partition(".")
+        of_variable = kept.setdefault(variable, [])
+        if "." in entry:
+            of_variable.append(name)
+    return [Ledger(variable, names) for variable, names in sorted(kept.items())]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from tests.supervisor import Supervisor
 
 
 @pytest.fixture(autouse=True)
@@ -16,3 +20,12 @@ def fresh_masks() -> Iterator[None]:
         masking._secrets_masker().reset_masker()
     if (hooks := sys.modules.get("airflow_provider_timav.hooks.timav")) is not None:
         hooks.mask.cache_clear()
+
+
+@pytest.fixture
+def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
+    """Airflow's Variables, XComs and states, as the SDK finds them."""
+    from tests.supervisor import supervised
+
+    with supervised(monkeypatch) as supervisor:
+        yield supervisor

@@ -45,7 +45,8 @@ class Emulator:
 
     `rooms` maps the rooms that are open from the start to the users in them. Ports of 0 are chosen by the system, and
     are known while it runs. `clock` returns Unix time and may be replaced in tests of what takes long. `on_request` is
-    called with each journal entry, in the server's thread.
+    called with each journal entry, in the server's thread. `credentials_of` is another emulator whose application,
+    credentials and certificates this one has, too: a process that talks to hundreds has then one set of secrets to mask.
     """
 
     def __init__(
@@ -59,25 +60,32 @@ class Emulator:
         switches: Switches | None = None,
         clock: Callable[[], float] = time.time,
         on_request: Callable[[JournalEntry], None] | None = None,
+        credentials_of: Emulator | None = None,
     ) -> None:
         require_uint32("sdkappid", sdkappid)
         require_text("identifier", identifier)
         for name, port in (("api_port", api_port), ("media_port", media_port)):
             if type(port) is not int or not 0 <= port < 65536:
                 raise ValueError(f"{name} is a port number, 0 for any")
-        self.sdkappid = sdkappid
-        self.identifier = identifier
+        if credentials_of is not None:
+            sdkappid, identifier = credentials_of.sdkappid, credentials_of.identifier
+        self.sdkappid: int = sdkappid
+        self.identifier: str = identifier
         self.switches = Switches() if switches is None else switches
-        self.certificates = Certificates()
-        self.secret_key = secrets.token_hex(32)
+        self.certificates: Certificates = Certificates() if credentials_of is None else credentials_of.certificates
+        self.secret_key: str = secrets.token_hex(32) if credentials_of is None else credentials_of.secret_key
         self._clock = clock
         self._on_request = on_request
         self._lock = threading.RLock()
         self._journal: list[JournalEntry] = []
         self._faults = Faults()
         self._world = World(clock=clock, switches=self.switches, media_url=lambda: self.media_url)
-        self.usersig = usersig.sign_with_star(
-            sdkappid=sdkappid, identifier=identifier, secret_key=self.secret_key, issued_at=clock()
+        self.usersig: str = (
+            usersig.sign_with_star(
+                sdkappid=sdkappid, identifier=identifier, secret_key=self.secret_key, issued_at=clock()
+            )
+            if credentials_of is None
+            else credentials_of.usersig
         )
         opened = {room: tuple(users) for room, users in (DEFAULT_ROOMS if rooms is None else rooms).items()}
         for room_id, user_ids in opened.items():

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
+from airflow_provider_timav.arguments import optional
+
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
@@ -39,15 +41,18 @@ class EndBroadcastNotifier(BaseNotifier):
         from airflow_provider_timav.leases import ledgers
         from airflow_provider_timav.operators.ending import end
 
-        dag_id, run_id = _run(context)
+        run, group_id = _run(context), optional(self.group_id)
         errors: list[Exception] = []
         for ledger in ledgers():
-            lease = ledger.lease()
-            if lease is None or (lease.owner.dag_id, lease.owner.run_id) != (dag_id, run_id):
-                continue
-            if lease.key.timav_conn_id != self.timav_conn_id or self.group_id not in (None, "", lease.owner.group_id):
-                continue
             try:
+                lease = ledger.lease()
+                if lease is None or (lease.owner.dag_id, lease.owner.run_id) != run:
+                    continue
+                if group_id not in (None, lease.owner.group_id):
+                    continue
+                if lease.key.timav_conn_id != self.timav_conn_id:
+                    self.log.warning("%s is on another connection and is left alone.", lease.owner)
+                    continue
                 with TimAVHook(lease.key.timav_conn_id) as hook:
                     ending = end(ledger, lease, hook)
             except Exception as error:  # noqa: BLE001 - the others must still be ended; it is raised below

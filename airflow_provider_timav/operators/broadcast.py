@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import AssetAlias, BaseOperator, conf
 
-from airflow_provider_timav.arguments import optional, time_span
+from airflow_provider_timav.arguments import given, optional, time_span
 from airflow_provider_timav.assets import create_asset
 from airflow_provider_timav.links import (
     PushConsoleLink,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_timav.hooks.timav import TimAVHook
-    from airflow_provider_timav.leases import Lease, Ledger
+    from airflow_provider_timav.leases import Kind, Lease, Ledger
     from airflow_provider_timav.operators.reservation import Plan
 
 __all__ = ["BroadcastResultOperator", "OnAirOperator", "ReapBroadcastsOperator", "ReserveBroadcastOperator"]
@@ -193,7 +193,8 @@ class ReserveBroadcastOperator(TimAVOperator):
 
     def _refuse_if_late(self, plan: Plan, context: Context) -> None:
         due: datetime = context["dag_run"].run_after
-        late = datetime.now(UTC) - due
+        # Who has waited for the room was here in time.
+        late = waiting_until(context, timedelta(0)) - due
         if plan.skip_if_late is not None and late > plan.skip_if_late:
             _skip(f"the show was due at {due.isoformat()}, {late} ago: it is not started any more")
 
@@ -265,6 +266,7 @@ class OnAirOperator(TimAVOperator):
     :param on_stall: ``ignore``, ``notify`` (``on_stall_callback`` is called, once for each stall) or ``fail`` (the show is
         ended and the task fails) (templated).
     :param on_stall_callback: called on a worker with the context, in which ``stall`` tells the verdict and since when.
+    :param retry_delay: short, for nothing but the reaper watches over the show between two tries.
     """
 
     template_fields: Sequence[str] = (*TimAVOperator.template_fields, "lease", "until", "grace", "on_stall")
@@ -278,9 +280,10 @@ class OnAirOperator(TimAVOperator):
         grace: timedelta | float | str = timedelta(seconds=60),
         on_stall: str = "ignore",
         on_stall_callback: Callable[[Context], Any] | None = None,
+        retry_delay: timedelta | float = timedelta(seconds=15),
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(retry_delay=retry_delay, **kwargs)
         self.lease = lease
         self.until = until
         self.grace = grace
@@ -320,27 +323,38 @@ class OnAirOperator(TimAVOperator):
         self._hand_over(context, told=False)
 
     def _hand_over(self, context: Context, *, told: bool) -> NoReturn:
-        from airflow_provider_timav.leases import KINDS, Ledger
+        from airflow_provider_timav.leases import Ledger
         from airflow_provider_timav.runs import TaskKey
         from airflow_provider_timav.triggers.on_air import OnAirTrigger
 
         lease = self._held()
         ledger = Ledger(lease.key.variable)
-        claims = {kind: ledger.claim(kind, lease.generation) for kind in KINDS}
         self.defer(
             trigger=OnAirTrigger(
                 lease=lease.to_json(),
                 end=ledger.end(lease).isoformat(),
                 task_key=TaskKey.of(context["ti"]).to_json(),
-                stops=[kind for kind, claim in claims.items() if claim is not None and claim.on_air],
+                stops=self._stops(context, lease, ledger),
                 hls_url=self._of(context, lease, "start_push", "hls_url"),
-                until=self.until,
-                grace=time_span(self.grace, "grace").total_seconds(),
-                on_stall=self.on_stall,
+                until=given(self.until, "until"),
+                grace=time_span(given(self.grace, "grace"), "grace").total_seconds(),
+                on_stall=given(self.on_stall, "on_stall"),
                 told=told,
             ),
             method_name="execute_complete",
         )
+
+    def _stops(self, context: Context, lease: Lease, ledger: Ledger) -> list[Kind]:
+        """Return what is ours to stop: by the ledger, or, where somebody has deleted that, by what the starts have said."""
+        from airflow_provider_timav.leases import KINDS
+
+        stops: list[Kind] = []
+        for kind in KINDS:
+            claim = ledger.claim(kind, lease.generation)
+            said = self._of(context, lease, f"start_{kind}", "claim") if claim is None else claim.state
+            if said in ("sent", "ours"):
+                stops.append(kind)
+        return stops
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Return how the show ended, or call ``on_stall_callback`` and go on.
@@ -361,7 +375,7 @@ class OnAirOperator(TimAVOperator):
         lease = self._held()
         ended_at = _seconds(datetime.fromisoformat(event["ended_at"]))
         self.log.info("Room %s is off air since %s (%s).", lease.key.room_id, ended_at, status)
-        return {"outcome": status, "ended_at": event["ended_at"], "verdict": event["verdict"]}
+        return {"outcome": status, "ended_at": event["ended_at"], "verdict": event.get("verdict", "UNKNOWN")}
 
     def _notify(self, context: Context, event: dict[str, Any]) -> None:
         stall = {"verdict": event["verdict"], "since": event["since"]}
@@ -435,10 +449,11 @@ class BroadcastResultOperator(BaseOperator):
 
         # Where a person has marked on_air successful, it has returned nothing, and its trigger has noted the stop.
         ended = of("on_air") or {"outcome": "stopped", "ended_at": (of("on_air", "stopped") or {}).get("ended_at")}
-        recording = of("stop_record") or {}
+        # Where a person has marked the stop successful, it has returned nothing, and the trigger may have the file ids.
+        recording = of("stop_record") or _recording(of("start_record", "claim"), of("on_air", "stopped"))
         result = {
-            "file_ids": recording.get("file_ids", []),
-            "file_ids_status": recording.get("file_ids_status", "none"),
+            "file_ids": recording["file_ids"],
+            "file_ids_status": recording["file_ids_status"],
             "file_name": of("start_record", "file_name"),
             "outcome": ended["outcome"],
             "started_at": of("on_air", "started_at"),
@@ -468,6 +483,14 @@ class BroadcastResultOperator(BaseOperator):
             self.log.info("The recording has been handed on before, as an event of %s.", asset.uri)
 
 
+def _recording(claim: Any, stopped: Any) -> dict[str, Any]:
+    """Return what is known of a recording whose stop task has said nothing."""
+    file_ids = stopped.get("file_ids", []) if isinstance(stopped, dict) else []
+    if claim in ("sent", "ours"):
+        return {"file_ids": file_ids, "file_ids_status": "recovered" if file_ids else "lost"}
+    return {"file_ids": [], "file_ids_status": "none"}
+
+
 class ReapBroadcastsOperator(BaseOperator):
     """Stops what is on air past its end, whatever has become of the run that started it.
 
@@ -488,18 +511,23 @@ class ReapBroadcastsOperator(BaseOperator):
         from airflow_provider_timav.operators.ending import reap
 
         over: list[tuple[Ledger, Lease, datetime]] = []
+        errors: list[Exception] = []
         for ledger in ledgers():
-            lease, now = ledger.lease(), datetime.now(UTC)
-            if lease is None:
+            try:
+                lease, now = ledger.lease(), datetime.now(UTC)
                 ledger.clean(before=now - _KEEP_NOTES)
-            elif (
-                ledger.end(lease) + GRACE <= now and (end := ledger.wanted_until(lease, now=now)) + GRACE <= now
-            ):  # the second question costs more, and few need it
-                over.append((ledger, lease, end))
+                # The second question costs more, and few need it.
+                if lease is not None and ledger.end(lease) + GRACE <= now:
+                    end = ledger.wanted_until(lease, now=now)
+                    if end + GRACE <= now:
+                        over.append((ledger, lease, end))
+            except Exception as error:  # whatever Airflow raises: there are others to end
+                self.log.exception("The lease %s could not be looked at.", ledger.variable)
+                errors.append(error)
         with ThreadPoolExecutor(max_workers=8) as threads:
             endings = list(threads.map(lambda one: reap(*one), over))
         self.log.info("%s leases were over.", len(over))
-        for _, error in endings:
-            if error is not None:
-                raise error
+        errors += [error for _, error in endings if error is not None]
+        if errors:
+            raise errors[0]
         return [report for report, _ in endings]

@@ -63,10 +63,9 @@ def end(ledger: Ledger, lease: Lease, hook: TimAVHook, *, max_posts: int = 3, se
     from airflow_provider_timav.videorelay import calls
 
     ending = Ending()
-    for kind in ORDER:
-        claim = ledger.claim(kind, lease.generation)
-        if claim is None or not claim.on_air:
-            continue
+    claims = {kind: ledger.claim(kind, lease.generation) for kind in ORDER}
+    mine = {kind: claim for kind, claim in claims.items() if claim is not None and claim.on_air}
+    for kind in mine:
         call: Any = (calls.stop_push if kind == "push" else calls.stop_record)(**lease.key.stop_arguments(kind))
         try:
             stopped: StopPushResult | StopRecordResult = hook.get_conn().call(
@@ -78,7 +77,12 @@ def end(ledger: Ledger, lease: Lease, hook: TimAVHook, *, max_posts: int = 3, se
         ending.outcomes[kind] = stopped.outcome
         if kind == "record":
             ending.file_ids = tuple(getattr(stopped, "file_ids", ()))
-        ledger.tell(kind, Claim(lease.generation, "stopped", claim.start_id, file_ids=ending.file_ids))
+    # Only now: no note may keep a stop from being sent, and the log has the file ids should no note succeed.
+    if ending.outcomes:
+        log.info("%s in room %s, of %s: %s.", lease.key.user_id, lease.key.room_id, lease.owner, ending)
+    for kind in ending.outcomes:
+        ids = ending.file_ids if kind == "record" else ()
+        ledger.tell(kind, Claim(lease.generation, "stopped", mine[kind].start_id, file_ids=ids))
     if not ending.errors:
         ledger.close(lease.generation)
     return ending

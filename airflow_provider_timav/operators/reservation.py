@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.arguments import flag, optional, point_in_time, time_span
+from airflow_provider_timav.arguments import DEFAULTS, flag, optional, point_in_time, time_span
+from airflow_provider_timav.arguments import given as or_default
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -83,7 +84,10 @@ class Plan:
         from airflow_provider_timav.videorelay import calls
         from airflow_provider_timav.videorelay.models import DATA_TYPES, SDK_TYPES
 
-        given = {name: optional(value) for name, value in rendered.items()}
+        given = {
+            name: optional(value) if name not in DEFAULTS else or_default(value, name)
+            for name, value in rendered.items()
+        }
         names = ("live_code", "rate_types", "channel_name", "player_password")
         where = {"room_id": rendered["room_id"], "user_id": rendered["user_id"], "sdk_type": given["sdk_type"]}
         push: Any = calls.start_push(
@@ -109,7 +113,7 @@ class Plan:
         time_span(given["grace"], "grace")
         ends_at, duration = given["ends_at"], given["duration"]
         check_times(duration, ends_at)
-        late = given["skip_if_late"]
+        late = None if rendered["skip_if_late"] is None else given["skip_if_late"]
         plan = cls(
             key=LeaseKey(
                 timav_conn_id=str(rendered["timav_conn_id"]),
@@ -124,7 +128,7 @@ class Plan:
             duration=None if duration is None else time_span(duration, "duration"),
             ends_at=None if ends_at is None else point_in_time(ends_at, "ends_at"),
             max_duration=time_span(given["max_duration"], "max_duration"),
-            wait_for_user=time_span(given["wait_for_user"] or 0, "wait_for_user"),
+            wait_for_user=time_span(given["wait_for_user"], "wait_for_user"),
             skip_if_late=None if late is None else time_span(late, "skip_if_late"),
         )
         for name in ("duration", "max_duration"):

@@ -7,7 +7,7 @@ from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_timav.arguments import time_span
+from airflow_provider_timav.arguments import given, time_span
 from airflow_provider_timav.operators.flight import Flight
 from airflow_provider_timav.operators.intent import Intent
 from airflow_provider_timav.operators.operation import TimAVOperator
@@ -89,7 +89,7 @@ class StartOperator(TimAVOperator):
         arguments = self.checked_arguments(context)
         self.log_request(arguments)
         policy = self._policy()
-        until = waiting_until(context, time_span(self.wait_for_user, "wait_for_user"))
+        until = waiting_until(context, time_span(given(self.wait_for_user, "wait_for_user"), "wait_for_user"))
         lease = self.held_lease()
         if lease is not None:
             until = min(until, self._still_held(lease))
@@ -121,6 +121,8 @@ class StartOperator(TimAVOperator):
                 intent.recovered(earlier, result)
             else:
                 intent.done(result, claim)
+            if claim != "foreign" and lease is not None:
+                self._stop_if_ended(lease, hook, arguments)
             if claim == "foreign":
                 self.log.warning("A %s runs already that this task did not start: it is left alone.", self.kind)
             return result
@@ -179,7 +181,9 @@ class StartOperator(TimAVOperator):
     def _still_held(self, lease: Lease) -> datetime:
         """Return the broadcast's end, which must be ahead; a worker may have been lost, or the task have waited, until then.
 
-        :raises AirflowFailException: if it has passed: nothing is sent, and another try would find the same.
+        :raises AirflowFailException: if it has passed, or the lease was given up: a notifier has ended the broadcast while this
+            task waited, or a person has deleted it, and then no reaper would find what is started. Nothing is sent, and another
+            try would find the same.
         :raises AlreadyRunning: if somebody else holds the lease by now.
         """
         from airflow.sdk.exceptions import AirflowFailException
@@ -188,20 +192,42 @@ class StartOperator(TimAVOperator):
 
         ledger = Ledger(lease.key.variable)
         held = ledger.lease()
-        if held is not None and held.generation != lease.generation:
+        if held is None:
+            raise AirflowFailException(
+                f"the lease of room {lease.key.room_id} was given up, the broadcast was ended: nothing was sent"
+            )
+        if held.generation != lease.generation:
             raise AlreadyRunning(f"room {lease.key.room_id} is held by {held.owner} by now: nothing was sent")
         end = ledger.end(lease)
         if end <= datetime.now(UTC):
             raise AirflowFailException(f"the broadcast's end has passed ({end.isoformat()}): nothing was sent")
         return end
 
+    def _stop_if_ended(self, lease: Lease, hook: TimAVHook, arguments: dict[str, Any]) -> None:
+        """Stop what was started where the broadcast was ended meanwhile: the notifier's stop may have come before the start.
+
+        :raises AirflowFailException: if it was.
+        """
+        from airflow.sdk.exceptions import AirflowFailException
+
+        from airflow_provider_timav.leases import Ledger
+
+        try:
+            ended = Ledger(lease.key.variable).lease() is None
+        except Exception:  # whatever Airflow raises: what runs has a trigger to end it
+            self.log.warning("Whether the broadcast was ended meanwhile could not be read.", exc_info=True)
+            return
+        if ended:
+            self.send_stop(hook, arguments)
+            raise AirflowFailException(f"the broadcast was ended while its {self.kind} was starting: it is stopped")
+
     def _policy(self) -> IfAlreadyRunning:
-        if self.if_already_running not in ("recover", "restart", "fail"):
+        policy: IfAlreadyRunning = given(self.if_already_running, "if_already_running")
+        if policy not in ("recover", "restart", "fail"):
             raise ConfigurationError(
-                f"if_already_running must be recover, restart or fail, not {self.if_already_running!r}",
-                field="if_already_running",
+                f"if_already_running must be recover, restart or fail, not {policy!r}", field="if_already_running"
             )
-        return self.if_already_running
+        return policy
 
     def _wait(self, error: TimAVError, until: datetime) -> None:
         """Wait for the host; return where the wait is over."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.leases import Claim, Kind, Lease, Ledger
 from airflow_provider_timav.runs import TaskKey
-from airflow_provider_timav.triggers.asking import ask
+from airflow_provider_timav.triggers.asking import ask, try_to_ask
 from airflow_provider_timav.videorelay import calls
 from airflow_provider_timav.videorelay.errors import CertificateError, CredentialError, TimAVError
 
@@ -27,6 +27,9 @@ OPERATION_SECONDS: Final = 40.0
 
 HURRIED_SECONDS: Final = 11.0
 """The same where the trigger is taken away: Airflow then gives it 30 s for all it has to do."""
+
+TOGETHER_SECONDS: Final = 0.5
+"""How long the note of one stop waits for the other's: mostly they are answered together, and one note is cheaper."""
 
 AGAIN_SECONDS: Final = 2.0
 """After which a stop that failed is tried once more, before the tasks and the reaper have their turn."""
@@ -59,6 +62,9 @@ async def end(
 ) -> Ended:
     """Stop what is ours, at once; then note the file ids in the task's XCom ``stopped`` and in the ledger.
 
+    Push and recording do not wait for each other, and what came of the one is noted while the other still takes: the ids come
+    only once, and a triggerer that dies takes along what is not noted. What an earlier trigger of this show noted is kept.
+
     :param settings: the connection's, where they are known already.
     :param look_up: asks for them anew: where they are not known, and where they were refused (they may have been rotated).
     :param seconds: for each try of a stop; there are two.
@@ -66,66 +72,81 @@ async def end(
     """
     ended = Ended()
     settings = settings or await look_up()
-    for attempt in (1, 2):
-        errors = await _send(lease, stops, settings, ended, seconds)
-        stops = list(errors)
-        if not stops:
-            break
-        for kind, error in errors.items():
+
+    async def stop(kind: Kind) -> None:
+        known = settings
+        for attempt in (1, 2):
+            error = await _send(lease, kind, known, ended, seconds)
+            if error is None:
+                return
             why = error.with_advice if isinstance(error, TimAVError) else error
             log.error("The %s of %s in room %s is not stopped: %s", kind, lease.key.user_id, lease.key.room_id, why)
-        if attempt == 1:
-            refused = any(isinstance(error, CertificateError | CredentialError) for error in errors.values())
-            await asyncio.sleep(0 if refused else AGAIN_SECONDS)
-            settings = await look_up()
-    said = ", ".join(f"{kind} {outcome}" for kind, outcome in sorted(ended.outcomes.items())) or "nothing to stop"
-    ids = f" File ids: {', '.join(ended.file_ids)}." if ended.file_ids else ""
-    log.info("Room %s, %s: %s.%s", lease.key.room_id, lease.key.user_id, said, ids)
-    await _note_for_tasks(ended, task_key, log)
-    await _note_in_ledger(lease, ledger, ended, log)
-    return ended
+            if attempt == 1:
+                await asyncio.sleep(0 if isinstance(error, CertificateError | CredentialError) else AGAIN_SECONDS)
+                known = await look_up()
+
+    under_way = {asyncio.create_task(stop(kind)) for kind in stops}
+    try:
+        while True:
+            if under_way:
+                _, under_way = await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+            if under_way:
+                _, under_way = await asyncio.wait(under_way, timeout=TOGETHER_SECONDS)
+            said = (
+                ", ".join(f"{kind} {outcome}" for kind, outcome in sorted(ended.outcomes.items()))
+                or "nothing is stopped"
+            )
+            ids = f" File ids: {', '.join(ended.file_ids)}." if ended.file_ids else ""
+            log.info("Room %s, %s: %s.%s", lease.key.room_id, lease.key.user_id, said, ids)
+            if "record" in ended.outcomes and not ended.file_ids:
+                ended.file_ids = await _noted_before(lease, ledger, task_key, log)
+            await _note_for_tasks(ended, task_key, log)
+            await _note_in_ledger(lease, ledger, ended, log)
+            if not under_way:
+                return ended
+    finally:
+        for task in under_way:
+            task.cancel()
 
 
-async def _send(
-    lease: Lease, stops: Sequence[Kind], settings: Settings | None, ended: Ended, seconds: float
-) -> dict[Kind, Exception]:
-    """Send these stops side by side; fill in what came of them, and return the errors by kind."""
-    if not stops:
-        return {}
+async def _send(lease: Lease, kind: Kind, settings: Settings | None, ended: Ended, seconds: float) -> Exception | None:
+    """Send one stop and fill in what came of it; return what kept it from arriving."""
     if settings is None:
-        return dict.fromkeys(stops, TimAVError(f"the connection {lease.key.timav_conn_id} could not be looked up"))
+        return TimAVError(f"the connection {lease.key.timav_conn_id} could not be looked up")
+    arguments = lease.key.stop_arguments(kind)
     try:
         # Certificates are read and checked: milliseconds that the loop does not have.
         client: AsyncClient = await asyncio.to_thread(TimAVHook(lease.key.timav_conn_id).async_client, settings)
-    except Exception as error:  # noqa: BLE001 - a connection that somebody has broken must not end the trigger
-        return dict.fromkeys(stops, error)
-    async with client:
-        answers = await asyncio.gather(
-            *(_stop(client, lease, kind, ended, seconds) for kind in stops), return_exceptions=True
-        )
-    errors: dict[Kind, Exception] = {}
-    for kind, answer in zip(stops, answers, strict=True):
-        if isinstance(answer, Exception):
-            errors[kind] = answer
-        elif isinstance(answer, BaseException):
-            raise answer
-    return errors
-
-
-async def _stop(client: AsyncClient, lease: Lease, kind: Kind, ended: Ended, seconds: float) -> None:
-    arguments = lease.key.stop_arguments(kind)
-    if kind == "push":
-        ended.outcomes[kind] = (await client.call(calls.stop_push(**arguments), seconds=seconds)).outcome
-    else:
-        stopped = await client.call(calls.stop_record(**arguments), seconds=seconds)
-        ended.outcomes[kind], ended.file_ids = stopped.outcome, stopped.file_ids
+        async with client:
+            if kind == "push":
+                ended.outcomes[kind] = (await client.call(calls.stop_push(**arguments), seconds=seconds)).outcome
+            else:
+                stopped = await client.call(calls.stop_record(**arguments), seconds=seconds)
+                ended.outcomes[kind], ended.file_ids = stopped.outcome, stopped.file_ids
+    except Exception as error:  # noqa: BLE001 - also a connection that somebody has broken must not end the trigger
+        return error
     ended.at = datetime.now(UTC)
+    return None
+
+
+async def _noted_before(lease: Lease, ledger: Ledger, task_key: dict[str, Any], log: Any) -> tuple[str, ...]:
+    """Return the file ids that a trigger before this one was given: a second stop answers with none."""
+
+    def look() -> tuple[str, ...]:
+        claim = ledger.claim("record", lease.generation)
+        if claim is not None and claim.file_ids:
+            return claim.file_ids
+        stopped = TaskKey(**task_key).xcom("stopped")
+        return tuple(stopped.get("file_ids", ())) if isinstance(stopped, dict) else ()
+
+    return await try_to_ask(log, "What an earlier stop has noted could not be read", look) or ()
 
 
 async def _note_for_tasks(ended: Ended, task_key: dict[str, Any], log: Any) -> None:
     note = {"outcomes": ended.outcomes, "file_ids": list(ended.file_ids), "ended_at": ended.at.isoformat()}
     try:
-        await ask(lambda: TaskKey(**task_key).set_xcom("stopped", note))
+        task = TaskKey(**task_key)
+        await ask(lambda: task.set_xcom("stopped", note))
     except Exception:  # the task may be gone
         log.warning("What was stopped could not be noted for the tasks.", exc_info=True)
 

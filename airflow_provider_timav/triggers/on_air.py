@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import math
 import random
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -17,11 +18,13 @@ from airflow_provider_timav.triggers.live_stream import MIN_AGE, START_SPREAD
 
 if TYPE_CHECKING:
     from airflow_provider_timav.hooks.timav import Settings
-    from airflow_provider_timav.leases import Kind, Lease, Ledger
+    from airflow_provider_timav.leases import Kind, Lease, Ledger, Standing
     from airflow_provider_timav.stream.watch import Watch
     from airflow_provider_timav.triggers.ending import Ended
 
 __all__ = ["OnAirTrigger"]
+
+T = TypeVar("T")
 
 CONTROL_SECONDS: Final = (10.0, 15.0)
 """How often to look what people want. One look costs the triggerer's supervisor 17 ms, which all triggers share."""
@@ -30,7 +33,15 @@ LAST_LOOK_SECONDS: Final = (1.0, 4.0)
 """How long before the end to look once more, so that nobody extends in vain."""
 
 LATE_SECONDS: Final = 10.0
-"""From how late on a trigger asks who holds the lease before it stops: nobody takes one over sooner than 30 s after its end."""
+"""From how late on a trigger asks who holds the lease before it stops: nobody takes one over sooner than 30 s after its end. A
+trigger that is in time has asked with its last look."""
+
+PUNCTUAL_SECONDS: Final = 2.0
+"""How long a stop that is not late may wait for that, where no last look was made: Airflow may hang, and the end is the end."""
+
+REFRESH_SECONDS: Final = 30.0
+"""How long before the end to look the connection up once more: early, for a hundred shows may end at the same minute; late, for
+credentials may be rotated. What was looked up first counts where Airflow cannot be asked then."""
 
 
 class OnAirTrigger(BaseTrigger):
@@ -89,6 +100,7 @@ class OnAirTrigger(BaseTrigger):
         self._watch: Watch | None = None
         self._moved_end: datetime | None = None
         self._settings: Settings | None = None
+        self._standing: Standing | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, which are JSON primitives."""
@@ -124,12 +136,14 @@ class OnAirTrigger(BaseTrigger):
         from airflow_provider_timav.runs import FINAL_STATES, TaskKey
 
         lease, ledger = self._held()
-        state = await ask_patiently(TaskKey(**self.task_key).state)
+        # Side by side, for there are 30 s for all of this.
+        state, standing = await asyncio.gather(
+            ask_patiently(TaskKey(**self.task_key).state), ask_patiently(lambda: ledger.standing(lease))
+        )
         if state is not None and state not in FINAL_STATES:
             self.log.info("The task is %s: the show goes on, others watch over it.", state)
             return
-        held = await ask_patiently(ledger.lease)
-        if held is None or held.generation != lease.generation:
+        if standing != "ours":
             self.log.info(
                 "The show in room %s is over already, or the room is somebody else's by now.", lease.key.room_id
             )
@@ -137,7 +151,7 @@ class OnAirTrigger(BaseTrigger):
         self.log.warning("The task is %s: the show in room %s is ended.", state or "gone", lease.key.room_id)
         from airflow_provider_timav.triggers.ending import HURRIED_SECONDS
 
-        await self._stop(lease, ledger, "stopped", seconds=HURRIED_SECONDS)
+        await self._send_stops(lease, ledger, seconds=HURRIED_SECONDS)
 
     def _held(self) -> tuple[Lease, Ledger]:
         from airflow_provider_timav.leases import Lease, Ledger
@@ -154,25 +168,29 @@ class OnAirTrigger(BaseTrigger):
         )
         if known is not None:
             self._moved_end = known.end
-        waits: set[asyncio.Task[str | None]] = {asyncio.create_task(self._until_end(lease, ledger))}
+        looked_up = asyncio.create_task(self._look_up(lease))
+        clock: asyncio.Task[str | None] = asyncio.create_task(self._until_end(lease, ledger))
+        waits: set[asyncio.Task[str | None]] = {clock}
         if self.hls_url is not None:
-            waits.add(asyncio.create_task(self._until_stream_says(lease, ledger, known and known.stream)))
+            stream = self._until_stream_says(lease, ledger, known and known.stream, looked_up)
+            waits.add(asyncio.create_task(stream))
         try:
-            while waits:
+            while True:
                 done, waits = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 for wait in done:
                     if (error := wait.exception()) is not None:
-                        # Time and control must not go down with a look at the stream.
+                        # Time and control must not go down with a look at the stream, nor the end with either.
                         self.log.error("A watch over the show has failed; the others go on.", exc_info=error)
                     elif (status := wait.result()) is not None:
                         return status
+                if clock in done:
+                    clock = asyncio.create_task(self._until_bare_end())
+                    waits.add(clock)
         finally:
-            for wait in waits:
-                wait.cancel()
-            await asyncio.gather(*waits, return_exceptions=True)
-        # Both watches have failed, which is a fault of this program: the show still ends in time.
-        await asyncio.sleep(max((datetime.fromisoformat(self.end) - datetime.now(UTC)).total_seconds(), 0))
-        return "deadline"
+            rest: list[asyncio.Task[Any]] = [*waits, looked_up]
+            for task in rest:
+                task.cancel()
+            await asyncio.gather(*rest, return_exceptions=True)
 
     async def _until_end(self, lease: Lease, ledger: Ledger) -> str | None:
         """Return ``deadline`` at the end in force, or ``stopped`` when a person says so."""
@@ -180,10 +198,13 @@ class OnAirTrigger(BaseTrigger):
         from airflow_provider_timav.runs import TaskKey
         from airflow_provider_timav.videorelay.errors import ConfigurationError
 
-        task, refused, looked = TaskKey(**self.task_key), None, False
+        task, refused, looked, refreshed = TaskKey(**self.task_key), None, False, False
         await asyncio.sleep(random.uniform(0, START_SPREAD))  # noqa: S311 - it keeps no secret
+        # At first patiently: a triggerer that has just been restarted is slow, and the end may have been moved.
+        patience = math.inf
         while True:
-            value = await try_to_ask(self.log, "What people want could not be read", lambda: task.xcom(CONTROL))
+            trouble = "What people want could not be read"
+            value = await try_to_ask(self.log, trouble, lambda: task.xcom(CONTROL), at_most=patience)
             try:
                 control = Control.read(value, now=datetime.now(UTC))
             except ConfigurationError as wrong:
@@ -196,19 +217,32 @@ class OnAirTrigger(BaseTrigger):
                 return "stopped"
             if control.end is not None and control.end != self._end():
                 self.log.info("The show in room %s ends at %s now.", lease.key.room_id, control.end.isoformat())
-                self._moved_end, looked = control.end, False
-                await self._observe(lease, ledger)
-            left = (self._end() - datetime.now(UTC)).total_seconds()
+                self._moved_end, looked, refreshed = control.end, False, False
+                await self._observe(lease, ledger, at_most=self._left())
+            left = self._left()
+            if left > 0 and looked:
+                await self._ask_standing(lease, ledger, at_most=left)
+                await asyncio.sleep(self._left())
             if left <= 0 or looked:
-                await asyncio.sleep(max(left, 0))
                 return "deadline"
             last_look = max(left - random.uniform(*LAST_LOOK_SECONDS), 0)  # noqa: S311 - as above
             pause = min(random.uniform(*CONTROL_SECONDS), last_look)  # noqa: S311 - as above
             looked = pause >= last_look
-            if left < 2 * CONTROL_SECONDS[1] and self._settings is None:
-                # Early, for a hundred shows may end at the same minute; late, for credentials may be rotated.
-                await self._look_up(lease)
-            await asyncio.sleep(pause)
+            began = time.monotonic()
+            if left < REFRESH_SECONDS and not refreshed:
+                refreshed = True
+                await self._look_up(lease, at_most=left)
+            await asyncio.sleep(max(pause - (time.monotonic() - began), 0))
+            patience = self._left()
+
+    async def _until_bare_end(self) -> str | None:
+        """Return ``deadline`` at the end that is known, whatever else has failed."""
+        await asyncio.sleep(self._left())
+        return "deadline"
+
+    def _left(self) -> float:
+        """Return the seconds until the end in force."""
+        return max((self._end() - datetime.now(UTC)).total_seconds(), 0)
 
     def _end(self) -> datetime:
         return self._moved_end or datetime.fromisoformat(self.end)
@@ -217,13 +251,16 @@ class OnAirTrigger(BaseTrigger):
         """Tell whether a control that has passed is just the end that is being kept."""
         return isinstance(value, dict) and value.get("end") in (self.end, self._end().isoformat())
 
-    async def _until_stream_says(self, lease: Lease, ledger: Ledger, memory: Any) -> str | None:
+    async def _until_stream_says(
+        self, lease: Lease, ledger: Ledger, memory: Any, looked_up: asyncio.Task[Settings | None]
+    ) -> str | None:
         """Return ``stream_ended``, ``stalled`` or ``failed`` where the stream, and what was asked for, say so."""
-        from airflow_provider_timav.hooks.timav import TimAVHook
         from airflow_provider_timav.stream.reader import follow, shared_reader
         from airflow_provider_timav.stream.watch import Verdict, Watch
 
         self._watch = Watch.from_json(memory)
+        if self._watch.verdict is Verdict.LIVE:
+            self.told = False  # since it was told of, the stream has played again
         began, status = time.time(), ""
 
         async def enough(watch: Watch) -> bool:
@@ -240,44 +277,58 @@ class OnAirTrigger(BaseTrigger):
                 status = "stalled" if self.on_stall == "notify" else "failed"
             return bool(status)
 
-        proxy = await try_to_ask(
-            self.log, "The connection's proxy is not known", lambda: TimAVHook(lease.key.timav_conn_id).proxy
-        )
-        async with shared_reader(proxy) as reader:
+        settings = await asyncio.shield(looked_up)
+        async with shared_reader(None if settings is None else settings.proxy) as reader:
             await asyncio.sleep(random.uniform(0, START_SPREAD))  # noqa: S311 - it keeps no secret
             await follow(reader, str(self.hls_url), self._watch, grace=self.grace, enough=enough)
         return status
 
-    async def _observe(self, lease: Lease, ledger: Ledger, error: str | None = None) -> None:
+    async def _observe(self, lease: Lease, ledger: Ledger, at_most: float = math.inf) -> None:
         """Keep what is known where it outlives a triggerer, and where people look."""
         from airflow_provider_timav.leases import Watch
 
         stream = None if self._watch is None else self._watch.to_json()
-        watch = Watch(lease.generation, self._moved_end, stream, error)
-        await try_to_ask(self.log, "What is known of the stream could not be stored", lambda: ledger.observe(watch))
+        watch = Watch(lease.generation, self._moved_end, stream)
+        trouble = "What is known of the stream could not be stored"
+        await try_to_ask(self.log, trouble, lambda: ledger.observe(watch), at_most=at_most)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
-    async def _look_up(self, lease: Lease) -> Settings | None:
+    async def _look_up(self, lease: Lease, at_most: float = math.inf) -> Settings | None:
         from airflow_provider_timav.hooks.timav import TimAVHook
 
-        found = await try_to_ask(
-            self.log, "The connection could not be looked up", TimAVHook(lease.key.timav_conn_id).settings
-        )
+        access = TimAVHook(lease.key.timav_conn_id).settings
+        found = await try_to_ask(self.log, "The connection could not be looked up", access, at_most=at_most)
         if found is not None:
             self._settings = found
         return self._settings
 
-    async def _stop(self, lease: Lease, ledger: Ledger, status: str, **limits: float) -> Ended:
-        """Stop what is ours; note the file ids and what was stopped."""
-        from airflow_provider_timav.triggers.ending import Ended, end
+    async def _ask_standing(self, lease: Lease, ledger: Ledger, at_most: float = math.inf) -> None:
+        """Learn whether the show is still ours to end: a notifier may have ended it, and another show be on in its place."""
+        found = await try_to_ask(
+            self.log, "The lease could not be read", lambda: ledger.standing(lease), at_most=at_most
+        )
+        self._standing = found or "unknown"
+
+    async def _stop(self, lease: Lease, ledger: Ledger, status: str) -> Ended:
+        """Stop what is ours; note the file ids and what was stopped. What cannot be told is taken for ours."""
+        from airflow_provider_timav.triggers.ending import Ended
 
         late = (datetime.now(UTC) - self._end()).total_seconds()
-        if status == "deadline" and late > LATE_SECONDS:
-            held = await try_to_ask(self.log, "The lease could not be read", ledger.lease)
-            if held is not None and held.generation != lease.generation:
-                self.log.warning("Room %s is held by %s by now: nothing is sent.", lease.key.room_id, held.owner)
-                return Ended()
+        if status != "deadline" or late > LATE_SECONDS:
+            await self._ask_standing(lease, ledger)
+        elif self._standing is None:
+            await self._ask_standing(lease, ledger, at_most=PUNCTUAL_SECONDS)
+        if self._standing in ("theirs", "over"):
+            self.log.warning(
+                "The show in room %s was ended already (%s): nothing is sent.", lease.key.room_id, self._standing
+            )
+            return Ended()
+        return await self._send_stops(lease, ledger)
+
+    async def _send_stops(self, lease: Lease, ledger: Ledger, **limits: float) -> Ended:
+        from airflow_provider_timav.triggers.ending import end
+
         return await end(
             lease,
             ledger,

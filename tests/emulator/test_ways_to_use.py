@@ -280,3 +280,12 @@ def test_help_says_what_each_switch_means(capsys: pytest.CaptureFixture[str]) ->
         main(["--help"])
     text = " ".join(capsys.readouterr().out.split())
     assert "Whether a push ends when its user leaves the room" in text
+
+
+def test_emulators_can_share_their_credentials() -> None:
+    """One connection's certificate and UserSig are then accepted by both."""
+    lender = Emulator()
+    with Emulator(credentials_of=lender) as one, Emulator(credentials_of=lender) as other:
+        first, second = one.connection(), other.connection()
+        assert {**first, "host": "", "port": 0} == {**second, "host": "", "port": 0}
+        assert (first["host"], first["port"]) != (second["host"], second["port"])

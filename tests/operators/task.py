@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
-from airflow.sdk import BaseOperator
+from airflow.sdk import BaseOperator, XComArg
+from airflow.sdk.exceptions import TaskDeferred
 
 
 @dataclass
@@ -32,7 +35,7 @@ class Store:
 
 @dataclass
 class Task:
-    """A task of one run; ``peers`` are the run's other tasks, by id."""
+    """A task of one run; ``peers`` are the run's other tasks, by id. Arguments that are another task's XCom are rendered."""
 
     operator: BaseOperator
     peers: dict[str, Task] = field(default_factory=dict)
@@ -43,6 +46,7 @@ class Task:
     dag_id: str = "show"
     run_id: str = "manual__1"
     xcoms: dict[str, Any] = field(default_factory=dict)
+    run_after: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     @property
     def task_id(self) -> str:
@@ -51,10 +55,36 @@ class Task:
     def execute(self) -> Any:
         """Run one try: XComs of the last one are gone, what is returned is pushed key by key."""
         self.xcoms.clear()
-        context: Any = {"ti": self, "task_state_store": self.store}
-        result = self.operator.execute(context)
-        self.xcoms |= {**result, "return_value": result}
+        self.state = "failed"
+        try:
+            return self._returned(self._rendered().execute(self._context()))
+        except TaskDeferred:
+            self.state = "deferred"
+            raise
+
+    def resume(self, event: Any) -> Any:
+        """Come back from the trigger: the XComs are still there."""
+        operator: Any = self._rendered()
+        return self._returned(operator.execute_complete(self._context(), event))
+
+    def _returned(self, result: Any) -> Any:
+        keys = result if isinstance(result, dict) else {}
+        self.xcoms |= json.loads(json.dumps({**keys, "return_value": result}))
+        self.state = "success"
         return result
+
+    def _context(self) -> Any:
+        return {"ti": self, "task_state_store": self.store, "dag_run": SimpleNamespace(run_after=self.run_after)}
+
+    def _rendered(self) -> BaseOperator:
+        arguments = {name: getattr(self.operator, name) for name in self.operator.template_fields}
+        links: dict[str, Any] = {name: value for name, value in arguments.items() if isinstance(value, XComArg)}
+        if not links:
+            return self.operator
+        rendered = copy.copy(self.operator)
+        for name, link in links.items():
+            setattr(rendered, name, self.peers[link.operator.task_id].xcoms[link.key])
+        return rendered
 
     def xcom_push(self, *, key: str, value: Any) -> None:
         json.dumps(value)
@@ -66,7 +96,9 @@ class Task:
 
     def get_task_states(self, *, dag_id: str, task_ids: list[str], run_ids: list[str], map_index: int) -> Any:
         assert (dag_id, run_ids) == (self.dag_id, [self.run_id])
-        return {self.run_id: {task_id: self.peers[task_id].state for task_id in task_ids if task_id in self.peers}}
+        mapped = "" if map_index < 0 else f"_{map_index}"
+        known = [task_id for task_id in task_ids if task_id in self.peers]
+        return {self.run_id: {f"{task_id}{mapped}": self.peers[task_id].state for task_id in known}}
 
     def get_first_reschedule_date(self, context: Any) -> datetime | None:
         return self.first_reschedule

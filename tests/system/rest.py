@@ -144,7 +144,8 @@ class AirflowClient:
             raise RestError(method, path, answer.status_code, answer.text)
         return answer.json() if answer.content else None
 
-    def _pages(self, path: str, key: str) -> list[dict[str, Any]]:
+    def pages(self, path: str, key: str) -> list[dict[str, Any]]:
+        """All rows that the public API lists at `path`, under `key` of its answers."""
         rows: list[dict[str, Any]] = []
         while True:
             page = self.rest("GET", path, params={"limit": PAGE, "offset": len(rows)})
@@ -156,7 +157,7 @@ class AirflowClient:
 
     def import_errors(self) -> dict[str, str]:
         """The DAG files that do not load, each with its trace."""
-        return {row["filename"]: row["stack_trace"] for row in self._pages("importErrors", "import_errors")}
+        return {row["filename"]: row["stack_trace"] for row in self.pages("importErrors", "import_errors")}
 
     def wait_for_dag(self, dag_id: str, timeout: float = 60) -> None:
         """Return once the DAG processor has brought `dag_id` in."""
@@ -242,7 +243,7 @@ class AirflowClient:
 
     def task_instances(self, run: Run) -> list[TaskInstance]:
         """All of `run`, mapped ones too."""
-        return [_task_instance(row) for row in self._pages(f"{run.path}/taskInstances", "task_instances")]
+        return [_task_instance(row) for row in self.pages(f"{run.path}/taskInstances", "task_instances")]
 
     def task_instance(self, run: Run, task_id: str, map_index: int = -1) -> TaskInstance:
         """One of `run`."""

@@ -117,7 +117,10 @@ class TestMetadata:
         assert types["type"] == "array"
         jsonschema.validate(INFO["connection-types"], types)
 
-    @pytest.mark.parametrize("path", sorted({*INFO["extra-links"], INFO["connection-types"][0]["hook-class-name"]}))
+    @pytest.mark.parametrize(
+        "path",
+        sorted({*INFO["extra-links"], *INFO["notifications"], INFO["connection-types"][0]["hook-class-name"]}),
+    )
     def test_every_class_it_names_is_there(self, path: str) -> None:
         module, name = path.rsplit(".", 1)
         assert isinstance(getattr(importlib.import_module(module), name), type)
@@ -136,8 +139,19 @@ class TestMetadata:
 
     def test_it_names_every_module_that_users_import(self) -> None:
         root = Path(importlib.resources.files("airflow_provider_timav"))  # type: ignore[arg-type]
-        parts = ("ending", "flight", "intent", "operation", "recordings", "reservation", "start", "stop", "waiting")
-        shared = {*(f"operators.{part}" for part in parts), "triggers.asking", "triggers.ending"}
+        shared = {
+            "operators.ending",
+            "operators.flight",
+            "operators.intent",
+            "operators.operation",
+            "operators.recordings",
+            "operators.reservation",
+            "operators.start",
+            "operators.stop",
+            "operators.waiting",
+            "triggers.asking",
+            "triggers.ending",
+        }
         there = {
             f"{kind}.{file.stem}"
             for kind in ("hooks", "operators", "sensors", "triggers")

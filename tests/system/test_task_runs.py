@@ -195,8 +195,9 @@ def played(airflow_site: AirflowSite, service: Witness, faulty: Witness, posted:
         deferred[name] = dict(task.details)
     triggers = airflow_site.query("select * from trigger")
     fernet = Fernet(airflow_site.env["AIRFLOW__CORE__FERNET_KEY"])
-    for row in triggers:  # the API does not show them
-        row["kwargs"] = fernet.decrypt(row["encrypted_kwargs"].encode()).decode()
+    for row in triggers:  # the API does not show them, and Airflow does not always encrypt them
+        if not row["kwargs"].startswith("{"):
+            row["kwargs"] = fernet.decrypt(row["kwargs"].encode()).decode()
     triggers += airflow_site.query("select next_method, next_kwargs from task_instance where next_method is not null")
     for name in ("endlist", "gone"):
         until(
@@ -469,7 +470,7 @@ class TestSecrets:
         assert "Push of host in room 101: started" in (played.site.home / "consoles" / "scheduler.log").read_text()
         assert played.deferred["proxied"]["trigger"]["classpath"].endswith(".LiveStreamTrigger")
         assert "timav_proxied" in json.dumps([row.get("kwargs") for row in played.triggers])
-        assert any(row.get("next_kwargs") for row in played.triggers)
+        assert any(row.get("next_method") for row in played.triggers)
         assert "start_push" in "".join(played.said)
         shown = played.site.rest("GET", f"{played.runs['waits'].path}/taskInstances/start_push")
         assert shown["rendered_fields"]["player_password"] == "***"

@@ -248,6 +248,7 @@ def test_the_proxy_of_the_connection_is_used(site: Site, monkeypatch: pytest.Mon
     assert site.paths() == ["http://cdn.example/live.m3u8"]
 
 
+@pytest.mark.usefixtures("small_heap")
 def test_a_hundred_triggers_share_one_client_never_block_the_loop_and_leave_nothing_open(site: Site) -> None:
     url = site.live(every=0.3)
     busiest = longest = 0.0

@@ -1,0 +1,69 @@
+"""Shows on air without a run that would end them: pushes and recordings that run, and a ledger that says whose they are.
+
+What a killed Airflow leaves behind, put there directly: the entries are written by the provider's own `Ledger`, and saved by
+Airflow's REST API.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from unittest import mock
+
+from airflow_provider_timav.emulator import Emulator
+from airflow_provider_timav.hooks.timav import TimAVHook
+from airflow_provider_timav.leases import PREFIX, Claim, Kind, Lease, LeaseKey, Ledger, Owner, State, Watch
+from tests.ledger import Sheet
+from tests.system.rest import AirflowClient
+
+USER = "host"
+
+
+@dataclass(frozen=True)
+class Show:
+    """One that is on air, as its ledger will have it.
+
+    `end` is what was reserved, `moved_to` where a person has moved it since, `claims` what is said of push and recording.
+    """
+
+    room_id: int
+    end: datetime
+    moved_to: datetime | None = None
+    claims: Mapping[Kind, State] = field(default_factory=lambda: {"push": "ours", "record": "ours"})
+
+    def write(self, sheet: Sheet, conn_id: str) -> None:
+        """Write its entries."""
+        key = LeaseKey(conn_id, self.room_id, USER, "camera")
+        lease = Lease(key, Owner("gone", f"manual__{self.room_id}", "broadcast"), uuid.uuid4().hex, self.end)
+        ledger = Ledger(key.variable)
+        ledger.store = sheet
+        ledger.hold(lease)
+        for kind, state in self.claims.items():
+            ledger.tell(kind, Claim(lease.generation, state))
+        if self.moved_to is not None:
+            ledger.observe(Watch(lease.generation, self.moved_to))
+
+
+def put_on_air(site: AirflowClient, service: Emulator, conn_id: str, shows: Sequence[Show]) -> None:
+    """Start push and recording of each, and save its entries."""
+    sheet = Sheet()
+    here = {f"AIRFLOW_CONN_{conn_id.upper()}": service.connection_json()}
+    with mock.patch.dict(os.environ, here), TimAVHook(conn_id) as hook:
+        for show in shows:
+            hook.start_push(room_id=show.room_id, user_id=USER)
+            hook.start_record(room_id=show.room_id, user_id=USER, file_name=f"show_{show.room_id}")
+            show.write(sheet, conn_id)
+    entities = [{"key": name, "value": text} for name, text in sheet.texts.items()]
+    answer = site.rest("PATCH", "variables", {"actions": [{"action": "create", "entities": entities}]})
+    assert len(answer["create"]["success"]) == len(entities), answer
+
+
+def leases(site: AirflowClient, conn_id: str) -> list[Lease]:
+    """Those that somebody holds on this connection."""
+    rows = site.pages("variables", "variables")
+    texts = [row["value"] for row in rows if row["key"].startswith(PREFIX) and "." not in row["key"]]
+    return [lease for text in texts if (lease := Lease.from_json(json.loads(text))).key.timav_conn_id == conn_id]
