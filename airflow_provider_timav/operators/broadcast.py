@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -373,7 +374,7 @@ class OnAirOperator(TimAVOperator):
         if status not in ("deadline", "stopped", "stream_ended"):
             raise RuntimeError(f"the trigger fired an event that this operator does not know (status {status!r})")
         lease = self._held()
-        ended_at = _seconds(datetime.fromisoformat(event["ended_at"]))
+        ended_at = re.sub(r"\.\d+", "", event["ended_at"])  # whatever it is, the show is over
         self.log.info("Room %s is off air since %s (%s).", lease.key.room_id, ended_at, status)
         return {"outcome": status, "ended_at": event["ended_at"], "verdict": event.get("verdict", "UNKNOWN")}
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow.sdk import BaseOperator, XComArg
 from airflow.sdk.exceptions import TaskDeferred
+from airflow.sdk.execution_time.context import OutletEventAccessors
 
 
 @dataclass
@@ -47,6 +48,7 @@ class Task:
     run_id: str = "manual__1"
     xcoms: dict[str, Any] = field(default_factory=dict)
     run_after: datetime = field(default_factory=lambda: datetime.now(UTC))
+    outlet_events: OutletEventAccessors = field(default_factory=OutletEventAccessors)
 
     @property
     def task_id(self) -> str:
@@ -74,7 +76,12 @@ class Task:
         return result
 
     def _context(self) -> Any:
-        return {"ti": self, "task_state_store": self.store, "dag_run": SimpleNamespace(run_after=self.run_after)}
+        return {
+            "ti": self,
+            "task_state_store": self.store,
+            "dag_run": SimpleNamespace(run_after=self.run_after),
+            "outlet_events": self.outlet_events,
+        }
 
     def _rendered(self) -> BaseOperator:
         arguments = {name: getattr(self.operator, name) for name in self.operator.template_fields}
