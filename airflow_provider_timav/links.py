@@ -25,12 +25,16 @@ def live_page(hls_url: str) -> str:
     return hls_url
 
 
+def page(path: str) -> str:
+    """Return the address of a page of Airflow's interface, below the path that it is served at."""
+    return f"{urllib.parse.urlsplit(conf.get('api', 'base_url', fallback='') or '').path.rstrip('/')}/{path}"
+
+
 def xcom_page(task: TaskKey) -> str:
-    """Return the page of Airflow that shows what a task has handed on, below the path that Airflow is served at."""
-    base = urllib.parse.urlsplit(conf.get("api", "base_url", fallback="") or "").path.rstrip("/")
+    """Return the page of Airflow that shows what a task has handed on."""
     dag_id, run_id, task_id = (urllib.parse.quote(part, safe="") for part in (task.dag_id, task.run_id, task.task_id))
     mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""
-    return f"{base}/dags/{dag_id}/runs/{run_id}/tasks/{task_id}{mapped}/xcom"
+    return page(f"dags/{dag_id}/runs/{run_id}/tasks/{task_id}{mapped}/xcom")
 
 
 class _Link(BaseOperatorLink):
