@@ -119,7 +119,7 @@ def play(site: AirflowSite, service: Witness, channel: Channel) -> Played:
             "minutes": 1,
         },
         "timav_record": {"room_id": RECORD, "seconds": 30},
-        "timav_told_on_air": {"room_id": TOLD, "seconds_on_air": 75, "grace": 5},
+        "timav_told_on_air": {"room_id": TOLD, "seconds_on_air": 100, "grace": 5},
         "timav_several_rooms": {
             "rooms": [{"room_id": room, "user_id": f"host_{room}"} for room in SEVERAL],
             "seconds_on_air": 20,
@@ -141,6 +141,13 @@ def play(site: AirflowSite, service: Witness, channel: Channel) -> Played:
     service.freeze(TOLD, "host_1")
     for run in (*runs.values(), late, chosen, failed):
         run.wait(timeout=180)
+    until(
+        # What follows a run's failure is called by the DAG processor, which comes round to it.
+        lambda: any("has failed" in text for text in channel.told),
+        timeout=60,
+        failure=lambda: f"the channel was told {channel.told}",
+        check=site.check,
+    )
     picked_up = site.wait_for_run("timav_pick_up_recording")  # nobody triggers it but the asset's event
     picked_up.wait()
     return Played(site, service, runs, picked_up, late, chosen, failed, channel.told)

@@ -10,7 +10,7 @@ import re
 import secrets
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -49,6 +49,7 @@ class Played:
     canaries: Canaries
     while_running: dict[str, Any]
     before_clears: list[dict[str, Any]]
+    swept: dict[str, str] = field(default_factory=dict)
 
     def file_ids(self, name: str) -> list[str]:
         """The ids that the service gave this show's recording."""
@@ -292,6 +293,7 @@ class TestSecrets:
     def test_none_is_in_anything_that_the_api_shows(self, played: Played) -> None:
         shown = sweep(played)
         assert len(shown) > 150, sorted(shown)
+        assert {path.split("/")[1] for path in shown} >= {"api", "ui"}
         assert {path: played.canaries.hits(text) for path, text in shown.items() if played.canaries.hits(text)} == {}
 
     def test_none_is_in_what_airflow_keeps_and_logs(self, played: Played) -> None:
@@ -313,19 +315,27 @@ class TestSecrets:
 
 
 def sweep(played: Played) -> dict[str, str]:
-    """What every address of the API answers that only reads, for each of the runs, tasks and names that there are."""
-    site, found = played.site, dict[str, str]()
+    """What every address that only reads answers, of the public API and of the interface's own, for a few runs and tasks."""
+    if played.swept:
+        return played.swept
+    from airflow.api_fastapi.core_api.routes.ui import ui_router
+
+    site = played.site
     known = site.request("GET", "openapi.json").json()["paths"]
-    # Whoever asks for the page of the logout is logged out.
-    paths = [path for path, methods in known.items() if "get" in methods and "logout" not in path]
-    runs = [*played.runs.values(), *picking_up(site)]
+    own: list[Any] = list(ui_router.routes)
+    paths = {path for path, methods in known.items() if "get" in methods}
+    paths |= {route.path for route in own if "GET" in route.methods}
+    runs = [played.runs["own"], played.runs["failures"], picking_up(site)[0]]
     for path in sorted(paths):
+        if "logout" in path:  # whoever asks for that is logged out
+            continue
         for values in _values(site, path, runs):
             concrete = path.format_map({name: quote(str(value), safe="") for name, value in values.items()})
-            if concrete not in found:
+            asked: dict[str, Any] = {"limit": 100, "dag_id": "shown_own", **values}
+            if concrete not in played.swept:
                 with suppress(Exception):  # a stream without end, or an address that is not for us
-                    found[concrete] = site.request("GET", concrete, params={"limit": 100}).text
-    return found
+                    played.swept[concrete] = site.request("GET", concrete, params=asked).text
+    return played.swept
 
 
 def _values(site: AirflowSite, path: str, runs: list[Run]) -> Iterator[dict[str, Any]]:
