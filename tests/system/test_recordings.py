@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 import secrets
+import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -318,7 +319,8 @@ def sweep(played: Played) -> dict[str, str]:
     """What every address that only reads answers, of the public API and of the interface's own, for a few runs and tasks."""
     if played.swept:
         return played.swept
-    from airflow.api_fastapi.core_api.routes.ui import ui_router
+    with warnings.catch_warnings(action="ignore"):  # Airflow's imports warn of each other
+        from airflow.api_fastapi.core_api.routes.ui import ui_router
 
     site = played.site
     known = site.request("GET", "openapi.json").json()["paths"]
