@@ -45,9 +45,17 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "notifications": ["airflow_provider_timav.notifications.broadcast.EndBroadcastNotifier"],
-        "asset-uris": [{"schemes": ["timav"], "handler": None}],
+        "asset-uris": [
+            {
+                "schemes": ["timav"],
+                "handler": "airflow_provider_timav.assets.sanitize_uri",
+                "factory": "airflow_provider_timav.assets.create_asset",
+                "to_openlineage_converter": "airflow_provider_timav.assets.convert_asset_to_openlineage",
+            }
+        ],
         "extra-links": [
             "airflow_provider_timav.links.WatchLiveLink",
+            "airflow_provider_timav.links.RecordingLink",
             "airflow_provider_timav.links.PushConsoleLink",
             "airflow_provider_timav.links.RecordingConsoleLink",
         ],
@@ -60,26 +68,28 @@ def get_provider_info() -> dict[str, Any]:
                     "hidden-fields": ["schema"],
                     "relabeling": {
                         "host": "Host (empty: Tencent's)",
-                        "port": "Port (443)",
+                        # Visible, and to be filled in: the Test button of Airflow 3.3.2 fails where it is empty.
+                        "port": "Port (443; the Test button needs it)",
                         "login": "Identifier (administrator account)",
-                        "password": "UserSig",
+                        "password": "UserSig (or a secret key below)",
                     },
                     "placeholders": {
                         "host": "https://openapi.tim.qq.com",
                         "port": "443",
                         "login": "administrator",
-                        "password": "a downloaded UserSig; empty with a secret key",
+                        "password": "eJw…; empty with a secret key",
                     },
                 },
                 "conn-fields": {
                     "sdkappid": {
                         "label": "SDKAppID",
-                        "description": "The application's number. Console: application list, application configuration.",
+                        "description": "The application's number, such as 1400000001. In Tencent's IM console: the list of "
+                        "applications, column SDKAppID.",
                         "schema": {"type": "integer", "minimum": 1, "maximum": 4294967295, "section": "1. Account"},
                     },
                     "environment": {
                         "label": "Environment",
-                        "description": "Which of Tencent's hosts to call while the field Host is empty.",
+                        "description": "Which of Tencent's hosts to call while the field Host above is empty.",
                         "schema": {
                             "type": "string",
                             "enum": ["production", "test"],
@@ -90,35 +100,40 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "secret_key": {
                         "label": "Secret key",
-                        "description": "The application's secret key, instead of a UserSig: UserSigs are then signed here, "
-                        "fresh for each operation. Needs the extra 'usersig' of this package.",
+                        "description": "Instead of a UserSig: UserSigs are then signed here, fresh for each operation. In "
+                        "Tencent's IM console: the application, basic configuration, display key. Needs the extra "
+                        "'usersig' of this package. A UserSig is made in the console's tools for UserSigs, for the identifier "
+                        "above, and put into the field UserSig; it expires.",
                         "schema": {"type": ["string", "null"], "format": "password", "section": "1. Account"},
                     },
                     "client_cert": {
                         "label": "Client certificate",
-                        "description": "PEM text with its chain, or the path of a PEM file on workers, triggerers and, for "
-                        "the Test button, the API server. Tencent's guide for mutual TLS says how to get one.",
+                        "description": "The certificate that Tencent issued for your application when mutual TLS was set up: "
+                        "the whole text of its PEM file with its chain (-----BEGIN CERTIFICATE----- …), or the path of the "
+                        "file on workers, triggerers and, for the Test button, the API server.",
                         "schema": {"type": "string", "format": "multiline", "section": "2. Mutual TLS"},
                     },
                     "private_key": {
                         "label": "Private key",
-                        "description": "PEM text or a path: the key of the client certificate. Masked once it is saved.",
+                        "description": "The key that the certificate was requested with: PEM text (-----BEGIN … PRIVATE "
+                        "KEY-----) or a path. It can be read here while it is typed, and is masked once it is saved.",
                         "schema": {"type": "string", "format": "multiline", "section": "2. Mutual TLS"},
                     },
                     "private_key_passphrase": {
                         "label": "Passphrase of the private key",
-                        "description": "Only where the key is encrypted.",
+                        "description": "Only where the key is encrypted: what was typed when it was made.",
                         "schema": {"type": ["string", "null"], "format": "password", "section": "2. Mutual TLS"},
                     },
                     "ca_cert": {
                         "label": "CA to trust",
-                        "description": "PEM text or a path. Empty: the system's CAs. There is no switch that turns "
-                        "verification off.",
-                        "schema": {"type": ["string", "null"], "format": "multiline", "section": "3. Network"},
+                        "description": "Empty: the system's CAs, which know Tencent's. PEM text or a path where another one "
+                        "signs for the host: an emulator's, a proxy's. There is no switch that turns verification off.",
+                        "schema": {"type": ["string", "null"], "format": "multiline", "section": "2. Mutual TLS"},
                     },
                     "proxy": {
                         "label": "Proxy",
-                        "description": "http://[user:password@]host:port. Proxies named in the environment are not used.",
+                        "description": "http://[user:password@]host:port, from whoever runs your network; empty: none. Proxies "
+                        "named in the environment are not used.",
                         "schema": {"type": ["string", "null"], "section": "3. Network"},
                     },
                 },

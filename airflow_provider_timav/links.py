@@ -1,35 +1,80 @@
 """Buttons on a task instance's Details tab.
 
 Airflow calls ``get_link`` on the worker once the task has ended or deferred, stores the address as an XCom, and drops what is
-neither http, https nor of its own origin: an RTMP address gets no button.
+neither http, https nor of its own origin: an RTMP address gets no button. So that a button is there while its task runs, its
+XCom is pushed early: `show_links` before the operation for those that are known by then, the start of a push for its stream.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import urllib.parse
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.sdk import BaseOperatorLink
+from airflow.sdk import BaseOperatorLink, conf
 
 if TYPE_CHECKING:
     from airflow.sdk import BaseOperator
 
-__all__ = ["PushConsoleLink", "RecordingConsoleLink", "WatchLiveLink"]
+    from airflow_provider_timav.runs import TaskKey
+
+__all__ = ["PushConsoleLink", "RecordingConsoleLink", "RecordingLink", "WatchLiveLink", "live_page", "show_links"]
 
 
-class WatchLiveLink(BaseOperatorLink):
-    """The stream's HLS address, as the task's XCom ``hls_url`` has it."""
+def live_page(hls_url: str) -> str:
+    """Return where a browser shows this stream: the one place that knows."""
+    return hls_url
+
+
+def page(path: str) -> str:
+    """Return the address of a page of Airflow's interface, below the path that it is served at."""
+    return f"{urllib.parse.urlsplit(conf.get('api', 'base_url', fallback='') or '').path.rstrip('/')}/{path}"
+
+
+def xcom_page(task: TaskKey) -> str:
+    """Return the page of Airflow that shows what a task has handed on."""
+    dag_id, run_id, task_id = (urllib.parse.quote(part, safe="") for part in (task.dag_id, task.run_id, task.task_id))
+    mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""
+    return page(f"dags/{dag_id}/runs/{run_id}/tasks/{task_id}{mapped}/xcom")
+
+
+class _Link(BaseOperatorLink):
+    """A button; ``early`` says whether its address is known before the operation."""
+
+    early: ClassVar[bool] = True
+
+
+class WatchLiveLink(_Link):
+    """Where to watch the stream of the task's XCom ``hls_url``."""
 
     name = "Watch live"
+    early = False
 
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
         """Return the address, or "" while there is none."""
         from airflow.sdk.execution_time.xcom import XCom
 
         url = XCom.get_value(ti_key=ti_key, key="hls_url")
-        return url if isinstance(url, str) else ""
+        return live_page(url) if isinstance(url, str) else ""
 
 
-class PushConsoleLink(BaseOperatorLink):
+class RecordingLink(_Link):
+    """Where the run's recording is found: the XComs of the task that hands its file ids on.
+
+    That is the broadcast's ``result``, and outside of a broadcast the task itself.
+    """
+
+    name = "Recording of this run"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
+        """Return the page."""
+        from airflow_provider_timav.leases import given_lease
+        from airflow_provider_timav.runs import TaskKey
+
+        lease = given_lease(getattr(operator, "lease", None))
+        return xcom_page(TaskKey.of(ti_key) if lease is None else lease.owner.task("result"))
+
+
+class PushConsoleLink(_Link):
     """Where the vendor's console lists the streams that are pushed now."""
 
     name = "Streams in Tencent's console"
@@ -39,7 +84,7 @@ class PushConsoleLink(BaseOperatorLink):
         return "https://console.cloud.tencent.com/live/streammanage"
 
 
-class RecordingConsoleLink(BaseOperatorLink):
+class RecordingConsoleLink(_Link):
     """Where the vendor's console lists recordings: the place to look for a file name whose ids were lost."""
 
     name = "Recordings in Tencent's console"
@@ -47,3 +92,17 @@ class RecordingConsoleLink(BaseOperatorLink):
     def get_link(self, operator: BaseOperator, *, ti_key: Any) -> str:
         """Return the console's page of recorded media."""
         return "https://console.cloud.tencent.com/vod/media"
+
+
+def show_links(operator: BaseOperator, ti: Any) -> None:
+    """Have the buttons whose address is known there from now on: for ``pre_execute``.
+
+    A button that cannot be shown keeps no operation from being sent.
+    """
+    for link in operator.operator_extra_links:
+        if not getattr(link, "early", False):
+            continue
+        try:
+            ti.xcom_push(key=link.xcom_key, value=link.get_link(operator, ti_key=ti))
+        except Exception:  # whatever Airflow, or a lease that is none, raises
+            operator.log.warning("The button %r is not there while the task runs.", link.name, exc_info=True)

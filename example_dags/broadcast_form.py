@@ -1,6 +1,9 @@
-"""A broadcast that an operator starts from the Airflow UI: press Trigger, fill the form, watch the show.
+"""Start a broadcast: press Trigger, fill in the form, and watch the show from the run.
 
-No secret is asked for: what is typed into a trigger form can be read by everyone who may see the run.
+Room, host, title, how long, and whether to record it are asked for at once; what is sent, and how long to wait for a host who
+is late, stand in sections of their own that need not be opened. The run's task *start_push* has the button *Watch live*;
+whoever marks *on_air* as successful ends the show early. Everybody who may see the run can read what was typed into the form:
+it asks for no password, and none should be typed into it.
 """
 
 from __future__ import annotations
@@ -9,11 +12,17 @@ from airflow.sdk import DAG, Param
 
 from airflow_provider_timav.broadcast import Broadcast
 
+PICTURE = "What is sent"
+WAITING = "If the host is late"
+
 with DAG(
     dag_id="timav_broadcast_form",
+    dag_display_name="Start a broadcast",
     schedule=None,
     max_active_runs=4,
     tags=["timav", "example"],
+    # What the form can check it checks: choices, numbers, what must be filled in. A pattern it would leave to the server, whose
+    # answer it shows as "Bad Request".
     params={
         "room_id": Param(
             10086,
@@ -23,70 +32,88 @@ with DAG(
             title="Room",
             description="The number of the room that the host enters in the app.",
         ),
-        "user_id": Param("host_1", type="string", minLength=1, title="Host", description="The account of the host."),
-        "title": Param(
-            "Live", type="string", maxLength=60, title="Title", description="The channel's name, as viewers see it."
+        "user_id": Param(
+            "host_1",
+            type="string",
+            minLength=1,
+            title="Host",
+            description="The account that the host is logged in with in the app, written exactly as there.",
         ),
-        "seconds_on_air": Param(
-            900,
+        "title": Param(
+            "Live",
+            type="string",
+            maxLength=60,
+            title="Title",
+            description="What viewers read above the picture; at most 60 characters.",
+        ),
+        "minutes": Param(
+            15,
             type="integer",
             minimum=1,
-            maximum=21600,
-            title="How long",
-            description="Seconds on air, at most six hours, counted from pressing Trigger.",
+            maximum=360,
+            title="How long (minutes)",
+            description="Counted from pressing Trigger, so add what the host may need to arrive. At most 360 (six hours).",
         ),
         "record": Param(
-            True, type="boolean", title="Record it", description="The recording's file ids are handed on at the end."
+            True,
+            type="boolean",
+            title="Record it",
+            description="When the show is over, the task 'result' has the recording's file ids.",
         ),
         "picture": Param(
             "camera",
             type="string",
             enum=["camera", "screen"],
             values_display={"camera": "The host's camera", "screen": "The host's screen"},
-            title="What is sent",
-            section="Picture",
+            title="Picture",
+            section=PICTURE,
         ),
         "outputs": Param(
             "hls",
             type="string",
-            enum=["hls", "rtmp", "hls+rtmp"],
-            values_display={"hls": "HLS (browsers, phones)", "rtmp": "RTMP (other platforms)", "hls+rtmp": "Both"},
+            enum=["hls", "hls+rtmp", "rtmp"],
+            values_display={
+                "hls": "HLS: browsers and phones",
+                "hls+rtmp": "HLS and RTMP",
+                "rtmp": "RTMP only: other platforms",
+            },
             title="Outputs",
-            description="With RTMP alone nobody can check here that the stream plays.",
-            section="Picture",
+            description="With RTMP only, nobody can watch it in a browser, and nobody can check here that it plays.",
+            section=PICTURE,
         ),
-        "rates": Param(
+        "quality": Param(
             ["original"],
             type="array",
-            items={"type": "string", "enum": ["original", "sd", "hd"]},
-            examples=["original", "sd", "hd"],
-            values_display={"original": "As sent", "sd": "SD, 550 kbit/s", "hd": "HD, 900 kbit/s"},
+            items={"type": "string", "enum": ["original", "hd", "sd"]},
+            minItems=1,
+            uniqueItems=True,
+            examples=["original", "hd", "sd"],
+            values_display={"original": "As the host sends it", "hd": "HD, 900 kbit/s", "sd": "SD, 550 kbit/s"},
             title="Quality",
-            description="Each one gives an address of its own.",
-            section="Picture",
+            description="One or more; each one gets an address of its own.",
+            section=PICTURE,
         ),
         "wait_minutes": Param(
             5,
             type="integer",
             minimum=0,
             maximum=120,
-            title="Wait for the host",
-            description="Minutes to wait until the host has entered the room.",
-            section="Timing",
+            title="Wait for the host (minutes)",
+            description="How long to wait until the host has entered the room; 0 does not wait. The show does not get longer.",
+            section=WAITING,
         ),
     },
-    render_template_as_native_obj=True,
     default_args={"retries": 2},
     doc_md=__doc__,
 ) as dag:
     Broadcast(
         room_id="{{ params.room_id }}",
         user_id="{{ params.user_id }}",
-        duration="{{ params.seconds_on_air }}",
+        duration="{{ params.minutes * 60 }}",
         channel_name="{{ params.title }}",
         push_data_type="{{ params.picture }}",
         live_code="{{ params.outputs }}",
-        rate_types="{{ params.rates }}",
+        rate_types="{{ params.quality | tojson }}",
         record="{{ params.record }}",
         wait_for_user="{{ params.wait_minutes * 60 }}",
     )

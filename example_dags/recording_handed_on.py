@@ -1,20 +1,24 @@
-"""A recording is made by one DAG and picked up by another, through an asset.
+"""A recording is made by one DAG and picked up by another, through an event of an asset.
 
-The first records a host for a while and emits an event of the asset ``timav://recordings/news`` that carries the file ids. The
-second runs for each event and has nothing to know but the asset.
+Each recording of the first one is an event that carries its file ids, room, user, file name and times. The second one runs for
+the events of the series ``timav://recordings/news``, whichever room they come from, and has nothing to know but that name. A
+recording is handed on once, whatever is retried or cleared in between.
+
+Who wants the recordings of one host only has that host's asset as the schedule:
+``Asset(uri="timav://timav_default/10086/host_1/camera")``.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from airflow.providers.standard.operators.empty import EmptyOperator
-from airflow.providers.standard.sensors.date_time import DateTimeSensor
-from airflow.sdk import DAG, Asset, Param, task
+from airflow.sdk import DAG, AssetAlias, Param, task
 
-from airflow_provider_timav.operators.record import StartRecordOperator, StopRecordOperator
+from airflow_provider_timav.broadcast import Broadcast
 
-recordings = Asset(name="timav_recordings_news", uri="timav://recordings/news", group="timav")
+# Every broadcast that names it adds to the same series. One that names none has a series of its own,
+# timav://recordings/<DAG id>/<group id>.
+NEWS = AssetAlias("timav://recordings/news")
 
 with DAG(
     dag_id="timav_record",
@@ -25,38 +29,24 @@ with DAG(
         "user_id": Param("host_1", type="string", title="Host"),
         "seconds": Param(600, type="integer", minimum=1, maximum=21600, title="How long, in seconds"),
     },
+    default_args={"retries": 2},
     doc_md=__doc__,
 ) as producer:
-    host = {"room_id": "{{ params.room_id }}", "user_id": "{{ params.user_id }}"}
-
-    reserve = EmptyOperator(task_id="reserve").as_setup()
-    start_record = StartRecordOperator(task_id="start_record", **host, tags=["news"], retries=2)
-    recording = DateTimeSensor(
-        task_id="recording",
-        target_time="{{ (dag_run.run_after + macros.timedelta(seconds=params.seconds)).isoformat() }}",
-        mode="reschedule",
-        poke_interval=15,
+    Broadcast(
+        room_id="{{ params.room_id }}",
+        user_id="{{ params.user_id }}",
+        duration="{{ params.seconds }}",
+        record_options={"tags": ["news"]},
+        require_file_ids=True,
+        recordings=NEWS,
     )
-    stop_record = StopRecordOperator(
-        task_id="stop_record", **host, start_task_id="start_record", require_file_ids=True
-    ).as_teardown(setups=reserve)
 
-    @task(outlets=[recordings])
-    def hand_on(file_ids: list[str], file_name: str, *, outlet_events: Any) -> None:
-        outlet_events[recordings].extra = {"file_ids": file_ids, "file_name": file_name}
-
-    handed_on = hand_on(stop_record.output["file_ids"], start_record.output["file_name"])
-    reserve >> start_record >> recording >> stop_record
-    recording >> handed_on
-
-with DAG(
-    dag_id="timav_pick_up_recording", schedule=[recordings], tags=["timav", "example"], doc_md=__doc__
-) as consumer:
+with DAG(dag_id="timav_pick_up_recording", schedule=[NEWS], tags=["timav", "example"], doc_md=__doc__) as consumer:
 
     @task
-    def pick_up(*, triggering_asset_events: Any) -> list[str]:
-        """Return the file ids of every recording that this run was started for."""
-        events = [event for found in triggering_asset_events.values() for event in found]
-        return [file_id for event in events for file_id in event.extra["file_ids"]]
+    def pick_up(*, triggering_asset_events: Any) -> list[dict[str, Any]]:
+        """Return what is known of every recording that this run was started for."""
+        # Under the alias: under the asset that it came from, each event stands once more.
+        return [event.extra for event in triggering_asset_events[NEWS]]
 
     pick_up()

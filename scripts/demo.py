@@ -41,14 +41,17 @@ def happenings(lines: Iterator[str], emulator: Emulator) -> Iterator[tuple[str, 
 
     The host comes when the first start has found the room empty.
     """
-    task, begun = "", set[str]()
+    task, folded = "", False
     for line in lines:
         if starting := _STARTING.search(line):
             task = starting[1].rpartition(".")[2]
-            if task == "on_air" and task not in begun:
-                yield task, "the show is on"
-            begun.add(task)
         elif ours := _OURS.search(line):
+            # What Airflow's interface folds away is left out here, too.
+            if ours[1].startswith(("::group::", "::endgroup::")):
+                folded = ours[1].startswith("::group::")
+                continue
+            if folded:
+                continue
             yield "(trigger)" if ours[2] == "triggers" else task, ours[1]
             if task == "start_push" and HOST not in emulator.members(ROOM):
                 yield "host", f"{HOST} enters room {ROOM}"

@@ -48,6 +48,12 @@ def test_provider_info_imports_nothing() -> None:
     assert {name.partition(".")[0] for name in loaded} & {"airflow", "requests", "pydantic", "aiohttp"} == set()
 
 
+def test_assets_import_the_standard_library_only() -> None:
+    """Airflow loads them wherever the address of any asset is looked at."""
+    loaded = {name.partition(".")[0] for name in loaded_by("airflow_provider_timav.assets")}
+    assert loaded <= sys.stdlib_module_names | {"airflow_provider_timav", "__main__"}
+
+
 @pytest.mark.parametrize("module", DAG_FILE_MODULES)
 def test_dag_file_pays_for_airflow_and_next_to_nothing_more(module: str) -> None:
     loaded = loaded_by(module, after="airflow.sdk")
@@ -107,6 +113,8 @@ def test_promised_names_are_where_they_are_promised() -> None:
         "operators.room": ["KickMembersOperator"],
         "sensors.live_stream": ["LiveStreamSensor"],
         "triggers.live_stream": ["LiveStreamTrigger"],
+        "assets": ["convert_asset_to_openlineage", "create_asset", "sanitize_uri"],
+        "links": ["PushConsoleLink", "RecordingConsoleLink", "RecordingLink", "WatchLiveLink"],
         "retry": ["TimAVRetryPolicy"],
         "plugins.timav": ["TimAVPlugin"],
         "emulator": ["Emulator"],

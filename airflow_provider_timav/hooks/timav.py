@@ -440,7 +440,8 @@ class TimAVHook(BaseHook):
 
         Any code of the business body proves both, because the gateway looks at them first.
 
-        :returns: whether they are, and one line for a person to read.
+        :returns: whether they are, and one line for a person: host, certificate (with the days it has left), credential, and
+            what to do about the one that is wrong.
         """
         from airflow_provider_timav.videorelay import calls
 
@@ -452,20 +453,39 @@ class TimAVHook(BaseHook):
                 if error.layer != "body":
                     raise
         except TimAVError as error:
-            return False, f"{_WRONG.get(type(error).__name__, 'Refused')}: {error.message}"
+            return False, f"{self._what_is_wrong(error)}: {error.with_advice}"
         finally:
             self.close()
-        days = "" if self._identity is None else f" ({self._identity.days_left()} days left)"
-        return True, f"Certificate{days} and credential are accepted."
+        return True, f"{self._so_far()} Credential ({self._credential()}): accepted."
 
+    def _what_is_wrong(self, error: TimAVError) -> str:
+        """Return which of host, certificate and credential it is, and what of them works."""
+        host = "" if self._settings is None else f" {self._settings.endpoint}"
+        match type(error).__name__:
+            case "ConfigurationError":
+                return "Connection: incomplete or wrong"
+            case "CertificateError" if error.layer is None:
+                return "Certificate: not usable"
+            case "CertificateError" if error.field == "client_cert":
+                return f"Host{host}: reached. Certificate: refused"
+            case "CertificateError":
+                return f"Host{host}: not trusted"
+            case "CredentialError":
+                return f"{self._so_far()} Credential ({self._credential()}): refused"
+            case "TransportError":
+                return f"Host{host}"  # the message says that it was not reached
+            case "AmbiguousOutcome" | "ProtocolError":
+                return f"Host{host}: gives no usable answer"
+            case "RequestRejected":
+                return f"{self._so_far()} Request: refused"
+            case _:
+                return f"Host{host}: asks to wait, or fails"
 
-_WRONG: Final = {
-    "ConfigurationError": "The connection is incomplete or wrong",
-    "CertificateError": "Mutual TLS fails",
-    "CredentialError": "The certificate is accepted, the credential is not",
-    "TransportError": "The host is not reached",
-    "AmbiguousOutcome": "The host gives no usable answer",
-    "ProtocolError": "The host gives no usable answer",
-    "RequestRejected": "The certificate is accepted, the request is not",
-    "RateLimited": "The host asks to wait",
-}
+    def _so_far(self) -> str:
+        """Return what is known to work once a result code of the service has come back."""
+        host = "" if self._settings is None else f" {self._settings.endpoint}"
+        days = "" if self._identity is None else f", {self._identity.days_left()} days left"
+        return f"Host{host}: reached. Certificate: accepted{days}."
+
+    def _credential(self) -> str:
+        return "secret key" if self._settings is not None and self._settings.secret_key else "UserSig"

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow.sdk import BaseOperator, conf
+from airflow.sdk import AssetAlias, BaseOperator, conf
 
 from airflow_provider_timav.arguments import given, optional, time_span
-from airflow_provider_timav.links import WatchLiveLink
-from airflow_provider_timav.operators.operation import TimAVOperator
+from airflow_provider_timav.assets import create_asset
+from airflow_provider_timav.links import (
+    PushConsoleLink,
+    RecordingConsoleLink,
+    RecordingLink,
+    WatchLiveLink,
+    live_page,
+    show_links,
+)
+from airflow_provider_timav.operators.operation import TimAVOperator, said_on_failure
+from airflow_provider_timav.operators.recordings import hand_on
 from airflow_provider_timav.operators.waiting import ask_again, waiting_until
 from airflow_provider_timav.runs import map_index_of
 from airflow_provider_timav.videorelay.errors import AlreadyRunning, ConfigurationError
@@ -126,6 +136,7 @@ class ReserveBroadcastOperator(TimAVOperator):
         self.on_stall = on_stall
         self.skip_if_late = skip_if_late
 
+    @said_on_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Reserve; return what the other tasks of the group need."""
         from airflow.sdk.log import mask_secret
@@ -136,6 +147,9 @@ class ReserveBroadcastOperator(TimAVOperator):
         if isinstance(self.player_password, str):
             mask_secret(self.player_password)
         plan = Plan.of({name: getattr(self, name) for name in ("timav_conn_id", *self._fields)})
+        self.log_request(
+            {name: getattr(self, name) for name in self._fields if optional(getattr(self, name)) is not None}
+        )
         ti, store = context["ti"], self._store(context)
         owner = Owner(ti.dag_id, ti.run_id, self.task_id.rpartition(".")[0], map_index_of(ti))
         noted = store.get(_RESERVATION) if store is not None else None
@@ -159,7 +173,7 @@ class ReserveBroadcastOperator(TimAVOperator):
             if held is None or held.generation != lease.generation:
                 ledger.hold(lease)
         end = ledger.end(lease)
-        self.log.info("Room %s is reserved for %s until %s.", lease.key.room_id, lease.key.user_id, end.isoformat())
+        self.log.info("Room %s is reserved for %s until %s.", lease.key.room_id, lease.key.user_id, _seconds(end))
         return {
             "lease": lease.to_json(),
             "room_id": lease.key.room_id,
@@ -226,6 +240,11 @@ class ReserveBroadcastOperator(TimAVOperator):
         end(ledger, held, hook).raise_failed()
 
 
+def _seconds(at: datetime) -> str:
+    """Return a point in time for people to read."""
+    return at.isoformat(timespec="seconds")
+
+
 def _skip(why: str) -> NoReturn:
     from airflow.sdk.exceptions import AirflowSkipException
 
@@ -252,7 +271,7 @@ class OnAirOperator(TimAVOperator):
     """
 
     template_fields: Sequence[str] = (*TimAVOperator.template_fields, "lease", "until", "grace", "on_stall")
-    operator_extra_links = (WatchLiveLink(),)
+    operator_extra_links = (WatchLiveLink(), RecordingLink(), PushConsoleLink())
 
     def __init__(
         self,
@@ -275,6 +294,12 @@ class OnAirOperator(TimAVOperator):
         if self._retries_raised:
             self.retries = 1
 
+    def subject(self) -> str:
+        """Return whose show this is, as far as the lease tells."""
+        lease = self.lease if isinstance(self.lease, dict) else {}
+        return f"Broadcast of {lease.get('user_id', '?')} in room {lease.get('room_id', '?')}"
+
+    @said_on_failure
     def execute(self, context: Context) -> None:
         """Hand the show over to the trigger."""
         from airflow_provider_timav.leases import CONTROL, Ledger
@@ -291,9 +316,11 @@ class OnAirOperator(TimAVOperator):
         if push is not None and push.on_air:
             ti.xcom_push(key="started_at", value=push.at.isoformat())
         if hls_url:
-            ti.xcom_push(key="hls_url", value=hls_url)  # for the button
+            ti.xcom_push(key="hls_url", value=hls_url)  # from which Airflow makes the button once the task has deferred
+            ti.xcom_push(key=WatchLiveLink().xcom_key, value=live_page(hls_url))
         else:
             self.log.warning("There is no HLS address to look at: this task keeps time and control only.")
+        self.log.info("%s: on air until %s.", self.subject(), _seconds(ledger.end(lease)))
         self._hand_over(context, told=False)
 
     def _hand_over(self, context: Context, *, told: bool) -> NoReturn:
@@ -347,7 +374,8 @@ class OnAirOperator(TimAVOperator):
         if status not in ("deadline", "stopped", "stream_ended"):
             raise RuntimeError(f"the trigger fired an event that this operator does not know (status {status!r})")
         lease = self._held()
-        self.log.info("Room %s is off air since %s (%s).", lease.key.room_id, event["ended_at"], status)
+        ended_at = re.sub(r"\.\d+", "", event["ended_at"])  # whatever it is, the show is over
+        self.log.info("Room %s is off air since %s (%s).", lease.key.room_id, ended_at, status)
         return {"outcome": status, "ended_at": event["ended_at"], "verdict": event.get("verdict", "UNKNOWN")}
 
     def _notify(self, context: Context, event: dict[str, Any]) -> None:
@@ -377,15 +405,36 @@ class BroadcastResultOperator(BaseOperator):
     XComs, each also under its own key: ``file_ids``, ``file_ids_status``, ``file_name``, ``outcome`` (``deadline``, ``stopped``
     by a person, ``stream_ended``), ``started_at``, ``ended_at`` (ISO 8601). What is not known is left out.
 
+    The recording becomes one event of the asset ``timav://<connection>/<room>/<user>/<camera or screen>``, once, over retries
+    and clears. Its ``extra`` holds ``file_ids`` (texts), ``file_name``, ``room_id``, ``user_id``, ``push_data_type``,
+    ``started_at``, ``ended_at``.
+
     :param lease: what ``reserve`` has handed on (templated).
+    :param recordings: the alias, or its name, through which the event is emitted; left out, there is none.
     """
 
     template_fields: Sequence[str] = ("lease",)
+    operator_extra_links = (RecordingLink(), RecordingConsoleLink())
     ui_color = "#d9f0ec"
 
-    def __init__(self, *, lease: Any, multiple_outputs: bool = True, **kwargs: Any) -> None:
-        super().__init__(multiple_outputs=multiple_outputs, **kwargs)
+    def __init__(
+        self,
+        *,
+        lease: Any,
+        recordings: AssetAlias | str | None = None,
+        multiple_outputs: bool = True,
+        outlets: Sequence[Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        series = AssetAlias(recordings) if isinstance(recordings, str) else recordings
+        emitted = [] if series is None else [series]
+        super().__init__(multiple_outputs=multiple_outputs, outlets=[*(outlets or ()), *emitted], **kwargs)
+        self.recordings = series
         self.lease = lease
+
+    def pre_execute(self, context: Context) -> None:
+        """Show the buttons that can be shown while the task runs."""
+        show_links(self, context["ti"])
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the result."""
@@ -412,13 +461,27 @@ class BroadcastResultOperator(BaseOperator):
             "ended_at": ended.get("ended_at") or datetime.now(UTC).isoformat(),
         }
         self.log.info(
-            "Broadcast from room %s: %s. File ids (%s): %s.",
+            "Broadcast of %s in room %s: %s. File ids (%s): %s.",
+            lease.key.user_id,
             lease.key.room_id,
             result["outcome"],
             result["file_ids_status"],
             ", ".join(result["file_ids"]) or "none",
         )
-        return {name: value for name, value in result.items() if optional(value) is not None}
+        result = {name: value for name, value in result.items() if optional(value) is not None}
+        if self.recordings is not None and result["file_ids"]:
+            self._hand_on(self.recordings, lease, result, context)
+        return result
+
+    def _hand_on(self, series: AssetAlias, lease: Lease, result: dict[str, Any], context: Context) -> None:
+        key = lease.key
+        where: dict[str, Any] = {"room_id": key.room_id, "user_id": key.user_id, "push_data_type": key.push_data_type}
+        what = {name: result[name] for name in ("file_name", "started_at", "ended_at") if name in result}
+        asset = create_asset(timav_conn_id=key.timav_conn_id, **where)
+        if fresh := hand_on(result["file_ids"], asset, series, where | what, context):
+            self.log.info("Handed on as an event of %s: %s.", asset.uri, ", ".join(fresh))
+        else:
+            self.log.info("The recording has been handed on before, as an event of %s.", asset.uri)
 
 
 def _recording(claim: Any, stopped: Any) -> dict[str, Any]:

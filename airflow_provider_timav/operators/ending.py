@@ -112,5 +112,5 @@ def reap(ledger: Ledger, lease: Lease, ended: datetime) -> tuple[dict[str, Any],
         return report, error
     log.info("%s: %s.", what, ending)
     for kind, failed in ending.errors.items():
-        log.error("%s: the %s is not stopped: %s", what, kind, failed)
+        log.error("%s: the %s is not stopped: %s", what, kind, failed.with_advice)
     return report | ending.to_json(), next(iter(ending.errors.values()), None)

@@ -76,7 +76,7 @@ class Flight:
         try:
             self._stop(STOP_SECONDS)
         except TimAVError as error:
-            log.error("The task was told to end, and its stream could not be stopped: %s", error)  # noqa: TRY400 - no traceback
+            log.error("The task was told to end, and its stream could not be stopped: %s", error.with_advice)  # noqa: TRY400 - no traceback
         else:
             log.warning("The task was told to end: what it had started is stopped.")
 

@@ -2,22 +2,46 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+import functools
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.sdk import BaseOperator
 
 from airflow_provider_timav.arguments import optional
+from airflow_provider_timav.links import show_links
 from airflow_provider_timav.retry import TimAVRetryPolicy
+from airflow_provider_timav.videorelay.errors import TimAVError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
-    from airflow.sdk import RetryPolicy
+    from airflow.sdk import Context, RetryPolicy
 
     from airflow_provider_timav.hooks.timav import TimAVHook
     from airflow_provider_timav.leases import Lease
 
-__all__ = ["TimAVOperator"]
+__all__ = ["TimAVOperator", "said_on_failure"]
+
+ExecuteT = TypeVar("ExecuteT", bound=Callable[..., Any])
+
+
+def said_on_failure(execute: ExecuteT) -> ExecuteT:
+    """Have ``execute`` say in one readable line what failed, for which room and user, and what to do about it.
+
+    The traceback that Airflow logs says the same to those who know the code. The error itself passes on as it is.
+    """
+
+    @functools.wraps(execute)
+    def saying(self: TimAVOperator, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return execute(self, *args, **kwargs)
+        except TimAVError as error:
+            said = "%s: failed (%s). %s", self.subject(), type(error).__name__, error.with_advice
+            self.log.error(*said)  # noqa: TRY400 - without a traceback: Airflow logs it
+            raise
+
+    return saying  # type: ignore[return-value]  # the same signature
 
 
 class TimAVOperator(BaseOperator):
@@ -44,6 +68,23 @@ class TimAVOperator(BaseOperator):
     ) -> None:
         super().__init__(retry_policy=retry_policy, multiple_outputs=multiple_outputs, **kwargs)
         self.timav_conn_id = timav_conn_id
+
+    def pre_execute(self, context: Context) -> None:
+        """Show the buttons that can be shown while the task runs."""
+        show_links(self, context["ti"])
+
+    def subject(self) -> str:
+        """Return what this is about, for a line of the log: what, of whom, in which room."""
+        what = {"push": "Push", "record": "Recording"}.get(getattr(self, "kind", ""), "Broadcast")
+        return f"{what} of {getattr(self, 'user_id', '?')} in room {getattr(self, 'room_id', '?')}"
+
+    def log_request(self, arguments: Mapping[str, Any]) -> None:
+        """Log what is asked for, folded away; a viewers' password is left out."""
+        self.log.info("::group::What is asked for")
+        self.log.info("timav_conn_id: %s", self.timav_conn_id)
+        for name, value in arguments.items():
+            self.log.info("%s: %s", name, "***" if name == "player_password" else value)
+        self.log.info("::endgroup::")
 
     def make_hook(self) -> TimAVHook:
         """Return a hook for this operation; close it after use."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.links import PushConsoleLink, WatchLiveLink
+from airflow_provider_timav.links import PushConsoleLink, WatchLiveLink, live_page
+from airflow_provider_timav.operators.operation import said_on_failure
 from airflow_provider_timav.operators.start import StartOperator
 from airflow_provider_timav.operators.stop import StopOperator
 
@@ -103,13 +104,14 @@ class StartPushOperator(StartOperator):
         self.watermark_id = watermark_id
         self.rate_types = rate_types
 
+    @said_on_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the push; return its result."""
         result = self.start(context)
         ti = context["ti"]
         if "hls_url" in result:
             # Early, so that the button is there while a retry or a slow XCom backend still holds the task.
-            ti.xcom_push(key=WatchLiveLink().xcom_key, value=result["hls_url"])
+            ti.xcom_push(key=WatchLiveLink().xcom_key, value=live_page(result["hls_url"]))
         self.log.info(
             "Push of %s in room %s: %s. HLS: %s. RTMP: %s.",
             self.user_id,
@@ -177,12 +179,14 @@ class StopPushOperator(StopOperator):
         self.sdk_type = sdk_type
         self.push_data_type = push_data_type
 
+    @said_on_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Stop the push; return how it ended."""
         from airflow_provider_timav.videorelay import calls
 
         arguments = self.arguments(*_IDENTITY)
         call = calls.stop_push(**arguments)
+        self.log_request(arguments)
         if (reason := self.no_need(context)) is not None:
             result: dict[str, Any] = {"outcome": reason}
         else:

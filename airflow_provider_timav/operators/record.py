@@ -7,7 +7,8 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_timav.arguments import flag, optional
-from airflow_provider_timav.links import RecordingConsoleLink
+from airflow_provider_timav.links import RecordingConsoleLink, RecordingLink
+from airflow_provider_timav.operators.operation import said_on_failure
 from airflow_provider_timav.operators.start import StartOperator
 from airflow_provider_timav.operators.stop import StopOperator
 from airflow_provider_timav.videorelay.errors import RecordingLost
@@ -52,7 +53,7 @@ class StartRecordOperator(StartOperator):
     kind = "record"
     _fields = (*_IDENTITY, "file_name", "tags", "class_id", "transcode", "screenshot", "watermark")
     template_fields: Sequence[str] = (*StartOperator.template_fields, *_fields, "requested")
-    operator_extra_links = (RecordingConsoleLink(),)
+    operator_extra_links = (RecordingLink(), RecordingConsoleLink())
 
     def __init__(
         self,
@@ -83,6 +84,7 @@ class StartRecordOperator(StartOperator):
         self.sdk_type = sdk_type
         self.record_data_type = record_data_type
 
+    @said_on_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the recording; return its result."""
         if optional(self.requested) is not None and not flag(self.requested, "requested"):
@@ -148,7 +150,7 @@ class StopRecordOperator(StopOperator):
 
     kind = "record"
     template_fields: Sequence[str] = (*StopOperator.template_fields, *_IDENTITY, "require_file_ids")
-    operator_extra_links = (RecordingConsoleLink(),)
+    operator_extra_links = (RecordingLink(), RecordingConsoleLink())
 
     def __init__(
         self,
@@ -167,12 +169,14 @@ class StopRecordOperator(StopOperator):
         self.record_data_type = record_data_type
         self.require_file_ids = require_file_ids
 
+    @said_on_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Stop the recording; return its file ids."""
         from airflow_provider_timav.videorelay import calls
 
         arguments = self.arguments(*_IDENTITY)
         call = calls.stop_record(**arguments)
+        self.log_request(arguments)
         required = flag(
             self.require_file_ids if optional(self.require_file_ids) is not None else False, "require_file_ids"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.operators.operation import TimAVOperator
+from airflow_provider_timav.operators.operation import TimAVOperator, said_on_failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,12 +32,18 @@ class KickMembersOperator(TimAVOperator):
         self.room_id = room_id
         self.user_ids = user_ids
 
+    def subject(self) -> str:
+        """Return whose removal this is."""
+        return f"Removal of {self.user_ids} from room {self.room_id}"
+
+    @said_on_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask for the members' removal."""
         from airflow_provider_timav.videorelay import calls
 
         arguments = self.arguments("room_id", "user_ids")
         calls.kick_members(**arguments)
+        self.log_request(arguments)
         with self.make_hook() as hook:
             result = hook.kick_members(**arguments).model_dump(mode="json", exclude_none=True)
         self.log.info("Removal of %s from room %s: requested.", ", ".join(result["user_ids"]), self.room_id)

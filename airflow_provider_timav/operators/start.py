@@ -87,6 +87,7 @@ class StartOperator(TimAVOperator):
     def start(self, context: Context) -> dict[str, Any]:
         """Start, and return the result as plain data without None; the intent and the result are noted on the way."""
         arguments = self.checked_arguments(context)
+        self.log_request(arguments)
         policy = self._policy()
         until = waiting_until(context, time_span(given(self.wait_for_user, "wait_for_user"), "wait_for_user"))
         lease = self.held_lease()

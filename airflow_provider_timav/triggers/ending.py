@@ -84,7 +84,8 @@ async def end(
                 return
             # What is not our own error may say more than it should.
             ended.errors[kind] = str(error) if isinstance(error, TimAVError) else type(error).__name__
-            log.error("The %s of %s in room %s is not stopped: %s", kind, lease.key.user_id, lease.key.room_id, error)
+            why = error.with_advice if isinstance(error, TimAVError) else error
+            log.error("The %s of %s in room %s is not stopped: %s", kind, lease.key.user_id, lease.key.room_id, why)
             if attempt == 1:
                 await asyncio.sleep(0 if isinstance(error, CertificateError | CredentialError) else AGAIN_SECONDS)
                 known = await look_up()

@@ -50,7 +50,7 @@ Executed = Literal["no", "maybe", "yes"]
 class TimAVError(Exception):
     """The base of everything that this provider raises on purpose.
 
-    :param message: one sentence: what happened, and what to do about it. It must hold no secret.
+    :param message: what happened. Where it says what to do about it as well, it ends with a full stop. It must hold no secret.
     :param field: the argument or connection field that is wrong, where one is.
     :param layer: where the answer failed: ``transport``, ``http``, ``protocol``, ``gateway``, ``head`` or ``body``.
     :param code: the result code of that layer, or the HTTP status.
@@ -61,6 +61,8 @@ class TimAVError(Exception):
     """
 
     default_retryable: ClassVar[bool] = False
+    advice: ClassVar[str] = ""
+    """What to do about it, for people, where the message does not say it."""
 
     def __init__(
         self,
@@ -97,6 +99,11 @@ class TimAVError(Exception):
         self.operation, self.room_id, self.user_ids, self.seq, self.posts = operation, room_id, user_ids, seq, posts
         return self
 
+    @property
+    def with_advice(self) -> str:
+        """What happened, and what to do about it: a result code's own advice, else that of the class."""
+        return self.message if self.message.endswith(".") else f"{self.message}. {self.advice}"
+
     def __str__(self) -> str:
         if self.operation is None:
             return self.message
@@ -117,9 +124,13 @@ def _revive(kind: type[TimAVError], args: tuple[Any, ...], state: dict[str, Any]
 class ConfigurationError(TimAVError):
     """An argument, or a field of the connection, breaks a rule; nothing was sent. ``field`` names it."""
 
+    advice = "Correct the argument or the field of the connection that is named."
+
 
 class CertificateError(TimAVError):
     """The client certificate, its private key or the CA is unusable or was refused; ``field`` names it where known."""
+
+    advice = "Replace it in the connection; its Test button then says whether it is accepted."
 
 
 class CredentialError(TimAVError):
@@ -128,37 +139,50 @@ class CredentialError(TimAVError):
     Retryable where a new UserSig would do (70001: expired), so that a stop still runs once somebody has put it in.
     """
 
+    advice = (
+        "Put a new UserSig, or the right secret key, into the connection; "
+        "its Test button then says whether it is accepted."
+    )
+
 
 class TransportError(TimAVError):
     """The service was not reached: surely nothing was executed."""
 
     default_retryable = True
+    advice = "Check host, port, proxy and the network; another try may succeed."
 
 
 class AmbiguousOutcome(TimAVError):
     """The request was sent, and sending it again did not settle whether the operation was executed."""
 
     default_retryable = True
+    advice = "Try again: the next try finds out, and goes on with what runs already."
 
 
 class ProtocolError(TimAVError):
     """What answered does not speak the videorelay API, or its answer cannot be read."""
 
+    advice = "Check host, port and proxy of the connection."
+
 
 class RequestRejected(TimAVError):
     """The service refused the request and will refuse it again."""
+
+    advice = "Correct what is refused: another try would be refused the same way."
 
 
 class RoomNotReady(TimAVError):
     """The room does not exist yet, or the user is not in it."""
 
     default_retryable = True
+    advice = "Have the host enter the room, and check room_id and user_id; wait_for_user says how long to wait."
 
 
 class RateLimited(TimAVError):
     """Too many requests; ``retry_after`` holds the seconds to wait where the service said so."""
 
     default_retryable = True
+    advice = "Try again later."
 
 
 class AlreadyRunning(TimAVError):
@@ -167,6 +191,8 @@ class AlreadyRunning(TimAVError):
     ``after_ambiguity`` is true when an earlier post of the same call had got no answer: then what runs may well be ours.
     ``doubtful`` is true for 30000415, which the specification also gives to a user who does not exist.
     """
+
+    advice = "Stop the one that runs, or let if_already_running be recover or restart."
 
     def __init__(self, message: str, *, after_ambiguity: bool = False, doubtful: bool = False, **facts: Any) -> None:
         super().__init__(message, **facts)
@@ -177,10 +203,16 @@ class AlreadyRunning(TimAVError):
 class QuotaExceeded(TimAVError):
     """The account has no channel, plan or balance left: see the vendor's console."""
 
+    advice = "Look into the vendor's console: channels, plan and balance of the account."
+
 
 class ServiceError(TimAVError):
     """The service failed."""
 
+    advice = "Try again; if it stays, report it to Tencent's support with code, room and time."
+
 
 class RecordingLost(TimAVError):
     """The file ids of a recording cannot be had any more through this API; the message names the recording."""
+
+    advice = "Look for the recording's name in the vendor's console."

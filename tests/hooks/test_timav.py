@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import ssl
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -137,7 +138,12 @@ class TestTestConnection:
     def test_good(self, sign: bool, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         ok, message = connect(monkeypatch, timav_emulator.connection(sign=sign)).test_connection()
         assert ok
-        assert message.endswith("days left) and credential are accepted.")
+        credential = "secret key" if sign else "UserSig"
+        assert re.fullmatch(
+            rf"Host {timav_emulator.api_url}: reached. Certificate: accepted, \d+ days left. "
+            rf"Credential \({credential}\): accepted.",
+            message,
+        )
 
     def test_it_changes_nothing(self, timav_emulator: Emulator) -> None:
         TimAVHook().test_connection()
@@ -149,22 +155,25 @@ class TestTestConnection:
             monkeypatch, timav_emulator.connection(client_cert=cert, private_key=key)
         ).test_connection()
         assert not ok
-        assert message.startswith("Mutual TLS fails: the server refused the client certificate")
+        assert message.startswith(
+            f"Host {timav_emulator.api_url}: reached. Certificate: refused: the server refused the client certificate"
+        )
 
     def test_refused_server(self, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         ok, message = connect(monkeypatch, timav_emulator.connection(ca_cert=FOREIGN.ca_pem)).test_connection()
         assert not ok
-        assert "the server's certificate is refused" in message
+        assert "not trusted: the server's certificate is refused" in message
 
     def test_refused_credential(self, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         ok, message = connect(monkeypatch, {**timav_emulator.connection(), "password": "eJw*secret"}).test_connection()
         assert not ok
-        assert message.startswith("The certificate is accepted, the credential is not: UserSig cannot be parsed")
+        assert "days left. Credential (UserSig): refused: UserSig cannot be parsed" in message
 
     def test_nobody_there(self, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         timav_emulator.stop()
         ok, message = TimAVHook().test_connection()
         assert not ok
+        assert "not reached" in message
         assert "Connection refused" in message
 
     def test_code_of_the_body_proves_certificate_and_credential(self, timav_emulator: Emulator) -> None:

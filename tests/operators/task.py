@@ -11,6 +11,7 @@ from typing import Any
 
 from airflow.sdk import BaseOperator, XComArg
 from airflow.sdk.exceptions import TaskDeferred
+from airflow.sdk.execution_time.context import OutletEventAccessors
 
 
 @dataclass
@@ -18,13 +19,16 @@ class Store:
     """``task_state_store``: JSON values, None refused, kept over retries and clears."""
 
     values: dict[str, str] = field(default_factory=dict)
+    retentions: dict[str, Any] = field(default_factory=dict)
 
     def get(self, key: str, default: Any = None) -> Any:
         return json.loads(self.values[key]) if key in self.values else default
 
-    def set(self, key: str, value: Any) -> None:
+    def set(self, key: str, value: Any, *, retention: Any = None) -> None:
         assert value is not None
         self.values[key] = json.dumps(value)
+        if retention is not None:
+            self.retentions[key] = retention
 
     def delete(self, key: str) -> None:
         self.values.pop(key, None)
@@ -44,6 +48,7 @@ class Task:
     run_id: str = "manual__1"
     xcoms: dict[str, Any] = field(default_factory=dict)
     run_after: datetime = field(default_factory=lambda: datetime.now(UTC))
+    outlet_events: OutletEventAccessors = field(default_factory=OutletEventAccessors)
 
     @property
     def task_id(self) -> str:
@@ -71,7 +76,12 @@ class Task:
         return result
 
     def _context(self) -> Any:
-        return {"ti": self, "task_state_store": self.store, "dag_run": SimpleNamespace(run_after=self.run_after)}
+        return {
+            "ti": self,
+            "task_state_store": self.store,
+            "dag_run": SimpleNamespace(run_after=self.run_after),
+            "outlet_events": self.outlet_events,
+        }
 
     def _rendered(self) -> BaseOperator:
         arguments = {name: getattr(self.operator, name) for name in self.operator.template_fields}

@@ -12,6 +12,7 @@ from airflow.sdk.exceptions import AirflowRescheduleException
 
 from airflow_provider_timav.emulator import Emulator, Switches
 from airflow_provider_timav.hooks.timav import TimAVHook
+from airflow_provider_timav.links import live_page
 from airflow_provider_timav.operators.push import StartPushOperator, StopPushOperator
 from airflow_provider_timav.operators.record import StartRecordOperator, StopRecordOperator
 from airflow_provider_timav.videorelay import exchange
@@ -62,7 +63,7 @@ class TestPush:
         assert result["channel_id"] == str(running.channel_id)
         assert result["hls_url"].startswith("http://")
         assert result["rtmp_url"].startswith("rtmp://")
-        assert (task.xcoms["claim"], task.xcoms["_link_WatchLiveLink"]) == ("ours", result["hls_url"])
+        assert (task.xcoms["claim"], task.xcoms["_link_WatchLiveLink"]) == ("ours", live_page(result["hls_url"]))
 
     def test_nothing_that_is_none_is_handed_on(self, timav_emulator: Emulator) -> None:
         result = push().execute()

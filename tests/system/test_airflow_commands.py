@@ -59,7 +59,10 @@ class TestCommands:
 
     def test_providers_triggers(self, airflow_site: AirflowSite) -> None:
         rows = listed(airflow_site, "providers", "triggers")
-        assert [row["class"] for row in rows] == ["airflow_provider_timav.triggers.live_stream"]
+        assert sorted(row["class"] for row in rows) == [
+            "airflow_provider_timav.triggers.live_stream",
+            "airflow_provider_timav.triggers.on_air",
+        ]
 
     def test_providers_links(self, airflow_site: AirflowSite) -> None:
         rows = listed(airflow_site, "providers", "links")
@@ -83,9 +86,9 @@ class TestCommands:
     @pytest.mark.parametrize(
         ("changes", "works", "said"),
         [
-            ({}, True, "are accepted"),
-            ({"password": "eJwrong"}, False, "The certificate is accepted, the credential is not"),
-            ({"port": 1}, False, "The host is not reached"),
+            ({}, True, "Credential (UserSig): accepted"),
+            ({"password": "eJwrong"}, False, "Credential (UserSig): refused"),
+            ({"port": 1}, False, ":1: the service was not reached"),
             ({"login": ""}, False, "login"),
         ],
         ids=["good", "wrong UserSig", "nobody listens", "no identifier"],
@@ -141,6 +144,7 @@ class TestMetadata:
             "operators.flight",
             "operators.intent",
             "operators.operation",
+            "operators.recordings",
             "operators.reservation",
             "operators.start",
             "operators.stop",
@@ -208,7 +212,7 @@ class TestForm:
             "ca_cert",
             "proxy",
         ]
-        assert form["form"]["standard_fields"]["password"]["title"] == "UserSig"
+        assert form["form"]["standard_fields"]["password"]["title"] == "UserSig (or a secret key below)"
         assert form["form"]["standard_fields"]["url_schema"]["hidden"] is True
 
     def test_airflow_hides_every_secret_field_by_its_name(self, form: dict[str, Any]) -> None:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from cryptography.fernet import Fernet
@@ -24,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from airflow_provider_timav.emulator import Switches, gateway
+from airflow_provider_timav.links import live_page
 from tests.emulator.caller import START_PUSH, START_RECORD, Caller
 from tests.faults.canary import Canaries
 from tests.system.processes import until
@@ -289,15 +291,19 @@ class TestOperators:
             "record": "https://console.cloud.tencent.com/vod/media",
         }
         expected = {
-            "start_push": {"Watch live": hls_url, "Streams in Tencent's console": console["push"]},
+            "start_push": {"Watch live": live_page(hls_url), "Streams in Tencent's console": console["push"]},
             "stop_push": {"Streams in Tencent's console": console["push"]},
             "start_record": {"Recordings in Tencent's console": console["record"]},
             "stop_record": {"Recordings in Tencent's console": console["record"]},
         }
+        run_id = quote(run.run_id, safe="")
+        for task_id in ("start_record", "stop_record"):
+            xcoms = f"/dags/runs_broadcast/runs/{run_id}/tasks/{task_id}/xcom"
+            expected[task_id]["Recording of this run"] = xcoms
         for task_id, links in expected.items():
             path = f"{run.path}/taskInstances/{task_id}/links"
             assert played.site.rest("GET", path)["extra_links"] == links
-        assert run.xcom("start_push", "_link_WatchLiveLink") == hls_url
+        assert run.xcom("start_push", "_link_WatchLiveLink") == live_page(hls_url)
 
     def test_mapped_instances_do_not_touch_each_other(self, played: Played) -> None:
         """Of three rooms one is not open: its start fails, its stop has nothing to do, the other two are not affected."""

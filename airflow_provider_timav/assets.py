@@ -1,0 +1,82 @@
+"""Recordings as assets of Airflow: what tells one from another, and how OpenLineage names them.
+
+An asset is the place that recordings come from, in the words that identify a recording for the service and a lease for us:
+``timav://<connection>/<room>/<user>/<camera or screen>``. Each recording is one event of it. Only one broadcast at a time has
+that place, so no two events of one asset come in the same moment, of which Airflow 3.3 would hold one back until the next.
+
+A series is an alias, through which events of any number of places are emitted: by default that of a broadcast,
+``timav://recordings/<DAG id>/<group id>``, and several broadcasts can share one by its name. Who wants what one host sends has
+the asset as the schedule; who wants what one DAG or several broadcast, wherever, has the alias.
+
+Airflow loads this module wherever the address of an asset is looked at: it imports the standard library only.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote, unquote, urlsplit
+
+if TYPE_CHECKING:
+    from urllib.parse import SplitResult
+
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+    from airflow.sdk import Asset
+
+__all__ = ["address_of", "convert_asset_to_openlineage", "create_asset", "sanitize_uri", "series_of"]
+
+SHAPE: Final = "timav://<connection>/<room>/<user>/<camera or screen>"
+KINDS: Final = ("camera", "screen")
+
+
+def address_of(*, timav_conn_id: str, room_id: int, user_id: str, push_data_type: str) -> str:
+    """Return the address of the asset whose events are the recordings of this user in this room."""
+    return "timav://" + "/".join(
+        quote(str(part), safe="") for part in (timav_conn_id, room_id, user_id, push_data_type)
+    )
+
+
+def series_of(dag_id: str, group_id: str) -> str:
+    """Return the name of the series that a broadcast's recordings belong to unless it names another one."""
+    return f"timav://recordings/{dag_id}/{group_id}"
+
+
+def create_asset(
+    *,
+    room_id: int,
+    user_id: str,
+    push_data_type: str = "camera",
+    timav_conn_id: str = "timav_default",
+    extra: dict[str, Any] | None = None,
+) -> Asset:
+    """Return the asset whose events are the recordings of this user in this room: for the schedule of a DAG.
+
+    Its name is its address, as it is for an ``Asset`` that is given nothing but an address.
+    """
+    from airflow.sdk import Asset
+
+    address = address_of(timav_conn_id=timav_conn_id, room_id=room_id, user_id=user_id, push_data_type=push_data_type)
+    return Asset(uri=address, extra=extra)
+
+
+def sanitize_uri(uri: SplitResult) -> SplitResult:
+    """Return the address of an asset as it is.
+
+    It is refused rather than mended: the asset's name would stay as it was written, and no event would ever be its.
+
+    :raises ValueError: for an address that no recording has.
+    """
+    parts = [unquote(part) for part in (uri.netloc, *uri.path.removeprefix("/").split("/"))]
+    if len(parts) != 4 or not all(parts) or not parts[1].isdecimal() or parts[3] not in KINDS:
+        raise ValueError(f"the address of a timav asset is {SHAPE}")
+    expected = address_of(timav_conn_id=parts[0], room_id=int(parts[1]), user_id=parts[2], push_data_type=parts[3])
+    if uri.geturl() != expected:
+        raise ValueError(f"write this address as {expected}")
+    return uri
+
+
+def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
+    """Return OpenLineage's dataset for an asset: the connection is its namespace, the rest its name."""
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+
+    parts = urlsplit(asset.uri)
+    return Dataset(namespace=f"{parts.scheme}://{parts.netloc}", name=parts.path.strip("/"))
