@@ -4,9 +4,9 @@ An asset is the place that recordings come from, in the words that identify a re
 ``timav://<connection>/<room>/<user>/<camera or screen>``. Each recording is one event of it. Only one broadcast at a time has
 that place, so no two events of one asset come in the same moment, of which Airflow 3.3 would hold one back until the next.
 
-A series is an alias, through which events of any number of places are emitted: by default that of a broadcast,
-``timav://recordings/<DAG id>/<group id>``, and several broadcasts can share one by its name. Who wants what one host sends has
-the asset as the schedule; who wants what one DAG or several broadcast, wherever, has the alias.
+A series is an alias, through which events of any number of places are emitted: that of a broadcast,
+``timav://recordings/<DAG id>/<group id>``. Who wants what one host sends has the asset as the schedule; who wants what a DAG
+broadcasts, wherever, has the alias.
 
 Airflow loads this module wherever the address of an asset is looked at: it imports the standard library only.
 """
@@ -36,7 +36,7 @@ def address_of(*, timav_conn_id: str, room_id: int, user_id: str, push_data_type
 
 
 def series_of(dag_id: str, group_id: str) -> str:
-    """Return the name of the series that a broadcast's recordings belong to unless it names another one."""
+    """Return the name of the series that a broadcast's recordings belong to."""
     return f"timav://recordings/{dag_id}/{group_id}"
 
 

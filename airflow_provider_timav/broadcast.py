@@ -62,8 +62,6 @@ class Broadcast(TaskGroup):
     :param on_stall: ``ignore``, ``notify`` or ``fail``, see `OnAirOperator`.
     :param on_stall_callback: what ``notify`` calls, on a worker, with the context: a function, or one of Airflow's notifiers.
     :param skip_if_late: a run that begins later than this after its ``run_after`` is skipped; None never is.
-    :param recordings: the series that the recordings belong to, an ``AssetAlias`` or its name; left out, the broadcast's own:
-        ``timav://recordings/<DAG id>/<group id>``.
     :param timav_conn_id: the connection.
     :raises ConfigurationError: when the DAG is parsed, naming an option whose value breaks a rule whatever it renders to.
     """
@@ -95,7 +93,6 @@ class Broadcast(TaskGroup):
         on_stall: Literal["ignore", "notify", "fail"] | str = "ignore",
         on_stall_callback: Callable[[Context], Any] | None = None,
         skip_if_late: timedelta | float | str | None = timedelta(minutes=10),
-        recordings: AssetAlias | str | None = None,
         timav_conn_id: str = "timav_default",
     ) -> None:
         check_times(duration, ends_at)
@@ -108,11 +105,7 @@ class Broadcast(TaskGroup):
         if on_stall == "notify" and on_stall_callback is None:
             raise ConfigurationError("on_stall_callback is missing: on_stall is notify", field="on_stall_callback")
         super().__init__(group_id=group_id)
-        self.recordings = (
-            recordings
-            if isinstance(recordings, AssetAlias)
-            else AssetAlias(recordings or series_of(self.dag.dag_id, str(self.group_id)))
-        )
+        self.recordings = AssetAlias(series_of(self.dag.dag_id, str(self.group_id)))
         """The series of its recordings: a DAG that has it, or an alias of its name, as its schedule runs for each of them."""
         with self:
             reserve = ReserveBroadcastOperator(

@@ -1,8 +1,8 @@
 """A recording is made by one DAG and picked up by another, through an event of an asset.
 
 Each recording of the first one is an event that carries its file ids, room, user, file name and times. The second one runs for
-the events of the series ``timav://recordings/news``, whichever room they come from, and has nothing to know but that name. A
-recording is handed on once, whatever is retried or cleared in between.
+the events of the broadcast's series, ``timav://recordings/<DAG id>/<group id>``, whichever room they come from, and has nothing
+to know but that name. A recording is handed on once, whatever is retried or cleared in between.
 
 Who wants the recordings of one host only has that host's asset as the schedule:
 ``Asset(uri="timav://timav_default/10086/host_1/camera")``.
@@ -16,9 +16,7 @@ from airflow.sdk import DAG, AssetAlias, Param, task
 
 from airflow_provider_timav.broadcast import Broadcast
 
-# Every broadcast that names it adds to the same series. One that names none has a series of its own,
-# timav://recordings/<DAG id>/<group id>.
-NEWS = AssetAlias("timav://recordings/news")
+NEWS = AssetAlias("timav://recordings/timav_record/broadcast")
 
 with DAG(
     dag_id="timav_record",
@@ -38,7 +36,6 @@ with DAG(
         duration="{{ params.seconds }}",
         record_options={"tags": ["news"]},
         require_file_ids=True,
-        recordings=NEWS,
     )
 
 with DAG(dag_id="timav_pick_up_recording", schedule=[NEWS], tags=["timav", "example"], doc_md=__doc__) as consumer:

@@ -61,12 +61,6 @@ class TestSeries:
         assert show.recordings == AssetAlias("timav://recordings/friday/show")
         assert show["result"].outlets == [show.recordings]  # type: ignore[attr-defined]
 
-    @pytest.mark.parametrize("given", ["news", AssetAlias("news")], ids=["by name", "as an alias"])
-    def test_several_can_share_one(self, given: str | AssetAlias) -> None:
-        with DAG("friday", schedule=None):
-            shows = [Broadcast(f"show_{n}", room_id=n, user_id="host", duration=60, recordings=given) for n in (1, 2)]
-        assert [show.recordings for show in shows] == [AssetAlias("news")] * 2
-
     def test_a_broadcast_that_is_never_recorded_has_no_outlet(self) -> None:
         with DAG("friday", schedule=None):
             show = Broadcast(room_id=1, user_id="host", duration=60, record=False)

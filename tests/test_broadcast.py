@@ -60,7 +60,6 @@ def test_signature_is_the_promised_one() -> None:
         "on_stall": "ignore",
         "on_stall_callback": None,
         "skip_if_late": timedelta(minutes=10),
-        "recordings": None,
         "timav_conn_id": "timav_default",
     }
     kinds = {name: parameter.kind for name, parameter in parameters.items()}
@@ -143,7 +142,7 @@ def test_attributes(attribute: str, task_id: str) -> None:
 
 class TestArguments:
     def test_every_option_is_a_template(self, dag: DAG) -> None:
-        options = set(inspect.signature(Broadcast).parameters) - {"group_id", "on_stall_callback", "recordings"}
+        options = set(inspect.signature(Broadcast).parameters) - {"group_id", "on_stall_callback"}
         assert options <= set(dag.get_task("broadcast.reserve").template_fields)
 
     def test_place_is_the_one_that_was_reserved(self, dag: DAG) -> None:

@@ -24,13 +24,12 @@ SHOW: dict[str, Any] = {
     "player_password": "{{ var.value.audience_password }}",
     "timav_conn_id": "timav_shown",
 }
-SERIES = "timav://recordings/evening"
 
 with DAG("shown_own", schedule=None, params=PARAMS):
     Broadcast(**SHOW)
 
 with DAG("shown_series", schedule=None, params=PARAMS):
-    show = Broadcast(**SHOW, recordings=SERIES)
+    show = Broadcast(**SHOW)
 
     def taken_down(context: Any, result: Any = None) -> None:
         """End the first try after it has emitted and noted, and before Airflow hears that it has succeeded."""
@@ -42,24 +41,25 @@ with DAG("shown_series", schedule=None, params=PARAMS):
     result.retries, result.retry_delay = 1, SOON
 
 with DAG("shown_retried", schedule=None, params=PARAMS):
-    retried = Broadcast(**{**SHOW, "timav_conn_id": "timav_flaky"}, recordings=SERIES)
+    retried = Broadcast(**{**SHOW, "timav_conn_id": "timav_flaky"})
     stop_record: Any = retried["stop_record"]
     stop_record.retry_delay = SOON
 
 SCHEDULES: dict[str, Any] = {
-    "own": AssetAlias("timav://recordings/shown_own/broadcast"),
-    "series": AssetAlias(SERIES),
-    "room": Asset(uri="timav://timav_shown/701/host/camera"),
+    "own": [AssetAlias("timav://recordings/shown_own/broadcast")],
+    "series": show.recordings | retried.recordings,
+    "room": [Asset(uri="timav://timav_shown/701/host/camera")],
 }
 for name, series in SCHEDULES.items():
-    with DAG(f"picks_up_{name}", schedule=[series], max_active_runs=4):
+    with DAG(f"picks_up_{name}", schedule=series, max_active_runs=4):
 
         @task
-        def pick_up(what: str, *, triggering_asset_events: Any) -> list[dict[str, Any]]:
-            """Return what this run was started for."""
-            return [event.extra for event in triggering_asset_events[SCHEDULES[what]]]
+        def pick_up(*, triggering_asset_events: Any) -> list[dict[str, Any]]:
+            """Return what this run was started for: each event stands under its asset and, once more, under its alias."""
+            events = [event for found in triggering_asset_events.values() for event in found]
+            return list({event.extra["file_name"]: event.extra for event in events}.values())
 
-        pick_up(name)
+        pick_up()
 
 with DAG("shown_failures", schedule=None, default_args={"timav_conn_id": "timav_shown", "user_id": "host"}):
     StartPushOperator(task_id="wrong_room", room_id=-1)
