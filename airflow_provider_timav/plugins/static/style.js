@@ -47,8 +47,8 @@ export const STYLE = `
 .timav-body dl { display: grid; gap: 0.15rem; font-size: 0.875rem; }
 .timav-body dl > div { display: grid; grid-template-columns: 5.5rem 1fr; }
 .timav-body dd { margin: 0; }
-.timav-actions { display: flex; flex-wrap: wrap; align-items: center; gap: 0.5rem; margin-top: auto; padding-top: 0.25rem; }
-.timav-actions > :first-child { margin-right: auto; }
+.timav-actions { display: flex; align-items: center; gap: 0.5rem; margin-top: auto; padding-top: 0.25rem; }
+.timav-actions > :first-child { flex: 1; min-width: 0; overflow: hidden; text-overflow: ellipsis; white-space: nowrap; }
 .timav-link { color: var(--accent); font-size: 0.875rem; overflow-wrap: anywhere; }
 .timav-link:hover { text-decoration: underline; }
 .timav-button, .timav-small {

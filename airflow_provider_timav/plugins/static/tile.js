@@ -27,8 +27,9 @@ const RECORDINGS = {
 };
 
 /** A link within Airflow. */
-export function Inside({ to, children }) {
-  return Link ? h(Link, { to, className: "timav-link" }, children) : h("a", { href: to.slice(1), className: "timav-link" }, children);
+export function Inside({ to, title, children }) {
+  const shown = { className: "timav-link", title };
+  return Link ? h(Link, { to, ...shown }, children) : h("a", { href: to.slice(1), ...shown }, children);
 }
 
 /** A button that puts a text on the clipboard and says so. */
@@ -221,7 +222,7 @@ function ShownTile({ row, now, done }) {
       h(
         "div",
         { className: "timav-actions" },
-        h(Inside, { to: runPath(row) }, `Run of ${row.dag_id}`),
+        h(Inside, { to: runPath(row), title: row.run_id }, `Run of ${row.dag_id}`),
         row.extend && h("button", { type: "button", className: "timav-button", "aria-describedby": id, onClick: () => setAsking("extend") }, "Extend"),
         row.stop && h("button", { type: "button", className: "timav-button danger", "aria-describedby": id, onClick: () => setAsking("stop") }, "Stop now"),
       ),
