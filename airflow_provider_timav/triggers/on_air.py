@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import math
 import random
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["OnAirTrigger"]
 
 T = TypeVar("T")
+
+_ENDING: Final[set[asyncio.Task[None]]] = set()
 
 CONTROL_SECONDS: Final = (10.0, 15.0)
 """How often to look what people want. One look costs the triggerer's supervisor 17 ms, which all triggers share."""
@@ -131,7 +134,20 @@ class OnAirTrigger(BaseTrigger):
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow's
 
     async def on_kill(self) -> None:
-        """Stop the show if its task is over or gone, and the show is still ours."""
+        """Stop the show if its task is over or gone, and the show is still ours.
+
+        Airflow promises 30 s for this. In fact it cancels the trigger again with each turn of its loop, about once a second,
+        until it is done, and says nothing of it: so the work is done by a task that nobody cancels.
+        """
+        ending = asyncio.create_task(self._end_where_over())
+        _ENDING.add(ending)  # the loop itself does not hold on to it
+        ending.add_done_callback(_ENDING.discard)
+        while not ending.done():
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.shield(ending)
+        await ending
+
+    async def _end_where_over(self) -> None:
         await _load()
         from airflow_provider_timav.runs import FINAL_STATES, TaskKey
 

@@ -85,9 +85,8 @@ def fits(posts: str, pattern: str) -> bool:
     return re.fullmatch("".join(parts), f"{posts} " if posts else "") is not None
 
 
-def observe(stage: Stage, leases: Iterable[Mapping[str, Any]]) -> list[Observed]:
-    """Each broadcast of a stage that is over: one per mapped room, or one per run."""
-    held = [str(lease["key"]) for lease in leases if f'"{stage}"' in str(lease["value"])]
+def observe(stage: Stage, held: Sequence[str]) -> list[Observed]:
+    """Each broadcast of a stage that is over: one per mapped room, or one per run. `held` are the leases that are left."""
     if stage.case.rooms > 1:
         return [_observe(stage, stage.run, room, index, held) for index, room in enumerate(stage.rooms)]
     # another run for a room where one is on air has no posts of its own: those of the room are the first run's

@@ -1,7 +1,7 @@
 """Broadcasts that come and go while the reaper runs each minute: none that is wanted is stopped, each ends at its end.
 
     make soak                            20 minutes, 10 broadcasts at a time, of 1 to 5 minutes each
-    python -m tests.load.soak --short    what is among the tests: two minutes
+    python -m tests.load.soak --short    what is among the tests: three minutes
 
 Every third broadcast is extended by a person, past the time at which a reaper that did not know would stop it. Beside the
 broadcasts there are shows that nobody wants any more, one for each run of the reaper: these it must stop. At the beginning the
@@ -60,7 +60,7 @@ class Form:
 
 
 FULL: Final = Form(seconds=1200, at_once=10, lengths=(60, 300), extension=75)
-SHORT: Final = Form(seconds=90, at_once=6, lengths=(60, 75), extension=45, unwanted_each=30)
+SHORT: Final = Form(seconds=105, at_once=6, lengths=(75, 90), extension=45, unwanted_each=30)
 
 
 @dataclass
@@ -188,16 +188,22 @@ class Soak:
 
     def _extend(self, one: Aired) -> None:
         """Move the end as a person does, once there is one to move."""
-        path = f"{one.run.path}/taskInstances/broadcast.on_air/xcomEntries/control"
-        try:
-            control = self._site.xcom(one.run, "broadcast.on_air", "control")
-        except RestError as missing:
-            if missing.status != 404:
-                raise
+        control = self._xcom(one, "broadcast.on_air", "control")
+        if control is None:
             return
+        path = f"{one.run.path}/taskInstances/broadcast.on_air/xcomEntries/control"
         end = datetime.fromisoformat(control["end"]) + timedelta(seconds=one.extension)
         self._site.rest("PATCH", path, {"value": {"end": end.isoformat()}, "map_index": -1}, user="user")
         one.end = end
+
+    def _xcom(self, one: Aired, task_id: str, key: str) -> Any:
+        """What a task has left, None where it has left nothing."""
+        try:
+            return one.run.xcom(task_id, key)
+        except RestError as missing:
+            if missing.status != 404:
+                raise
+            return None
 
     def _put_unwanted(self) -> None:
         """Have something for the reaper to do, as long as it will come by before the end."""
@@ -212,8 +218,8 @@ class Soak:
     def _judge(self, one: Aired) -> None:
         """Note what came of a broadcast whose run has ended."""
         one.state = one.run.state
-        if one.end is None:
-            one.end = datetime.fromisoformat(one.run.xcom("broadcast.reserve", "end"))
+        if one.end is None and (end := self._xcom(one, "broadcast.reserve", "end")) is not None:
+            one.end = datetime.fromisoformat(end)
         one.posts = [
             (str(entry.operation), entry.at, entry.executed)
             for entry in self._service.journal[one.first_post :]

@@ -495,12 +495,29 @@ class TestKill:
             killing = asyncio.create_task(trigger.on_kill())
             await until(lambda: "stopped" in run["on_air"].xcoms)
             assert not killing.done()
-            killing.cancel()
+
+        within(killed())  # the end of the loop ends it
+        assert not timav_emulator.recordings
+        assert run["on_air"].xcoms["stopped"]["file_ids"]
+
+    def test_airflow_that_cancels_it_with_each_turn_of_its_loop_does_not_keep_it_from_its_work(
+        self, run: Run, supervisor: Supervisor, timav_emulator: Emulator
+    ) -> None:
+        """It is on the list of those to cancel until it is done: on a busy machine that is longer than the first question."""
+        trigger = ending_in(600, run)
+        run["on_air"].state = "skipped"
+        supervisor.on_message = lambda message: time.sleep(0.1)
+
+        async def killed() -> None:
+            killing = asyncio.create_task(asyncio.wait_for(trigger.on_kill(), 30))
+            for _ in range(4):
+                await asyncio.sleep(0.05)
+                killing.cancel()
             with suppress(asyncio.CancelledError):
                 await killing
+            await until(lambda: off_air(timav_emulator) and run.ledger.lease() is None)
 
         within(killed())
-        assert not timav_emulator.recordings
         assert run["on_air"].xcoms["stopped"]["file_ids"]
 
     def test_limits_add_up_to_less_than_what_airflow_gives(self) -> None:
