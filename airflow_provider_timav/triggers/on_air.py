@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 _ENDING: Final[set[asyncio.Task[None]]] = set()
 
-CONTROL_SECONDS: Final = (10.0, 15.0)
+CONTROL_SECONDS: Final = (10.0, 13.0)
 """How often to look what people want. One look costs the triggerer's supervisor 17 ms, which all triggers share."""
 
 LAST_LOOK_SECONDS: Final = (1.0, 4.0)
