@@ -210,6 +210,11 @@ class TestAssetEvents:
             assert tries >= 3
             assert "has been handed on before" in played.runs[name].log("broadcast.result", tries)
 
+    def test_airflow_lists_the_assets_that_dags_are_scheduled_on(self, played: Played) -> None:
+        """Those of other places have events, and no entry of their own until somebody follows them."""
+        listed = played.site.rest("GET", "assets", params={"limit": 100})["assets"]
+        assert {row["uri"] for row in listed} == {PLACES["own"]}
+
     def test_a_show_that_is_not_recorded_has_no_event(self, played: Played) -> None:
         assert played.runs["silent"].state == "success"
         assert {event["uri"] for event in events(played.site)} == set(PLACES.values())
