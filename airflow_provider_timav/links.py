@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 __all__ = ["PushConsoleLink", "RecordingConsoleLink", "RecordingLink", "WatchLiveLink", "live_page", "show_links"]
 
 
-def live_page(hls_url: str) -> str:
-    """Return where a browser shows this stream: the one place that knows."""
-    return hls_url
+def live_page(hls_url: str, *, broadcast: bool) -> str:
+    """Return where a browser shows this stream: the one place that knows.
+
+    :param broadcast: whether it belongs to a `Broadcast`, which the page Broadcasts shows and plays; any other stream has
+        nothing but its own address.
+    """
+    return page("plugin/timav-broadcasts") if broadcast else hls_url
 
 
 def page(path: str) -> str:
@@ -54,7 +58,8 @@ class WatchLiveLink(_Link):
         from airflow.sdk.execution_time.xcom import XCom
 
         url = XCom.get_value(ti_key=ti_key, key="hls_url")
-        return live_page(url) if isinstance(url, str) else ""
+        broadcast = bool(getattr(operator, "lease", None))
+        return live_page(url, broadcast=broadcast) if isinstance(url, str) else ""
 
 
 class RecordingLink(_Link):

@@ -317,7 +317,7 @@ class OnAirOperator(TimAVOperator):
             ti.xcom_push(key="started_at", value=push.at.isoformat())
         if hls_url:
             ti.xcom_push(key="hls_url", value=hls_url)  # from which Airflow makes the button once the task has deferred
-            ti.xcom_push(key=WatchLiveLink().xcom_key, value=live_page(hls_url))
+            ti.xcom_push(key=WatchLiveLink().xcom_key, value=live_page(hls_url, broadcast=True))
         else:
             self.log.warning("There is no HLS address to look at: this task keeps time and control only.")
         self.log.info("%s: on air until %s.", self.subject(), _seconds(ledger.end(lease)))

@@ -111,7 +111,10 @@ class StartPushOperator(StartOperator):
         ti = context["ti"]
         if "hls_url" in result:
             # Early, so that the button is there while a retry or a slow XCom backend still holds the task.
-            ti.xcom_push(key=WatchLiveLink().xcom_key, value=live_page(result["hls_url"]))
+            ti.xcom_push(
+                key=WatchLiveLink().xcom_key,
+                value=live_page(result["hls_url"], broadcast=self.held_lease() is not None),
+            )
         self.log.info(
             "Push of %s in room %s: %s. HLS: %s. RTMP: %s.",
             self.user_id,

@@ -63,7 +63,10 @@ class TestPush:
         assert result["channel_id"] == str(running.channel_id)
         assert result["hls_url"].startswith("http://")
         assert result["rtmp_url"].startswith("rtmp://")
-        assert (task.xcoms["claim"], task.xcoms["_link_WatchLiveLink"]) == ("ours", live_page(result["hls_url"]))
+        assert (task.xcoms["claim"], task.xcoms["_link_WatchLiveLink"]) == (
+            "ours",
+            live_page(result["hls_url"], broadcast=False),
+        )
 
     def test_nothing_that_is_none_is_handed_on(self, timav_emulator: Emulator) -> None:
         result = push().execute()

@@ -291,7 +291,10 @@ class TestOperators:
             "record": "https://console.cloud.tencent.com/vod/media",
         }
         expected = {
-            "start_push": {"Watch live": live_page(hls_url), "Streams in Tencent's console": console["push"]},
+            "start_push": {
+                "Watch live": live_page(hls_url, broadcast=False),
+                "Streams in Tencent's console": console["push"],
+            },
             "stop_push": {"Streams in Tencent's console": console["push"]},
             "start_record": {"Recordings in Tencent's console": console["record"]},
             "stop_record": {"Recordings in Tencent's console": console["record"]},
@@ -303,7 +306,7 @@ class TestOperators:
         for task_id, links in expected.items():
             path = f"{run.path}/taskInstances/{task_id}/links"
             assert played.site.rest("GET", path)["extra_links"] == links
-        assert run.xcom("start_push", "_link_WatchLiveLink") == live_page(hls_url)
+        assert run.xcom("start_push", "_link_WatchLiveLink") == live_page(hls_url, broadcast=False)
 
     def test_mapped_instances_do_not_touch_each_other(self, played: Played) -> None:
         """Of three rooms one is not open: its start fails, its stop has nothing to do, the other two are not affected."""
