@@ -203,3 +203,26 @@ def test_what_has_ended_meanwhile_is_not_marked(ledger: Stage) -> None:
     )
     assert said == "It is over already."
     page.close()
+
+
+def test_mapped_broadcast_is_addressed_by_its_map_index(ledger: Stage) -> None:
+    page = ledger.visit()
+    page.get_by_text("Nothing is on air.").wait_for()
+    sent: list[Any] = []
+    page.route("**/taskInstances/**", lambda route: accept(route, sent))
+    page.evaluate(
+        """async () => {
+            const { stop, extend } = await import(new URL("timav/airflow.js", document.baseURI));
+            const row = {
+                dag_id: "rooms", run_id: "run 1/2", task_id: "room.broadcast.on_air", map_index: 3,
+                stop: { task_id: "room.broadcast.on_air", new_state: "success" },
+            };
+            await stop(row);
+            await extend(row, new Date(0));
+        }"""
+    )
+    task = f"{ledger.site.url}/api/v2/dags/rooms/dagRuns/run%201%2F2/taskInstances/room.broadcast.on_air"
+    (stopped, extended) = sent
+    assert stopped[0] == f"{task}/3"
+    assert extended == (f"{task}/xcomEntries/control", {"value": {"end": "1970-01-01T00:00:00.000Z"}, "map_index": 3})
+    page.close()
