@@ -57,7 +57,7 @@ CONTROL: Final = "control"
 Kind = Literal["push", "record"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
-State = Literal["sent", "ours", "foreign", "stopped"]
+State = Literal["sent", "ours", "foreign", "refused", "stopped"]
 Standing = Literal["ours", "theirs", "over", "unknown"]
 
 
@@ -188,7 +188,8 @@ class Claim:
     """What is claimed of a push or a recording.
 
     ``sent``: a start was sent, and nobody knows yet what came of it; ``ours``: it runs and this broadcast started it;
-    ``foreign``: one runs that this broadcast did not start, and must not stop; ``stopped``: it was ours, and is stopped.
+    ``foreign``: one runs that this broadcast did not start, and must not stop; ``refused``: the service has said that nothing
+    was started; ``stopped``: it was ours, and is stopped.
 
     :param start_id: tells one start of a task from a later one of the same task.
     :param at: when this was noted: of ``ours``, when the stream began.

@@ -2,7 +2,7 @@
 
 A start whose answer was lost must not be lost: before the call the intent is written, after it the result. XComs cannot carry
 that, because a retry wipes them; ``task_state_store`` keeps it over retries and clears, for this task alone. Two XComs stand
-beside it, for the stop task to read: ``claim``, which is ``sent`` (nobody knows yet), ``ours``, or ``foreign``; and
+beside it, for the stop task to read: ``claim``, which is ``sent`` (nobody knows yet), ``ours``, ``foreign`` or ``refused``; and
 ``start_id``, which tells the stream of this start from one that the same task started before it was cleared. In a broadcast
 the claim stands in the ledger as well (``leases``), where no retry wipes it and the trigger and the reaper find it.
 """
@@ -26,7 +26,7 @@ __all__ = ["Earlier", "Intent"]
 
 log = logging.getLogger(__name__)
 
-Claim = Literal["sent", "ours", "foreign"]
+Claim = Literal["sent", "ours", "foreign", "refused"]
 
 
 @dataclass(frozen=True)
@@ -105,8 +105,10 @@ class Intent:
 
         That is said of this start alone: what an earlier try left, an open question too, is noted again.
         """
+        self._start_id = earlier.start_id or self._start_id
+        # What runs here from now on, somebody else has started: a stop of this run must not touch it.
+        self._claim("refused" if earlier.claim is None else earlier.claim, at=earlier.at)
         if self._store is not None:
-            self._start_id = earlier.start_id or self._start_id
             if earlier.result is not None and earlier.claim is not None:
                 self._write({"phase": "done", "claim": earlier.claim, "result": dict(earlier.result), "at": earlier.at})
             elif earlier.may_be_ours:

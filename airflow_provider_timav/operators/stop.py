@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 
 from airflow_provider_timav.arguments import optional
 from airflow_provider_timav.operators.flight import Flight
@@ -25,6 +25,13 @@ __all__ = ["StopOperator"]
 
 ResultT = TypeVar("ResultT")
 NoNeed = Literal["never_started", "not_ours", "already_stopped"]
+
+_NO_NEED: Final[dict[str, NoNeed]] = {
+    "foreign": "not_ours",
+    "refused": "never_started",
+    "stopped": "already_stopped",
+}
+"""By what is claimed: why nothing is to be stopped."""
 
 LOOK_AGAIN_SECONDS = (0.0, 1.0, 2.0, 4.0)
 """When to look for file ids that another stop of the broadcast was given: it may be between its stop and its note."""
@@ -89,8 +96,8 @@ class StopOperator(TimAVOperator):
         if (lease := self.held_lease()) is not None:
             return self._no_need_by(lease, context)
         claim = self.of_start(context, "claim")
-        if claim == "foreign":
-            return "not_ours"
+        if claim in _NO_NEED:
+            return _NO_NEED[claim]
         if claim is None and self._never_started(context):
             return "never_started"
         return None
@@ -101,7 +108,7 @@ class StopOperator(TimAVOperator):
         ledger = Ledger(lease.key.variable)
         claim = ledger.claim(self.kind, lease.generation)
         if claim is not None:
-            return {"foreign": "not_ours", "stopped": "already_stopped"}.get(claim.state)  # type: ignore[return-value]
+            return _NO_NEED.get(claim.state)
         held = ledger.lease()
         if held is not None and held.generation != lease.generation:
             # Whoever came after us has sent our stop first. What runs there now is theirs.

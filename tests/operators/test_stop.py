@@ -11,7 +11,7 @@ from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.operators.push import StartPushOperator, StopPushOperator
 from airflow_provider_timav.operators.record import StartRecordOperator, StopRecordOperator
 from airflow_provider_timav.operators.room import KickMembersOperator
-from airflow_provider_timav.videorelay.errors import ConfigurationError, RecordingLost
+from airflow_provider_timav.videorelay.errors import ConfigurationError, RecordingLost, RoomNotReady
 from tests.operators.task import Task
 
 HOST: dict[str, Any] = {"room_id": 10086, "user_id": "host_1"}
@@ -33,6 +33,21 @@ def test_push_is_stopped_and_stays_so(timav_emulator: Emulator) -> None:
     assert stop.execute() == {"outcome": "stopped"}
     assert stop.execute() == {"outcome": "already_stopped"}
     assert not timav_emulator.pushes
+
+
+def test_push_of_somebody_else_survives_the_stop_after_a_start_that_was_refused(timav_emulator: Emulator) -> None:
+    """The host was not there; then somebody else has started a push: the stop of the run that failed must not end it."""
+    timav_emulator.leave(10086, "host_1")
+    start = Task(StartPushOperator(task_id="start_push", **HOST, wait_for_user=0))
+    with pytest.raises(RoomNotReady):
+        start.execute()
+    start.state = "failed"
+    timav_emulator.enter(10086, "host_1")
+    with TimAVHook() as hook:
+        hook.start_push(**HOST)
+    stop = Task(StopPushOperator(task_id="stop_push", **HOST, start_task_id="start_push"), peers={"start_push": start})
+    assert stop.execute() == {"outcome": "never_started"}
+    assert len(timav_emulator.pushes) == 1
 
 
 def test_push_in_a_room_that_is_gone(timav_emulator: Emulator) -> None:
