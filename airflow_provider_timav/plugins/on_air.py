@@ -38,7 +38,7 @@ _RTMP: Final = ("rtmp://", "rtmps://")
 _BETWEEN_QUESTIONS: Final = ("up_for_reschedule", "scheduled", "queued", None)
 """States of a start whose claim stands, because it has asked for the host, and that will ask again."""
 
-_RECORDING: Final = {"ours": "on", "sent": "starting", "foreign": "foreign", "stopped": "stopped"}
+_RECORDING: Final = {"ours": "on", "sent": "starting", "foreign": "foreign", "refused": "due", "stopped": "stopped"}
 
 
 class Snapshot(Variables):
@@ -196,7 +196,7 @@ def _phase(push: Claim | None, known: Known, lease: Lease) -> str:
     if known.ended(lease.owner.task("on_air")):
         return "ending"
     start = lease.owner.task("start_push")
-    if push is None:
+    if push is None or push.state == "refused":
         return "ending" if known.ended(start) else "waiting"
     if push.state == "sent" and known.states.get(start, "running") in _BETWEEN_QUESTIONS:
         return "waiting"

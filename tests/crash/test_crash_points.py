@@ -7,7 +7,7 @@ import pytest
 from tests.crash.matrix import Observed, crash_site, differences, play
 from tests.crash.points import SHORT, Case
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

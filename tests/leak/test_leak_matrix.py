@@ -9,7 +9,7 @@ import pytest
 from tests.leak.cases import SHORT, Case
 from tests.leak.matrix import Matrix, Play, leak_site
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(480)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from tests.load.stock import Show
 from tests.system.service import Witness
 from tests.system.site import AirflowSite
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")

@@ -110,6 +110,13 @@ def test_broadcast_on_air_shows_all_that_is_known(database: Database, rows: Rows
             id="has asked for the host",
         ),
         pytest.param(
+            "refused",
+            {"start_push": "up_for_reschedule", "on_air": None},
+            "waiting",
+            {"task_id": "broadcast.start_push", "new_state": "failed"},
+            id="was told that the host is not there",
+        ),
+        pytest.param(
             "sent",
             {"start_push": "running", "on_air": None},
             "starting",
@@ -161,6 +168,7 @@ def test_foreign_push_is_shown_as_one(database: Database, rows: Rows) -> None:
         pytest.param("ours", True, "on", id="on"),
         pytest.param("sent", True, "starting", id="starting"),
         pytest.param("foreign", True, "foreign", id="foreign"),
+        pytest.param("refused", True, "due", id="refused"),
         pytest.param("stopped", True, "stopped", id="stopped"),
         pytest.param(None, True, "due", id="due"),
         pytest.param(None, False, "off", id="off"),

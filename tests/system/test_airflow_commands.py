@@ -20,7 +20,7 @@ from airflow_provider_timav.get_provider_info import get_provider_info
 from tests.system.service import connect
 from tests.system.site import AirflowSite, inherited
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 PACKAGE = "airflow-provider-timav"
 INFO = get_provider_info()

@@ -15,7 +15,7 @@ from tests.faults.canary import Canaries
 from tests.system.service import connect
 from tests.system.site import AirflowSite, free_port
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 NOW = datetime.now(UTC)
 FOREIGN = Certificates()

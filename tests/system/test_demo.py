@@ -8,7 +8,7 @@ import pytest
 
 from tests.system.demo import PROJECT, Demo
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 VARYING = {
     r"^ *\d+:\d\d  ": "m:ss  ",

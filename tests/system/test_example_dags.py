@@ -22,7 +22,7 @@ from tests.system.rest import RestError, Run
 from tests.system.service import Witness, connect
 from tests.system.site import AirflowSite, inherited
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 FORM, SCHEDULED, RECORD, KICK, SEVERAL, MISSED = 20085, 20086, 20087, 20088, (20091, 20092), 20093
 CHOICES, TOLD, NOBODY = 20094, 20095, 20096
@@ -140,7 +140,7 @@ def play(site: AirflowSite, service: Witness, channel: Channel) -> Played:
     )
     service.freeze(TOLD, "host_1")
     for run in (*runs.values(), late, chosen, failed):
-        run.wait(timeout=180)
+        run.wait(timeout=300)
     until(
         # What follows a run's failure is called by the DAG processor, which comes round to it.
         lambda: any("has failed" in text for text in channel.told),
@@ -148,7 +148,7 @@ def play(site: AirflowSite, service: Witness, channel: Channel) -> Played:
         failure=lambda: f"the channel was told {channel.told}",
         check=site.check,
     )
-    picked_up = site.wait_for_run("timav_pick_up_recording")  # nobody triggers it but the asset's event
+    picked_up = site.wait_for_run("timav_pick_up_recording", timeout=180)  # nobody triggers it but the asset's event
     picked_up.wait()
     return Played(site, service, runs, picked_up, late, chosen, failed, channel.told)
 

@@ -18,7 +18,7 @@ from tests.system.rest import FINISHED, Run
 from tests.system.service import Witness, connect
 from tests.system.site import AirflowSite
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 BERLIN = ZoneInfo("Europe/Berlin")
 SKIP_SECONDS = 30

@@ -26,7 +26,7 @@ from tests.system.rest import Run
 from tests.system.service import Witness, connect
 from tests.system.site import AirflowSite
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 SOURCE = Path(__file__).parent / "dags" / "recordings.py"
 OWN, SERIES, RETRIED, SILENT, SLOW = 701, 702, 703, 704, 998

@@ -18,7 +18,7 @@ from tests.system.processes import SiteError, until
 from tests.system.rest import RestError
 from tests.system.site import AirflowSite, migrated_sqlite
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 DAGS = '''
 """One DAG per behaviour."""

@@ -15,7 +15,7 @@ import pytest
 
 from tests.system.site import inherited, migrated_sqlite
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 PROJECT = Path(__file__).parents[2]
 PACKAGE = "airflow_provider_timav"

@@ -20,7 +20,7 @@ from tests.ui.stage import PASSWORD, PROTECTED, STATIC, Stage, chromium_is_there
 
 pytestmark = [
     pytest.mark.system,
-    pytest.mark.timeout(180),
+    pytest.mark.timeout(600),
     pytest.mark.skipif(not chromium_is_there(), reason="chromium is not installed (Debian: apt-get install chromium)"),
 ]
 
