@@ -49,7 +49,9 @@ async def ask(question: Callable[[], T], seconds: float | None = None) -> T:
     """
     context = contextvars.copy_context()  # each trigger's log is told by it
     future = asyncio.get_running_loop().run_in_executor(_THREADS, context.run, _in_turn, question)
-    return await asyncio.wait_for(future, seconds)
+    # Not `asyncio.wait_for`: where a cancellation meets the answer, Python 3.11's swallows the cancellation.
+    async with asyncio.timeout(seconds):
+        return await future
 
 
 async def try_to_ask(log: Any, trouble: str, question: Callable[[], T], at_most: float = math.inf) -> T | None:

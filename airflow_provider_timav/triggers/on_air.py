@@ -39,6 +39,9 @@ LATE_SECONDS: Final = 10.0
 """From how late on a trigger asks who holds the lease before it stops: nobody takes one over sooner than 30 s after its end. A
 trigger that is in time has asked with its last look."""
 
+LAST_WATCHES_SECONDS: Final = 1.0
+"""How long the watches over a show get to end, once it is over."""
+
 PUNCTUAL_SECONDS: Final = 2.0
 """How long a stop that is not late may wait for that, where no last look was made: Airflow may hang, and the end is the end."""
 
@@ -207,7 +210,11 @@ class OnAirTrigger(BaseTrigger):
             rest: list[asyncio.Task[Any]] = [*waits, looked_up]
             for task in rest:
                 task.cancel()
-            await asyncio.gather(*rest, return_exceptions=True)
+            # No longer than this: the stops come next, and whoever does not want to end must not keep them waiting.
+            ended, _ = await asyncio.wait(rest, timeout=LAST_WATCHES_SECONDS)
+            for task in ended:
+                if not task.cancelled():
+                    task.exception()  # so that nobody complains that nobody has asked
 
     async def _until_end(self, lease: Lease, ledger: Ledger) -> str | None:
         """Return ``deadline`` at the end in force, or ``stopped`` when a person says so."""
