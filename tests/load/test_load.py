@@ -10,6 +10,7 @@ from airflow_provider_timav.leases import KINDS, Kind
 from tests.load import reaping
 from tests.load.soak import CONN_ID, ROOMS, SHORT, Soak, soak_site
 from tests.load.stock import Show
+from tests.system.postgres import PostgresServer
 from tests.system.service import Witness
 from tests.system.site import AirflowSite
 
@@ -24,7 +25,11 @@ def service() -> Iterator[Witness]:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory, service: Witness) -> Iterator[AirflowSite]:
-    with soak_site(service, tmp_path_factory.mktemp("load")) as site:
+    # SQLite has one writer: on a busy machine a request waits for it until it fails.
+    with (
+        PostgresServer() as server,
+        soak_site(service, tmp_path_factory.mktemp("load"), database_url=server.url) as site,
+    ):
         yield site
 
 

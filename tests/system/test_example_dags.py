@@ -111,7 +111,7 @@ def play(site: AirflowSite, service: Witness, channel: Channel) -> Played:
     host = {"conn_type": "http", "host": "127.0.0.1", "port": channel.port, "extra": {}}
     connect(site, "timav_channel", host)
     conf: dict[str, dict[str, Any]] = {
-        "timav_scheduled_broadcast": {"room_id": SCHEDULED, "seconds_on_air": 30},
+        "timav_scheduled_broadcast": {"room_id": SCHEDULED, "seconds_on_air": 90},
         "timav_broadcast_form": {
             "room_id": FORM,
             "title": "Typed into the form",
