@@ -24,7 +24,7 @@ demo: $(VENV)/.installed  ## a whole broadcast on a real Airflow, against the em
 	@$(BIN)/python -m scripts.demo
 
 test: $(VENV)/.installed  ## every test; says what is left out for want of nginx, ffmpeg or a browser
-	$(BIN)/python -m pytest -n 3 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 ui: $(VENV)/.installed  ## Airflow's web interface with emulator, connection and example DAGs in place
 	@$(BIN)/python -m scripts.ui
