@@ -23,7 +23,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed  ## a whole broadcast on a real Airflow, against the emulator
 	@$(BIN)/python -m scripts.demo
 
-test: $(VENV)/.installed  ## every test; says what is left out for want of nginx, ffmpeg or a browser
+test: $(VENV)/.installed  ## every test; says what is left out for want of nginx, ffmpeg, PostgreSQL or a browser
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 ui: $(VENV)/.installed  ## Airflow's web interface with emulator, connection and example DAGs in place

@@ -1,8 +1,8 @@
 """``make pictures``: takes the pictures of the documentation anew, from a real Airflow with the emulator's streams.
 
-    python -m scripts.pictures     about a minute
+    python -m scripts.pictures     about two minutes
 
-What is on them is what the page shows; only the titles are chosen.
+What is on them is what Airflow shows; only the titles are chosen.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from playwright.sync_api import Page, expect
 
 from scripts.local_airflow import PROJECT
 from tests.system.rest import Run
-from tests.ui.stage import DAG_ID, PROTECTED, Stage, tile_of
+from tests.ui.forms import edit_connection, field, open_section, open_trigger, press_test
+from tests.ui.stage import DAG_ID, FORM_DAG, PROTECTED, Stage, tile_of
 
 FOLDER: Final = PROJECT / "docs" / "pictures"
 SHOWS: Final = {
@@ -25,12 +26,13 @@ SHOWS: Final = {
 }
 WAITING: Final = (205, "emil", "Evening news")
 HEIGHT: Final = 1180  # two rows of tiles, and the recordings
+DIALOG: Final = 1040  # Airflow's dialogs from end to end
 
 
-def take(page: Page, name: str) -> None:
-    """Write one picture of what is in the window."""
+def take(page: Page, name: str, *, settle: int = 4000) -> None:
+    """Write one picture of what is in the window, `settle` milliseconds after the mouse has left it."""
     page.mouse.move(2, 2)  # off the videos: their controls would show
-    page.wait_for_timeout(4000)  # and fade
+    page.wait_for_timeout(settle)  # and fade
     file = FOLDER / f"{name}.png"
     page.screenshot(path=file)
     print(f"{file.relative_to(PROJECT)}: {file.stat().st_size // 1024} kB", flush=True)
@@ -47,11 +49,33 @@ def start(stage: Stage) -> list[Run]:
     return runs
 
 
+def forms(stage: Stage) -> None:
+    """The connection's form as it is opened again, what its Test button says, and the form behind Trigger."""
+    page = stage.login("admin").new_page()
+    page.set_viewport_size({"width": 1180, "height": DIALOG})
+    page.goto(f"{stage.site.url}/connections")
+    open_section(edit_connection(page, "timav_default"), "2. Mutual TLS")
+    take(page, "connection-form")
+    page.reload()
+    page.set_viewport_size({"width": 1180, "height": 420})
+    press_test(page, "timav_default")
+    page.wait_for_timeout(1000)
+    take(page, "connection-tested", settle=0)
+    stage.site.wait_for_dag(FORM_DAG)
+    page.set_viewport_size({"width": 1180, "height": DIALOG})
+    page.goto(f"{stage.site.url}/dags/{FORM_DAG}")
+    dialog = open_trigger(page)
+    field(dialog, "title").fill("Morning show")
+    take(page, "trigger-form")
+    page.close()
+
+
 def main() -> int:
     """Take all pictures; return the exit status."""
     FOLDER.mkdir(exist_ok=True)
     rooms = {room: [host] for room, (host, _, _) in SHOWS.items()}
     with Stage(rooms) as stage:
+        forms(stage)
         # The recordings' list is not to be empty: one show that is over already.
         over = stage.show(201, "anna", title="Rehearsal")
         stage.site.wait_for_task(over, "broadcast.on_air", "deferred")

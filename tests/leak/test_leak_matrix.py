@@ -8,8 +8,15 @@ import pytest
 
 from tests.leak.cases import SHORT, Case
 from tests.leak.matrix import Matrix, Play, leak_site
+from tests.system.postgres import postgres_is_there
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(
+        not postgres_is_there(), reason="PostgreSQL is not installed (Debian: apt-get install postgresql)"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

@@ -10,11 +10,17 @@ from airflow_provider_timav.leases import KINDS, Kind
 from tests.load import reaping
 from tests.load.soak import CONN_ID, ROOMS, SHORT, Soak, soak_site
 from tests.load.stock import Show
-from tests.system.postgres import PostgresServer
+from tests.system.postgres import PostgresServer, postgres_is_there
 from tests.system.service import Witness
 from tests.system.site import AirflowSite
 
-pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
+pytestmark = [
+    pytest.mark.system,
+    pytest.mark.timeout(600),
+    pytest.mark.skipif(
+        not postgres_is_there(), reason="PostgreSQL is not installed (Debian: apt-get install postgresql)"
+    ),
+]
 
 
 @pytest.fixture(scope="module")

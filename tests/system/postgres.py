@@ -17,7 +17,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
-from tests.system.processes import Family, Part, SiteError, until
+from tests.system.processes import GONE_SECONDS, Family, Part, SiteError, until
 from tests.system.site import free_port
 
 PACKAGES: Final = Path("/usr/lib/postgresql")  # where Debian puts the programs that it keeps out of PATH
@@ -77,7 +77,7 @@ class PostgresServer:
         finally:
             self._family.close()
             if self._server:
-                self._server.wait(0)  # collects its exit status
+                self._server.wait(GONE_SECONDS)  # collects its exit status
             shutil.rmtree(self._home, ignore_errors=True)
 
     def _start(self) -> None:
@@ -140,6 +140,14 @@ class PostgresServer:
             text=True,
             check=False,
         )
+
+
+def postgres_is_there() -> bool:
+    """Whether a server can be made here."""
+    try:
+        return bool(programs()) and bool(os.geteuid() or _account())
+    except SiteError:
+        return False
 
 
 def programs() -> Path:

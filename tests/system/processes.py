@@ -23,6 +23,7 @@ import psutil  # type: ignore[import-untyped]  # ships no types; types-psutil wo
 
 MARK = "TIMAV_TEST_SITE"
 POLL_SECONDS = 0.1
+GONE_SECONDS = 10  # a process that was killed is a zombie at once, but can be waited for when its last thread is gone
 
 T = TypeVar("T")
 

@@ -33,7 +33,7 @@ from typing import Any, Self
 import psutil  # type: ignore[import-untyped]  # as in processes.py
 import requests
 
-from tests.system.processes import Family, Part, SiteError, until
+from tests.system.processes import GONE_SECONDS, Family, Part, SiteError, until
 from tests.system.rest import AirflowClient, Run
 
 ALL_PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
@@ -146,7 +146,7 @@ class AirflowSite(AirflowClient):
         finally:
             self._family.close()
             for part in self.parts.values():
-                part.wait(0)  # collects its exit status
+                part.wait(GONE_SECONDS)  # collects its exit status
             self.parts.clear()
             self.close()
             if self._temporary:

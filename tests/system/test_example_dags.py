@@ -122,7 +122,7 @@ def play(site: AirflowSite, service: Witness, channel: Channel) -> Played:
         "timav_told_on_air": {"room_id": TOLD, "seconds_on_air": 100, "grace": 5},
         "timav_several_rooms": {
             "rooms": [{"room_id": room, "user_id": f"host_{room}"} for room in SEVERAL],
-            "seconds_on_air": 20,
+            "seconds_on_air": 80,  # all of these begin at once: the last one reserved is on air long after the first
         },
         "timav_reap_broadcasts": {},
         "timav_remove_members": {"room_id": KICK, "user_ids": ["troll_1", "troll_2"]},

@@ -18,8 +18,12 @@ from tests.system.postgres import PostgresServer
 from tests.system.processes import SiteError, until
 
 pytestmark = pytest.mark.system
+needed = pytest.mark.skipif(
+    not postgres.postgres_is_there(), reason="PostgreSQL is not installed (Debian: apt-get install postgresql)"
+)
 
 
+@needed
 def test_it_serves_an_empty_database_and_is_gone_afterwards() -> None:
     with PostgresServer() as server:
         engine = sqlalchemy.create_engine(server.url, poolclass=sqlalchemy.NullPool)
@@ -32,6 +36,7 @@ def test_it_serves_an_empty_database_and_is_gone_afterwards() -> None:
     assert not [process for process in processes if process.is_running()]
 
 
+@needed
 def test_it_is_gone_when_its_owner_is_killed() -> None:
     program = (
         "import sys\nfrom tests.system.postgres import PostgresServer\n"

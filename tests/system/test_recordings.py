@@ -5,7 +5,6 @@ On a site whose scheduler starts runs by itself: those that pick recordings up a
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import warnings
@@ -21,6 +20,7 @@ import pytest
 from airflow_provider_timav.emulator import Switches
 from airflow_provider_timav.links import live_page
 from tests.faults.canary import Canaries
+from tests.system.kept import kept
 from tests.system.processes import until
 from tests.system.rest import Run
 from tests.system.service import Witness, connect
@@ -312,15 +312,7 @@ class TestSecrets:
         assert {path: played.canaries.hits(text) for path, text in shown.items() if played.canaries.hits(text)} == {}
 
     def test_none_is_in_what_airflow_keeps_and_logs(self, played: Played) -> None:
-        tables = [row["name"] for row in played.site.query("select name from sqlite_master where type = 'table'")]
-        texts = {name: json.dumps(played.site.query(f'select * from "{name}"'), default=str) for name in tables}  # noqa: S608
-        texts |= {
-            str(file): file.read_text(errors="replace")
-            for folder in ("logs", "consoles")
-            for file in (played.site.home / folder).rglob("*")
-            if file.is_file()
-        }
-        assert {name for name, text in texts.items() if played.canaries.hits(text)} == set()
+        assert {name for name, text in kept(played.site).items() if played.canaries.hits(text)} == set()
 
     def test_the_sweep_looks_where_they_would_be(self, played: Played) -> None:
         text = "\n".join(sweep(played).values())

@@ -264,10 +264,10 @@ class TestBreakages:
         site.start("scheduler")
         assert run.wait() == "success"
 
-    def test_a_task_outlives_a_restart_of_the_api_server(self, site: AirflowSite) -> None:
+    def test_a_task_outlives_the_loss_of_the_api_server(self, site: AirflowSite) -> None:
         run = site.trigger("site_hangs")
         site.wait_for_task(run, "hangs", "running")
-        site.stop("api-server")
+        site.kill("api-server")
         site.start("api-server")
         assert run.task("hangs").state == "running"
         site.mark_run(run, "failed")

@@ -28,6 +28,7 @@ from airflow_provider_timav.emulator import Switches, gateway
 from airflow_provider_timav.links import live_page
 from tests.emulator.caller import START_PUSH, START_RECORD, Caller
 from tests.faults.canary import Canaries
+from tests.system.kept import kept, rows, written
 from tests.system.processes import until
 from tests.system.rest import RestError, Run, TaskInstance
 from tests.system.service import Witness, connect
@@ -450,10 +451,7 @@ class TestSecrets:
         The one exception is a password that somebody writes into a DAG file: Airflow keeps the file's text, and the
         arguments parsed from it in the serialized DAG.
         """
-        texts = {table: rows(played.site, table) for table in tables(played.site)}
-        texts |= {
-            str(file.relative_to(played.site.home)): file.read_text(errors="replace") for file in written(played.site)
-        }
+        texts = kept(played.site)
         texts["API"] = json.dumps([played.deferred, played.triggers, details(played)], default=str)
         journal = [entry for emulator in (played.service, played.faulty) for entry in emulator.journal]
         texts["emulators"] = "\n".join([*played.said, *(f"{entry!r}\n{entry.line()}" for entry in journal)])
@@ -478,25 +476,6 @@ class TestSecrets:
         assert "start_push" in "".join(played.said)
         shown = played.site.rest("GET", f"{played.runs['waits'].path}/taskInstances/start_push")
         assert shown["rendered_fields"]["player_password"] == "***"
-
-
-def tables(site: AirflowSite) -> list[str]:
-    return [row["name"] for row in site.query("select name from sqlite_master where type = 'table'")]
-
-
-def rows(site: AirflowSite, table: str) -> str:
-    """All that a table holds, as text; JSON in it without its own quoting."""
-    found = site.query(f'select * from "{table}"')  # noqa: S608 - names out of the database itself
-    return "\n".join(
-        value.decode(errors="replace") if isinstance(value, bytes) else str(value)
-        for row in found
-        for value in row.values()
-    )
-
-
-def written(site: AirflowSite) -> list[Path]:
-    """The files that Airflow wrote: logs of tasks, triggers and DAG files, and what its parts printed."""
-    return [file for folder in ("logs", "consoles") for file in (site.home / folder).rglob("*") if file.is_file()]
 
 
 def details(played: Played) -> list[Any]:

@@ -22,6 +22,7 @@ from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
 
 import airflow_provider_timav.plugins
 from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Owner, Watch
+from tests.system.conftest import EXAMPLES
 from tests.system.rest import Run
 from tests.system.service import Witness, connect
 from tests.system.site import ALL_PARTS, AirflowSite
@@ -44,6 +45,7 @@ STATIC = Path(airflow_provider_timav.plugins.__file__).parent / "static"
 
 ROOMS = {101: ["anna"], 102: ["ben"], 103: ["cleo"], 104: ["cleo"], 105: ["dora"], 106: ["emil"]}
 
+FORM_DAG = "timav_broadcast_form"
 DAG_ID = "live_show"
 PROTECTED = "live_show_protected"
 PASSWORD = "canary-of-the-viewers-password"
@@ -97,6 +99,7 @@ class Stage:
             self.site = exits.enter_context(AirflowSite(parts=self._parts))
             connect(self.site, "timav_default", self.emulator.connection())
             self.site.write_dag(DAG_ID, SHOW)
+            self.site.write_dag(FORM_DAG, (EXAMPLES / "broadcast_form.py").read_text())
             playwright = exits.enter_context(sync_playwright())
             expect.set_options(timeout=20_000)  # the machine is shared with Airflow
             self.browser = playwright.chromium.launch(executable_path=CHROMIUM, args=SWITCHES)
@@ -192,3 +195,8 @@ def chromium_is_there() -> bool:
 def tile_of(page: Page, title: str) -> Any:
     """The tile of a broadcast, found as people find it: by its heading."""
     return page.get_by_role("article", name=re.compile(re.escape(title)))
+
+
+def clock(page: Page, title: str) -> float:
+    """How far a tile's video has played: seconds."""
+    return float(tile_of(page, title).locator("video").evaluate("video => video.currentTime"))

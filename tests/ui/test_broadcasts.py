@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import re
-import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -16,7 +13,7 @@ from airflow_provider_timav.plugins.timav import TimAVPlugin
 from tests.stream.site import running as serve
 from tests.system.processes import until
 from tests.system.rest import Run
-from tests.ui.stage import PASSWORD, PROTECTED, STATIC, Stage, chromium_is_there, tile_of
+from tests.ui.stage import PASSWORD, PROTECTED, STATIC, Stage, chromium_is_there, clock, tile_of
 
 pytestmark = [
     pytest.mark.system,
@@ -45,68 +42,6 @@ def on_air(stage: Stage, room: int, host: str, **params: Any) -> Run:
     run = stage.show(room, host, **params)
     stage.site.wait_for_task(run, "broadcast.on_air", "deferred")
     return run
-
-
-def end_of(run: Run) -> datetime:
-    return datetime.fromisoformat(run.xcom("broadcast.on_air", "control")["end"])
-
-
-def audited(stage: Stage, run: Run, event: str) -> list[dict[str, Any]]:
-    found = stage.site.rest("GET", "eventLogs", params={"run_id": run.run_id, "event": event})
-    return list(found["event_logs"])
-
-
-def clock(page: Page, title: str) -> float:
-    """How far a tile's video has played."""
-    return float(tile_of(page, title).locator("video").evaluate("video => video.currentTime"))
-
-
-def test_broadcast_is_watched_extended_and_stopped(stage: Stage, page: Page) -> None:
-    """Issue D, line 1: from the emulator's accepting the push to the file ids in the list."""
-    run = stage.show(101, "anna", title="Morning show")
-    tile = tile_of(page, "Morning show")
-    expect(tile).to_have_attribute("data-phase", "on_air", timeout=60_000)
-    seen = datetime.now(UTC)
-    assert seen - stage.emulator.push(101, "anna").started_at < timedelta(seconds=5)
-    for text in ("Room 101 · anna", "Since", "Until", "Recording"):
-        expect(tile).to_contain_text(text)
-
-    wait(lambda: clock(page, "Morning show") > 0, 15, "the video does not play")
-    before = clock(page, "Morning show")
-    time.sleep(10)
-    assert clock(page, "Morning show") - before > 9
-    expect(tile).to_contain_text("Live since")
-
-    end = end_of(run)
-    tile.get_by_role("button", name="Extend").click()
-    dialog = page.get_by_role("dialog", name="Extend Morning show")
-    dialog.get_by_label("By how many minutes?").fill("30")
-    dialog.get_by_role("button", name="Extend").click()
-    expect(page.get_by_role("status")).to_contain_text("Morning show now ends at")
-    assert end_of(run) == end.replace(microsecond=end.microsecond // 1000 * 1000) + timedelta(minutes=30)
-    expect(tile).to_contain_text("(39 min left)")
-    (note,) = audited(stage, run, "update_xcom_entry")
-    assert (note["owner"], note["task_id"]) == ("user", "broadcast.on_air")
-    assert json.loads(note["extra"])["value"] == run.xcom("broadcast.on_air", "control")
-
-    tile.get_by_role("button", name="Stop now").click()
-    page.get_by_role("dialog", name="Stop Morning show now?").get_by_role("button", name="Stop now").click()
-    wait(lambda: not stage.emulator.on_air(101), 15, "it is still on air")
-    (note,) = audited(stage, run, "patch_task_instance")
-    assert (note["owner"], note["task_id"]) == ("user", "broadcast.on_air")
-    assert run.wait() == "success"
-    assert run.xcom("broadcast.result", "outcome") == "stopped"
-    expect(tile).to_have_count(0)
-
-    name, (file_id,) = run.xcom("broadcast.result", "file_name"), run.xcom("broadcast.result", "file_ids")
-    assert stage.emulator.file_ids(name) == [file_id]
-    row = page.get_by_role("row").filter(has_text=name)
-    expect(row).to_contain_text(file_id)
-    expect(row).to_contain_text("stopped by hand")
-    row.get_by_role("button", name=f"Copy file id {file_id}").click()
-    expect(row).to_contain_text("Copied")
-    row.get_by_role("link").click()
-    expect(page).to_have_url(re.compile(f"/dags/{run.dag_id}/runs/"))
 
 
 def test_host_who_does_not_come_is_no_longer_waited_for(stage: Stage, page: Page) -> None:
