@@ -52,7 +52,10 @@ with DAG(
             minimum=1,
             maximum=360,
             title="How long (minutes)",
-            description="Counted from pressing Trigger, so add what the host may need to arrive. At most 360 (six hours).",
+            description=(
+                "Counted from pressing Trigger (or from when the room is free, if another show is on), so add what the host "
+                "may need to arrive. At most 360 (six hours)."
+            ),
         ),
         "record": Param(
             True,

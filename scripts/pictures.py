@@ -8,12 +8,14 @@ What is on them is what Airflow shows; only the titles are chosen.
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from playwright.sync_api import Page, expect
 
 from scripts.local_airflow import PROJECT
 from tests.system.rest import Run
+from tests.system.service import connect
 from tests.ui.forms import edit_connection, field, open_section, open_trigger, press_test
 from tests.ui.stage import DAG_ID, FORM_DAG, PROTECTED, Stage, tile_of
 
@@ -51,6 +53,9 @@ def start(stage: Stage) -> list[Run]:
 
 def forms(stage: Stage) -> None:
     """The connection's form as it is opened again, what its Test button says, and the form behind Trigger."""
+    lasting = stage.emulator.certificates.issue_client(not_after=datetime.now(UTC) + timedelta(days=825))
+    connection = stage.emulator.connection(client_cert=lasting[0], private_key=lasting[1])
+    connect(stage.site, "timav_default", connection)
     page = stage.login("admin").new_page()
     page.set_viewport_size({"width": 1180, "height": DIALOG})
     page.goto(f"{stage.site.url}/connections")

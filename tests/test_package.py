@@ -107,12 +107,21 @@ def test_promised_names_are_where_they_are_promised() -> None:
     import importlib
 
     promised = {
+        "broadcast": ["Broadcast"],
         "hooks.timav": ["TimAVHook"],
+        "notifications.broadcast": ["EndBroadcastNotifier"],
+        "operators.broadcast": [
+            "ReserveBroadcastOperator",
+            "OnAirOperator",
+            "BroadcastResultOperator",
+            "ReapBroadcastsOperator",
+        ],
         "operators.push": ["StartPushOperator", "StopPushOperator"],
         "operators.record": ["StartRecordOperator", "StopRecordOperator"],
         "operators.room": ["KickMembersOperator"],
         "sensors.live_stream": ["LiveStreamSensor"],
         "triggers.live_stream": ["LiveStreamTrigger"],
+        "triggers.on_air": ["OnAirTrigger"],
         "assets": ["convert_asset_to_openlineage", "create_asset", "sanitize_uri"],
         "links": ["PushConsoleLink", "RecordingConsoleLink", "RecordingLink", "WatchLiveLink"],
         "retry": ["TimAVRetryPolicy"],

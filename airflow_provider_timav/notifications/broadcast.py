@@ -19,7 +19,7 @@ __all__ = ["EndBroadcastNotifier"]
 class EndBroadcastNotifier(BaseNotifier):
     """Ends every broadcast of the context's run that is still on air: for failure callbacks and deadline alerts.
 
-    It takes nothing but the run from the context, for a deadline's holds nothing else.
+    It takes nothing but the run from the context: a deadline's holds nothing else, nor does that of a run without tasks.
 
     :param timav_conn_id: the connection of the broadcasts to end (templated).
     :param group_id: end only the broadcasts of this task group, such as ``broadcast`` (templated).
@@ -69,8 +69,10 @@ class EndBroadcastNotifier(BaseNotifier):
 
 
 def _run(context: Any) -> tuple[str, str]:
-    """Return DAG and run of a context; a deadline's holds the run as a plain dict."""
-    run = context["dag_run"]
+    """Return DAG and run of a context; a deadline's holds the run as a plain dict, a DAG callback's perhaps its id only."""
+    run = context.get("dag_run")
+    if run is None:
+        return str(context["dag"].dag_id), str(context["run_id"])
     if isinstance(run, dict):
         return str(run["dag_id"]), str(run.get("dag_run_id") or run.get("run_id"))
     return str(run.dag_id), str(run.run_id)

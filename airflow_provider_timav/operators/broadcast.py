@@ -235,7 +235,7 @@ class ReserveBroadcastOperator(TimAVOperator):
                     "%s. Asking again at %s, for the last time by %s.", where, again, last
                 ),
             )
-            raise AlreadyRunning(f"{where}: nothing was sent")
+            raise AlreadyRunning(f"{where}: nothing was sent. Raise wait_for_user, or end that broadcast.")
         self.log.warning("The lease of %s is over since %s and is taken over.", held.owner, until.isoformat())
         end(ledger, held, hook).raise_failed()
 
@@ -403,7 +403,8 @@ class BroadcastResultOperator(BaseOperator):
     """What a broadcast comes to: the leaf of its group, which runs only if the show and both stops have succeeded.
 
     XComs, each also under its own key: ``file_ids``, ``file_ids_status``, ``file_name``, ``outcome`` (``deadline``, ``stopped``
-    by a person, ``stream_ended``), ``started_at``, ``ended_at`` (ISO 8601). What is not known is left out.
+    by a person, ``stream_ended``), ``started_at``, ``ended_at`` (ISO 8601), ``room_id``, ``user_id``, ``title``. What is not
+    known is left out.
 
     The recording becomes one event of the asset ``timav://<connection>/<room>/<user>/<camera or screen>``, once, over retries
     and clears. Its ``extra`` holds ``file_ids`` (texts), ``file_name``, ``room_id``, ``user_id``, ``push_data_type``,
@@ -459,6 +460,9 @@ class BroadcastResultOperator(BaseOperator):
             "outcome": ended["outcome"],
             "started_at": of("on_air", "started_at"),
             "ended_at": ended.get("ended_at") or datetime.now(UTC).isoformat(),
+            "room_id": lease.key.room_id,
+            "user_id": lease.key.user_id,
+            "title": lease.title,
         }
         self.log.info(
             "Broadcast of %s in room %s: %s. File ids (%s): %s.",

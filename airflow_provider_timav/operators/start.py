@@ -194,13 +194,18 @@ class StartOperator(TimAVOperator):
         held = ledger.lease()
         if held is None:
             raise AirflowFailException(
-                f"the lease of room {lease.key.room_id} was given up, the broadcast was ended: nothing was sent"
+                f"the lease of room {lease.key.room_id} was given up, the broadcast was ended: nothing was sent. "
+                "Trigger a new run."
             )
         if held.generation != lease.generation:
-            raise AlreadyRunning(f"room {lease.key.room_id} is held by {held.owner} by now: nothing was sent")
+            raise AlreadyRunning(
+                f"room {lease.key.room_id} is held by {held.owner} by now: nothing was sent. Trigger a new run."
+            )
         end = ledger.end(lease)
         if end <= datetime.now(UTC):
-            raise AirflowFailException(f"the broadcast's end has passed ({end.isoformat()}): nothing was sent")
+            raise AirflowFailException(
+                f"the broadcast's end has passed ({end.isoformat()}): nothing was sent. Trigger a new run."
+            )
         return end
 
     def _stop_if_ended(self, lease: Lease, hook: TimAVHook, arguments: dict[str, Any]) -> None:

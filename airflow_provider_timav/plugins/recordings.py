@@ -19,14 +19,14 @@ SHOWN: Final = 20
 LOOKED_AT: Final = 100
 """Of these the ones without a recording are left out."""
 
-_TEXTS: Final = ("file_name", "file_ids_status", "outcome", "started_at", "ended_at", "user_id")
+_TEXTS: Final = ("title", "user_id", "file_name", "file_ids_status", "outcome", "started_at", "ended_at")
 
 
 def recordings(session: Session, rights: Rights) -> list[dict[str, Any]]:
     """Return the recordings of the DAGs that the user may look into, newest first.
 
-    Each with its run, ``file_name``, ``file_ids``, ``file_ids_status``, ``outcome``, ``started_at``, ``ended_at``; what is
-    not known is left out.
+    Each with its run, ``title``, ``room_id``, ``user_id``, ``file_name``, ``file_ids``, ``file_ids_status``, ``outcome``,
+    ``started_at``, ``ended_at``; what is not known is left out.
     """
     mark, result = aliased(XComModel), aliased(XComModel)
     newest = (
@@ -58,6 +58,8 @@ def recordings(session: Session, rights: Rights) -> list[dict[str, Any]]:
 
 def _of_result(value: dict[str, Any]) -> dict[str, Any]:
     """Return what the page shows of it: people can write XComs, so only what has the right form."""
-    ids = value.get("file_ids")
-    texts = {name: value[name] for name in _TEXTS if isinstance(value.get(name), str)}
-    return {**texts, "file_ids": [str(one) for one in ids] if isinstance(ids, list) else []}
+    ids, room_id = value.get("file_ids"), value.get("room_id")
+    known = {name: value[name] for name in _TEXTS if isinstance(value.get(name), str)}
+    if isinstance(room_id, int):
+        known["room_id"] = room_id
+    return {**known, "file_ids": [str(one) for one in ids] if isinstance(ids, list) else []}

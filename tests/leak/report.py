@@ -17,12 +17,13 @@ _PAGE = """# The leak matrix
 
 Written by `make leak`, which makes every case happen to a real Airflow (API server, scheduler, DAG processor,
 triggerer, LocalExecutor, PostgreSQL) with the reaper running each minute. {rounds} rounds of {cases} cases:
-**{good} of {played} as was written down before.** Settings that decide when a death is noticed:
+**{good} of {played} came out as was written down before the run.** Settings that decide when a death is noticed:
 
 {settings}
 
 A request with "!" changed something; the others were answered "runs already" or "stopped already". "+" stands for
 one or more of it, "*" for none as well. Off air is measured from the end in force, or from what was done to end it.
+A negative figure: the act was that of another room (`mapped`), or came a moment after its effect was seen (`timeout`).
 
 ## What happens
 
@@ -40,7 +41,8 @@ _BY_HAND = """
 ## The same, wired by hand
 
 start_push >> start_record >> wait >> the stops as teardowns of their starts: the same operators, the same Airflow,
-without `Broadcast`. Each case once; what is on air two minutes after the end is left. Nothing is expected of it.
+without `Broadcast`. Each case that this wiring has, once; what is on air two minutes after the end is left. It has
+nothing to meet: it shows what comes of it.
 
 {seen}
 """

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_provider_timav.emulator import Emulator
@@ -39,8 +40,9 @@ def on_air(supervisor: Supervisor, emulator: Emulator, run_id: str = "manual__1"
         of_run(),
         {"dag_run": {"dag_id": "show", "dag_run_id": "manual__1"}},
         {"dag_run": {"dag_id": "show", "run_id": "manual__1", "conf": {}}},
+        {"dag": DAG("show"), "run_id": "manual__1", "reason": "timed_out"},
     ],
-    ids=["callback", "deadline", "plain"],
+    ids=["callback", "deadline", "plain", "callback of a run without a task"],
 )
 def test_every_broadcast_of_the_run_is_ended_and_no_other(
     context: Any, supervisor: Supervisor, timav_emulator: Emulator

@@ -940,7 +940,7 @@ class TestResult:
         return result
 
     def test_everything_that_is_known(self, show: Callable[..., Run], timav_emulator: Emulator) -> None:
-        run = show()
+        run = show(channel_name="Evening show")
         result = self.ended(run)
         name = run["start_record"].xcoms["file_name"]
         assert result == {
@@ -950,6 +950,9 @@ class TestResult:
             "outcome": "deadline",
             "started_at": run["on_air"].xcoms["started_at"],
             "ended_at": "2026-11-24T21:00:00+00:00",
+            "room_id": 10086,
+            "user_id": "host_1",
+            "title": "Evening show",
         }
 
     def test_without_a_recording_there_is_no_file_name(self, show: Callable[..., Run]) -> None:

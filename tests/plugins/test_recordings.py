@@ -18,6 +18,9 @@ RESULT = {
     "outcome": "deadline",
     "started_at": "2026-11-24T11:00:00+00:00",
     "ended_at": "2026-11-24T11:30:00+00:00",
+    "room_id": 10086,
+    "user_id": "host_1",
+    "title": "Morning show",
 }
 
 
@@ -76,8 +79,8 @@ def test_dag_that_the_user_may_not_read_shows_nothing(database: Database) -> Non
 
 def test_result_that_people_have_overwritten_shows_what_is_readable(database: Database) -> None:
     database.dag("morning")
-    ended(database, file_ids=7, file_name={"a": 1}, outcome="<b>bold</b>")
+    ended(database, file_ids=7, file_name={"a": 1}, outcome="<b>bold</b>", room_id="10086", title=None)
     (row,) = found(database)
     assert row["file_ids"] == []
-    assert "file_name" not in row
+    assert not {"file_name", "room_id", "title"} & row.keys()
     assert row["outcome"] == "<b>bold</b>"  # a text, which the page shows as one

@@ -1,7 +1,8 @@
-"""The README: every block in it does what it says."""
+"""The README, and the page on operators: every block in them does what it says."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 import subprocess
@@ -15,13 +16,18 @@ from airflow.sdk import Connection
 
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.hooks.timav import Settings
+from airflow_provider_timav.operators.push import StartPushOperator, StopPushOperator
+from airflow_provider_timav.operators.record import StartRecordOperator, StopRecordOperator
+from airflow_provider_timav.operators.room import KickMembersOperator
+from airflow_provider_timav.sensors.live_stream import LiveStreamSensor
 from tests.system.site import AirflowSite
 
 pytestmark = pytest.mark.system
 
 PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```(\S+)(?: (\S+))?\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+OPERATORS = (PROJECT / "docs" / "operators.md").read_text(encoding="utf-8")
+BLOCKS = re.findall(r"^```(\S+)(?: (\S+))?\n(.*?)^```$", README + OPERATORS, re.DOTALL | re.MULTILINE)
 
 
 def blocks(language: str, name: str | None = None) -> list[str]:
@@ -129,6 +135,36 @@ def test_commands_of_the_guarantees_exist(command: str) -> None:
     assert not words or any(
         re.search(rf"^ *(def test_|class Test)\w*{words}", file.read_text(), re.MULTILINE) for file in files
     )
+
+
+@pytest.mark.parametrize(
+    "operator",
+    [
+        StartPushOperator,
+        StopPushOperator,
+        StartRecordOperator,
+        StopRecordOperator,
+        KickMembersOperator,
+        LiveStreamSensor,
+    ],
+)
+def test_every_argument_is_explained(operator: type) -> None:
+    """In the operator's own section, or in the one of what all of them take."""
+    sections = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", OPERATORS, re.DOTALL | re.MULTILINE))
+    explained = set(re.findall(r"`(\w+)`", sections[operator.__name__] + sections["What all of them take"]))
+    own = {
+        name
+        for part in operator.__mro__
+        if part.__module__.startswith("airflow_provider_timav")
+        for name in _named(part)
+    }
+    assert own
+    assert own - explained == set()
+
+
+def _named(part: type) -> set[str]:
+    init = vars(part).get("__init__")
+    return set() if init is None else set(inspect.signature(init).parameters) - {"self", "kwargs"}
 
 
 def test_every_public_error_is_explained() -> None:

@@ -84,7 +84,7 @@ def changes(run: Run) -> list[tuple[str, dict[str, Any]]]:
 
 @pytest.mark.parametrize("page", ["viewer"], indirect=True)
 def test_viewer_watches_and_can_change_nothing(stage: Stage, page: Page) -> None:
-    """Issue D, line 2: no buttons, and the server refuses what is made by hand."""
+    """No buttons, and the server refuses what is made by hand."""
     run = on_air(stage, 102, "ben", title="For viewers")
     control = run.xcom("broadcast.on_air", "control")
     tile = tile_of(page, "For viewers")
@@ -140,7 +140,7 @@ def test_request_of_another_site_changes_nothing_and_reads_nothing(stage: Stage,
 
 
 def test_without_a_login_every_route_answers_401(stage: Stage) -> None:
-    """Issue D, line 2, on the running Airflow: the files as well as the lists."""
+    """On the running Airflow: the files as well as the lists."""
     assert TimAVPlugin().react_apps
     for path in ("on-air", "recordings", *(file.name for file in STATIC.iterdir())):
         answer = stage.site.request("GET", f"timav/{path}", user=None)

@@ -122,7 +122,7 @@ class TestWholeShow:
     """One after the other: each goes on where the one before has stopped."""
 
     def test_connection_is_entered_and_its_certificate_refused(self, stage: Stage, admin: Person) -> None:
-        """Issue D, line 1: the form, and Test with a certificate that the service does not know."""
+        """The form, and Test with a certificate that the service does not know."""
         certificate, key = Certificates().issue_client()
         given = stage.emulator.connection()
         page = admin.open("connections")
@@ -177,7 +177,7 @@ class TestWholeShow:
         page.close()
 
     def test_broadcast_is_triggered_watched_extended_and_stopped(self, stage: Stage, producer: Person) -> None:
-        """Issue D, line 1: from the form to the file ids in the list."""
+        """From the form to the file ids in the list."""
         board = producer.open("plugin/timav-broadcasts")
         expect(board.get_by_text("Nothing is on air.")).to_be_visible()
         stage.site.wait_for_dag(FORM_DAG)
@@ -234,7 +234,8 @@ class TestWholeShow:
         assert stage.emulator.file_ids(name) == [file_id]
         found = board.get_by_role("row").filter(has_text=name)
         expect(found).to_contain_text(file_id)
-        expect(found).to_contain_text("stopped by hand")
+        for text in ("Morning show", "Room 101 · anna", "stopped by hand"):
+            expect(found).to_contain_text(text)
         found.get_by_role("button", name=f"Copy file id {file_id}").click()
         expect(found).to_contain_text("Copied")
         found.get_by_role("link").click()
@@ -243,7 +244,7 @@ class TestWholeShow:
         board.close()
 
     def test_links_of_the_task_lead_to_where_they_say(self, stage: Stage, producer: Person) -> None:
-        """Issue D, line 1; those to the vendor's console are looked at only: there is no network here."""
+        """Those to the vendor's console are looked at only: there is no network here."""
         (row,) = stage.site.rest("GET", f"dags/{FORM_DAG}/dagRuns")["dag_runs"]
         run = Run(FORM_DAG, row["dag_run_id"], stage.site)
         details = f"dags/{FORM_DAG}/runs/{row['dag_run_id']}/tasks/broadcast.on_air/details"
@@ -262,7 +263,7 @@ class TestWholeShow:
     def test_no_secret_is_in_anything_of_all_that(
         self, stage: Stage, admin: Person, producer: Person, canaries: Canaries
     ) -> None:
-        """Issue D, line 4: what the browser got, the task's pages, and all that Airflow keeps."""
+        """What the browser got, the task's pages, and all that Airflow keeps."""
         (row,) = stage.site.rest("GET", f"dags/{FORM_DAG}/dagRuns")["dag_runs"]
         task = f"dags/{FORM_DAG}/runs/{row['dag_run_id']}/tasks/broadcast.start_push"
         pages: dict[str, str] = {}

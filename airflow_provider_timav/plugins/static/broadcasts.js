@@ -4,7 +4,7 @@ import { clock, list, runPath } from "./airflow.js";
 import { STYLE } from "./style.js";
 import { Copy, Inside, Tile } from "./tile.js";
 
-const { createElement: h, useCallback, useEffect, useRef, useState } = globalThis.React;
+const { createElement: h, Fragment, useCallback, useEffect, useRef, useState } = globalThis.React;
 
 const ON_AIR_MS = 3000;
 const RECORDINGS_MS = 10_000;
@@ -97,6 +97,12 @@ function When({ row, now }) {
   return from && to ? `${from} to ${to}` : (to ?? from ?? "Not known");
 }
 
+function Show({ row }) {
+  const where = row.room_id === undefined ? null : `Room ${row.room_id} · ${row.user_id}`;
+  if (!row.title) return where ?? "Not known";
+  return h(Fragment, null, row.title, where && h("div", { className: "timav-where" }, where));
+}
+
 function Recordings() {
   const { data, failed } = useList("recordings", RECORDINGS_MS);
   const now = new Date();
@@ -112,7 +118,7 @@ function Recordings() {
       h(
         "table",
         { className: "timav-table" },
-        h("thead", null, h("tr", null, ...["Recording", "On air", "Ended", "File ids", "Run"].map((name) => h("th", { key: name, scope: "col" }, name)))),
+        h("thead", null, h("tr", null, ...["Show", "Recording", "On air", "Ended", "File ids", "Run"].map((name) => h("th", { key: name, scope: "col" }, name)))),
         h(
           "tbody",
           null,
@@ -120,6 +126,7 @@ function Recordings() {
             h(
               "tr",
               { key: `${row.dag_id} ${row.run_id} ${row.file_name}` },
+              cell("Show", h(Show, { row })),
               cell("Recording", row.file_name ?? "Not known"),
               cell("On air", h(When, { row, now })),
               cell("Ended", OUTCOMES[row.outcome] ?? row.outcome ?? "Not known"),

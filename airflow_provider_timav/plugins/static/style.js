@@ -78,6 +78,7 @@ export const STYLE = `
 .timav-table { width: 100%; border-collapse: collapse; font-size: 0.875rem; margin-top: 0.75rem; }
 .timav-table th { text-align: left; font-weight: 600; color: var(--muted); }
 .timav-table th, .timav-table td { padding: 0.4rem 0.75rem 0.4rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
+.timav-table .timav-where { margin: 0; }
 .timav-file { display: flex; flex-wrap: wrap; gap: 0.25rem 0.5rem; align-items: center; }
 .timav-file code { font-family: ui-monospace, monospace; }
 @container (max-width: 42rem) {
