@@ -14,6 +14,9 @@ from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 __all__ = ["DEFAULTS", "flag", "given", "optional", "point_in_time", "time_span"]
 
+LONGEST: Final = timedelta(days=3653)
+"""The longest span of time that is taken for one: what is longer was meant to be something else, such as milliseconds."""
+
 _NOT_GIVEN = (None, "", "None")
 
 DEFAULTS: Final = {
@@ -57,7 +60,7 @@ def flag(value: Any, field: str) -> bool:
 def time_span(value: Any, field: str) -> timedelta:
     """Return a span of time given as timedelta, as seconds, or as ISO 8601 text (``PT45M``).
 
-    :raises ConfigurationError: if it is none of these, or negative; it names ``field``.
+    :raises ConfigurationError: if it is none of these, negative, or longer than ten years; it names ``field``.
     """
     rule = f"{field} must be a timedelta, a number of seconds or an ISO 8601 duration such as PT45M"
     span: timedelta
@@ -71,11 +74,13 @@ def time_span(value: Any, field: str) -> timedelta:
         except ValueError:
             span = _iso_span(str(value), field, rule)
         else:
-            if not math.isfinite(seconds) or abs(seconds) > timedelta.max.total_seconds() / 2:
+            if not math.isfinite(seconds) or abs(seconds) > timedelta.max.total_seconds():
                 raise ConfigurationError(f"{rule}, not {value!r}", field=field)
             span = timedelta(seconds=seconds)
     if span < timedelta(0):
         raise ConfigurationError(f"{field} must not be negative, it is {value!r}", field=field)
+    if span > LONGEST:
+        raise ConfigurationError(f"{field} must be at most {LONGEST.days} days, it is {value!r}", field=field)
     return span
 
 
@@ -95,7 +100,7 @@ def _iso_span(text: str, field: str, rule: str) -> timedelta:
 def point_in_time(value: Any, field: str) -> datetime:
     """Return a point in time given as an aware datetime or as ISO 8601 text with a zone.
 
-    :raises ConfigurationError: if it cannot be read or has no zone; it names ``field``.
+    :raises ConfigurationError: if it cannot be read, has no zone, or is not within the years 1970 to 2999; it names ``field``.
     """
     rule = f"{field} must be a point in time with a time zone, such as 2026-11-23T20:15:00+01:00"
     if isinstance(value, str):
@@ -107,4 +112,8 @@ def point_in_time(value: Any, field: str) -> datetime:
         raise ConfigurationError(f"{rule}, not {value!r}", field=field)
     if value.tzinfo is None or value.utcoffset() is None:
         raise ConfigurationError(f"{rule}; {value.isoformat()} has none", field=field)
+    if not 1970 <= value.year < 3000:  # nobody can count on from the ends of the calendar
+        raise ConfigurationError(
+            f"{field} must be within the years 1970 to 2999, it is {value.isoformat()}", field=field
+        )
     return value

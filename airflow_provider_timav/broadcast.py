@@ -136,7 +136,8 @@ class Broadcast(TaskGroup):
             )
             fixed: Any = reserve.output
             # Where the show is, is what was reserved: a template may render to something else at another time.
-            place: dict[str, Any] = {name: fixed[name] for name in ("lease", "room_id", "user_id", "sdk_type")}
+            names = ("lease", "room_id", "user_id", "sdk_type", "timav_conn_id")
+            place: dict[str, Any] = {name: fixed[name] for name in names}
             waiting: dict[str, Any] = {"wait_for_user": wait_for_user, "if_already_running": if_already_running}
             start_push = StartPushOperator(
                 task_id="start_push",
@@ -148,7 +149,6 @@ class Broadcast(TaskGroup):
                 rate_types=rate_types,
                 channel_name=channel_name,
                 player_password=player_password,
-                timav_conn_id=timav_conn_id,
             )
             start_record = StartRecordOperator(
                 task_id="start_record",
@@ -158,7 +158,6 @@ class Broadcast(TaskGroup):
                 record_data_type=fixed["push_data_type"],
                 requested=fixed["record"],
                 file_name=fixed["file_name"],
-                timav_conn_id=timav_conn_id,
             )
             on_air = OnAirOperator(
                 task_id="on_air",
@@ -167,7 +166,7 @@ class Broadcast(TaskGroup):
                 grace=grace,
                 on_stall=on_stall,
                 on_stall_callback=on_stall_callback,
-                timav_conn_id=timav_conn_id,
+                timav_conn_id=fixed["timav_conn_id"],
             )
             stop_record = StopRecordOperator(
                 task_id="stop_record",
@@ -175,14 +174,12 @@ class Broadcast(TaskGroup):
                 record_data_type=fixed["push_data_type"],
                 require_file_ids=require_file_ids,
                 start_task_id=start_record.task_id,
-                timav_conn_id=timav_conn_id,
             )
             stop_push = StopPushOperator(
                 task_id="stop_push",
                 **place,
                 push_data_type=fixed["push_data_type"],
                 start_task_id=start_push.task_id,
-                timav_conn_id=timav_conn_id,
             )
             result = BroadcastResultOperator(
                 task_id="result", lease=fixed["lease"], recordings=None if record is False else self.recordings

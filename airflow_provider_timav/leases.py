@@ -377,14 +377,22 @@ class Ledger:
         return None
 
     def tell(self, kind: Kind, claim: Claim) -> None:
-        """Note what is claimed of the push or the recording. File ids of another broadcast are kept beside it."""
+        """Note what is claimed of the push or the recording.
+
+        The claim of another broadcast is overwritten by a start only: a stop that comes late has nothing to say about what runs
+        now. The file ids of whoever has to give way are kept beside it.
+        """
         name = f"{self.variable}.{kind}"
-        if kind == "record":
-            before = self._read(name, Claim.from_json)
-            if before is not None and before.generation != claim.generation and before.file_ids:
+        before = self._read(name, Claim.from_json) if kind == "record" or claim.state == "stopped" else None
+        if before is not None and before.generation != claim.generation:
+            late = claim.state == "stopped"  # its start has overwritten all that came before it
+            giving_way = claim if late else before
+            if giving_way.file_ids:
                 # Its own tasks may not have picked them up yet, and they come only once.
-                for kept in self._claims(kind, before.generation)[1:]:
-                    self.store.set(kept, json.dumps(before.to_json()))
+                for kept in self._claims(kind, giving_way.generation)[1:]:
+                    self.store.set(kept, json.dumps(giving_way.to_json()))
+            if late:
+                return
         self.store.set(name, json.dumps(claim.to_json()))
 
     def _claims(self, kind: Kind, generation: str) -> list[str]:

@@ -64,7 +64,22 @@ def test_time_span(value: Any, seconds: float) -> None:
 
 
 @pytest.mark.parametrize(
-    "value", [None, "", "soon", "45M", True, -1, "-PT5M", timedelta(seconds=-1), float("nan"), float("inf"), 1e300, [1]]
+    "value",
+    [
+        None,
+        "",
+        "soon",
+        "45M",
+        True,
+        -1,
+        "-PT5M",
+        timedelta(seconds=-1),
+        float("nan"),
+        float("inf"),
+        1e300,
+        [1],
+        1_700_000_000_000,
+    ],
 )
 def test_wrong_time_span_names_the_field(value: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^grace must") as wrong:
@@ -83,6 +98,14 @@ def test_point_in_time(value: Any) -> None:
 @pytest.mark.parametrize("value", [None, "", "tomorrow", "2026-11-23T20:15:00", datetime(2026, 11, 23), 7])  # noqa: DTZ001
 def test_wrong_point_in_time_names_the_field(value: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^ends_at must be a point in time with a time zone") as wrong:
+        point_in_time(value, "ends_at")
+    assert wrong.value.field == "ends_at"
+
+
+@pytest.mark.parametrize("value", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "3000-01-01T00:00:00Z"])
+def test_point_in_time_at_the_ends_of_the_calendar_is_none(value: str) -> None:
+    """From there nobody can count on: 30 s later there is no date any more."""
+    with pytest.raises(ConfigurationError, match=r"^ends_at must be within the years") as wrong:
         point_in_time(value, "ends_at")
     assert wrong.value.field == "ends_at"
 

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_timav.leases import (
+    KINDS,
     PREFIX,
     Claim,
     Control,
@@ -323,6 +324,15 @@ class TestFileIdsOfAnEarlierBroadcast:
         assert kept is not None
         assert kept.file_ids == ("77",)
         assert ledger.claim("record", "b2") == Claim("b2", "ours", at=ledger.claim("record", "b2").at)  # type: ignore[union-attr]
+
+    def test_stop_that_comes_late_says_nothing_about_the_next_show(self, ledger: Ledger) -> None:
+        for kind in KINDS:
+            ledger.tell(kind, Claim("b2", "ours", "start", NOW))
+            ledger.tell(kind, Claim("a1", "stopped", file_ids=("78",) if kind == "record" else (), at=NOW))
+            assert ledger.claim(kind, "b2") == Claim("b2", "ours", "start", NOW)
+        kept = ledger.claim("record", "a1")
+        assert kept is not None
+        assert kept.file_ids == ("78",)
 
     def test_they_are_forgotten_once_they_are_picked_up(self, ledger: Ledger, supervisor: Supervisor) -> None:
         ledger.forget("record", "a1")

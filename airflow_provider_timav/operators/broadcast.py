@@ -52,8 +52,8 @@ class ReserveBroadcastOperator(TimAVOperator):
     A lease of another run whose end is ahead is waited for, as long as ``wait_for_user``; one that is over is taken, after its
     stop has been sent. A run that comes later than ``skip_if_late``, or after its own end, is skipped: nothing is started.
 
-    XComs, each also under its own key: ``lease`` (what the group's other tasks need to know), ``room_id``, ``user_id``,
-    ``sdk_type``, ``push_data_type``, ``record``, ``file_name``, ``end``.
+    XComs, each also under its own key: ``lease`` (what the group's other tasks need to know), ``timav_conn_id``, ``room_id``,
+    ``user_id``, ``sdk_type``, ``push_data_type``, ``record``, ``file_name``, ``end``.
 
     :raises ConfigurationError: naming the option that breaks a rule, or the field of the connection.
     :raises AlreadyRunning: if another run holds the room for longer than the wait; it names that run.
@@ -141,6 +141,7 @@ class ReserveBroadcastOperator(TimAVOperator):
         """Reserve; return what the other tasks of the group need."""
         from airflow.sdk.log import mask_secret
 
+        from airflow_provider_timav.hooks.timav import TimAVHook
         from airflow_provider_timav.leases import Lease, Ledger, Owner
         from airflow_provider_timav.operators.reservation import Plan, default_file_name
 
@@ -154,9 +155,10 @@ class ReserveBroadcastOperator(TimAVOperator):
         owner = Owner(ti.dag_id, ti.run_id, self.task_id.rpartition(".")[0], map_index_of(ti))
         noted = store.get(_RESERVATION) if store is not None else None
         lease = Lease.from_json(noted) if noted is not None else None
-        with self.make_hook() as hook:
+        key = plan.key if lease is None else lease.key
+        with TimAVHook(key.timav_conn_id) as hook:
             hook.get_conn()  # a bad connection is refused here, and not when the show is to end
-            ledger = Ledger((lease.key if lease is not None else plan.key).variable)
+            ledger = Ledger(key.variable)
             held = ledger.lease()
             if lease is None and held is not None and held.owner == owner:
                 lease = held  # where the store forgets what has succeeded, the ledger does not
@@ -176,6 +178,7 @@ class ReserveBroadcastOperator(TimAVOperator):
         self.log.info("Room %s is reserved for %s until %s.", lease.key.room_id, lease.key.user_id, _seconds(end))
         return {
             "lease": lease.to_json(),
+            "timav_conn_id": lease.key.timav_conn_id,
             "room_id": lease.key.room_id,
             "user_id": lease.key.user_id,
             "sdk_type": lease.key.sdk_type,

@@ -72,12 +72,25 @@ class Intent:
         earlier = Earlier()
         if isinstance(noted, dict):
             earlier = Earlier(noted.get("start_id"), noted.get("claim"), noted.get("result"), noted.get("at"))
+        if earlier.claim in ("ours", "sent") and self._is_off_air():
+            # What an earlier try started has been stopped since, as before a clear: what runs now is somebody else's.
+            log.info("What an earlier try of this task has started is off air.")
+            earlier = Earlier()
         # An earlier result is dropped from the store on purpose: should this start be carried out and its answer be lost, the
         # old URLs would be somebody else's word.
         self._write({"phase": "intent", "claim": "foreign" if earlier.claim == "foreign" else "sent"})
         self._claim("sent")
         self._ti.xcom_push(key="start_id", value=self._start_id)
         return earlier
+
+    def _is_off_air(self) -> bool:
+        """Tell whether the broadcast's ledger holds no claim any more: each intent writes one, and stops give it up."""
+        if self._lease is None:
+            return False
+        from airflow_provider_timav import leases
+
+        claim = leases.Ledger(self._lease.key.variable).claim(self._kind, self._lease.generation)
+        return claim is None or claim.state == "stopped"
 
     def done(self, result: Mapping[str, Any], claim: Claim, *, at: str | None = None) -> None:
         """Note the result and whose stream it is, before anything else can happen.

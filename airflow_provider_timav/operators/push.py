@@ -141,11 +141,12 @@ class StartPushOperator(StartOperator):
         """Send 0x6 with operation 1."""
         return hook.start_push(**arguments).model_dump(mode="json", exclude_none=True)
 
-    def send_stop(self, hook: TimAVHook, arguments: dict[str, Any], **limits: Any) -> None:
+    def send_stop(self, hook: TimAVHook, arguments: dict[str, Any], **limits: Any) -> Sequence[str]:
         """Send 0x6 with operation 2."""
         from airflow_provider_timav.videorelay import calls
 
         hook.get_conn().call(calls.stop_push(**_identity(arguments)), **limits)
+        return ()
 
     def settle_own(self, hook: TimAVHook, arguments: dict[str, Any]) -> tuple[dict[str, Any], Claim]:
         """Stop and start again: the URLs of a push come only with the start, and an audience without URLs sees nothing."""

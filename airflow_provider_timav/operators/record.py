@@ -114,7 +114,7 @@ class StartRecordOperator(StartOperator):
         """Send 0x5 with operation 1."""
         return hook.start_record(**arguments).model_dump(mode="json", exclude_none=True)
 
-    def send_stop(self, hook: TimAVHook, arguments: dict[str, Any], **limits: Any) -> None:
+    def send_stop(self, hook: TimAVHook, arguments: dict[str, Any], **limits: Any) -> Sequence[str]:
         """Send 0x5 with operation 2; its file ids are of a recording that nobody wants any more, and are logged."""
         from airflow_provider_timav.videorelay import calls
 
@@ -122,6 +122,7 @@ class StartRecordOperator(StartOperator):
         stopped = hook.get_conn().call(calls.stop_record(**identity), **limits)
         if stopped.file_ids:
             self.log.warning("The recording that ran before ended with the file ids %s.", ", ".join(stopped.file_ids))
+        return stopped.file_ids
 
     def settle_own(self, hook: TimAVHook, arguments: dict[str, Any]) -> tuple[dict[str, Any], Claim]:
         """Leave it running: unlike a push, a recording has nothing in its answer that would be missing."""

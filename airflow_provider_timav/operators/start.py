@@ -12,6 +12,7 @@ from airflow_provider_timav.operators.flight import Flight
 from airflow_provider_timav.operators.intent import Intent
 from airflow_provider_timav.operators.operation import TimAVOperator
 from airflow_provider_timav.operators.waiting import ask_again, waiting_until
+from airflow_provider_timav.runs import FINAL_STATES
 from airflow_provider_timav.videorelay.errors import (
     AlreadyRunning,
     AmbiguousOutcome,
@@ -77,8 +78,11 @@ class StartOperator(TimAVOperator):
         """Send the start; return its result."""
 
     @abstractmethod
-    def send_stop(self, hook: TimAVHook, arguments: dict[str, Any], **limits: Any) -> None:
-        """Send the stop of what ``arguments`` would start; ``limits`` are those of ``Client.call``."""
+    def send_stop(self, hook: TimAVHook, arguments: dict[str, Any], **limits: Any) -> Sequence[str]:
+        """Send the stop of what ``arguments`` would start; return the file ids of a recording.
+
+        :param limits: those of ``Client.call``.
+        """
 
     @abstractmethod
     def settle_own(self, hook: TimAVHook, arguments: dict[str, Any]) -> tuple[dict[str, Any], Claim]:
@@ -92,7 +96,7 @@ class StartOperator(TimAVOperator):
         until = waiting_until(context, time_span(given(self.wait_for_user, "wait_for_user"), "wait_for_user"))
         lease = self.held_lease()
         if lease is not None:
-            until = min(until, self._still_held(lease))
+            until = min(until, self._still_held(lease, context))
         with self.make_hook() as hook:
             # A bad connection is refused before the intent is written: nothing will have been sent.
             client = hook.get_conn()
@@ -103,9 +107,11 @@ class StartOperator(TimAVOperator):
                 result, claim = self._come_to_one(hook, arguments, earlier, policy)
             except AlreadyRunning as foreign:
                 self._raise_if_killed()
-                intent.foreign()
                 if foreign.doubtful:
+                    # The code may also mean that nobody is there yet: as long as that is waited for, nothing is known.
+                    intent.withdraw(earlier)
                     self._wait(foreign, until)
+                intent.foreign()
                 if policy == "fail":
                     raise
                 result, claim = {"outcome": "adopted"}, "foreign"
@@ -122,7 +128,7 @@ class StartOperator(TimAVOperator):
             else:
                 intent.done(result, claim)
             if claim != "foreign" and lease is not None:
-                self._stop_if_ended(lease, hook, arguments)
+                self._stop_if_ended(lease, hook, arguments, context)
             if claim == "foreign":
                 self.log.warning("A %s runs already that this task did not start: it is left alone.", self.kind)
             return result
@@ -178,12 +184,13 @@ class StartOperator(TimAVOperator):
             self.flight.land()
             raise AmbiguousOutcome(f"the task was told to end while its {self.kind} was starting", executed="maybe")
 
-    def _still_held(self, lease: Lease) -> datetime:
+    def _still_held(self, lease: Lease, context: Context) -> datetime:
         """Return the broadcast's end, which must be ahead; a worker may have been lost, or the task have waited, until then.
 
         :raises AirflowFailException: if it has passed, or the lease was given up: a notifier has ended the broadcast while this
-            task waited, or a person has deleted it, and then no reaper would find what is started. Nothing is sent, and another
-            try would find the same.
+            task waited, or a person has deleted it, and then no reaper would find what is started; or if ``on_air`` is over:
+            somebody has stopped the show, and its stops may have run already. Nothing is sent, and another try would find the
+            same.
         :raises AlreadyRunning: if somebody else holds the lease by now.
         """
         from airflow.sdk.exceptions import AirflowFailException
@@ -201,6 +208,10 @@ class StartOperator(TimAVOperator):
             raise AlreadyRunning(
                 f"room {lease.key.room_id} is held by {held.owner} by now: nothing was sent. Trigger a new run."
             )
+        if self._is_over(lease, context):
+            raise AirflowFailException(
+                "the broadcast was ended before this start: nothing was sent. Trigger a new run."
+            )
         end = ledger.end(lease)
         if end <= datetime.now(UTC):
             raise AirflowFailException(
@@ -208,23 +219,36 @@ class StartOperator(TimAVOperator):
             )
         return end
 
-    def _stop_if_ended(self, lease: Lease, hook: TimAVHook, arguments: dict[str, Any]) -> None:
-        """Stop what was started where the broadcast was ended meanwhile: the notifier's stop may have come before the start.
+    def _is_over(self, lease: Lease, context: Context) -> bool:
+        """Tell whether the show is over for its run: from then on its stops may run, and nothing comes after them."""
+        return lease.owner.task("on_air").state(context["ti"]) in FINAL_STATES
+
+    def _stop_if_ended(self, lease: Lease, hook: TimAVHook, arguments: dict[str, Any], context: Context) -> None:
+        """Stop what was started where the broadcast was ended meanwhile: its stops may have come before the start.
 
         :raises AirflowFailException: if it was.
         """
         from airflow.sdk.exceptions import AirflowFailException
 
-        from airflow_provider_timav.leases import Ledger
+        from airflow_provider_timav.leases import Claim, Ledger
 
+        ledger = Ledger(lease.key.variable)
         try:
-            ended = Ledger(lease.key.variable).lease() is None
+            ended = ledger.lease() is None or self._is_over(lease, context)
         except Exception:  # whatever Airflow raises: what runs has a trigger to end it
             self.log.warning("Whether the broadcast was ended meanwhile could not be read.", exc_info=True)
             return
-        if ended:
-            self.send_stop(hook, arguments)
-            raise AirflowFailException(f"the broadcast was ended while its {self.kind} was starting: it is stopped")
+        if not ended:
+            return
+        file_ids = self.send_stop(hook, arguments)
+        try:
+            claim = ledger.claim(self.kind, lease.generation)
+            start_id = None if claim is None else claim.start_id
+            ledger.tell(self.kind, Claim(lease.generation, "stopped", start_id, file_ids=tuple(file_ids)))
+            ledger.close(lease.generation)
+        except Exception:  # as above: it is stopped, and the reaper clears up
+            self.log.warning("The stop could not be noted; the reaper will clear up.", exc_info=True)
+        raise AirflowFailException(f"the broadcast was ended while its {self.kind} was starting: it is stopped")
 
     def _policy(self) -> IfAlreadyRunning:
         policy: IfAlreadyRunning = given(self.if_already_running, "if_already_running")

@@ -10,7 +10,7 @@ from airflow_provider_timav.arguments import optional
 from airflow_provider_timav.operators.flight import Flight
 from airflow_provider_timav.operators.operation import TimAVOperator
 from airflow_provider_timav.runs import NEVER_RAN, TaskKey, map_index_of
-from airflow_provider_timav.videorelay.errors import TimAVError
+from airflow_provider_timav.videorelay.errors import AmbiguousOutcome, TimAVError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_timav.hooks.timav import TimAVHook
-    from airflow_provider_timav.leases import Lease
+    from airflow_provider_timav.leases import Claim, Lease
     from airflow_provider_timav.videorelay.calls import Call
 
 __all__ = ["StopOperator"]
@@ -63,6 +63,7 @@ class StopOperator(TimAVOperator):
         self.start_task_id = start_task_id
         self.lease = lease
         self.flight = Flight.none()
+        self._claimed: Claim | None = None
 
     def send(self, hook: TimAVHook, call: Call[ResultT]) -> ResultT:
         """Send the stop and return its result; where the task is told to end meanwhile, send it once more, at once."""
@@ -106,7 +107,7 @@ class StopOperator(TimAVOperator):
         from airflow_provider_timav.leases import Ledger
 
         ledger = Ledger(lease.key.variable)
-        claim = ledger.claim(self.kind, lease.generation)
+        claim = self._claimed = ledger.claim(self.kind, lease.generation)
         if claim is not None:
             return _NO_NEED.get(claim.state)
         held = ledger.lease()
@@ -125,17 +126,29 @@ class StopOperator(TimAVOperator):
         return bool(self.of_start(context, "outcome") == "not_requested")
 
     def give_up_claim(self) -> None:
-        """Note in the broadcast's ledger that nothing is on air any more. The stop itself is done: nothing here undoes it."""
+        """Note in the broadcast's ledger that nothing is on air any more. The stop itself is done: nothing here undoes it.
+
+        :raises AmbiguousOutcome: if the start went on meanwhile, as it may where a person has ended the show while it was
+            starting: this stop may have come before it, and the next try stops it.
+        """
         if (lease := self.held_lease()) is None:
             return
         from airflow_provider_timav.leases import Ledger
 
         ledger = Ledger(lease.key.variable)
+        went_on = False
         try:
-            ledger.forget(self.kind, lease.generation)
-            ledger.close(lease.generation)
+            claim = ledger.claim(self.kind, lease.generation)
+            went_on = claim is not None and claim.on_air and claim != self._claimed
+            if not went_on:
+                ledger.forget(self.kind, lease.generation)
+                ledger.close(lease.generation)
         except Exception:  # whatever Airflow raises: the stop is done, and the reaper clears up
             self.log.warning("The lease could not be given up; the reaper will do it.", exc_info=True)
+        if went_on:
+            raise AmbiguousOutcome(
+                f"the {self.kind} was starting while it was stopped: another try stops it", executed="maybe"
+            )
 
     def noted_by_others(self, context: Context) -> Sequence[str]:
         """Return the file ids that another stop of the broadcast was given: the trigger's, the reaper's, a notifier's."""

@@ -35,6 +35,10 @@ AGAIN_SECONDS: Final = 2.0
 """After which a stop that failed is tried once more, before the tasks and the reaper have their turn."""
 
 
+STANDING_SECONDS: Final = 2.0
+"""How long that try waits for Airflow to say whose the room is."""
+
+
 @dataclass
 class Ended:
     """What came of it.
@@ -84,11 +88,14 @@ async def end(
                 return
             # What is not our own error may say more than it should.
             ended.errors[kind] = str(error) if isinstance(error, TimAVError) else type(error).__name__
-            why = error.with_advice if isinstance(error, TimAVError) else error
+            why = error.with_advice if isinstance(error, TimAVError) else ended.errors[kind]
             log.error("The %s of %s in room %s is not stopped: %s", kind, lease.key.user_id, lease.key.room_id, why)
             if attempt == 1:
                 await asyncio.sleep(0 if isinstance(error, CertificateError | CredentialError) else AGAIN_SECONDS)
                 known = await look_up()
+                if await _is_somebody_elses(lease, ledger, log):
+                    log.warning("Room %s is held by another show by now: nothing more is sent.", lease.key.room_id)
+                    return
 
     under_way = {asyncio.create_task(stop(kind)) for kind in stops}
     try:
@@ -112,6 +119,14 @@ async def end(
     finally:
         for task in under_way:
             task.cancel()
+
+
+async def _is_somebody_elses(lease: Lease, ledger: Ledger, log: Any) -> bool:
+    """Tell whether another show has taken the room over, which it may 30 s after the end, and a try can take longer."""
+    standing = await try_to_ask(
+        log, "The lease could not be read", lambda: ledger.standing(lease), at_most=STANDING_SECONDS
+    )
+    return standing == "theirs"
 
 
 async def _send(lease: Lease, kind: Kind, settings: Settings | None, ended: Ended, seconds: float) -> Exception | None:

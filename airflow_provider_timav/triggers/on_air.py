@@ -8,7 +8,7 @@ import importlib
 import math
 import random
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -27,7 +27,8 @@ __all__ = ["OnAirTrigger"]
 
 T = TypeVar("T")
 
-_ENDING: Final[set[asyncio.Task[None]]] = set()
+_ENDING: Final[set[asyncio.Task[Any]]] = set()
+"""What nobody cancels: the loop itself does not hold on to it."""
 
 CONTROL_SECONDS: Final = (10.0, 13.0)
 """How often to look what people want. One look costs the triggerer's supervisor 17 ms, which all triggers share."""
@@ -108,6 +109,7 @@ class OnAirTrigger(BaseTrigger):
         self._error: str | None = None
         self._settings: Settings | None = None
         self._standing: Standing | None = None
+        self._stopping: asyncio.Task[Ended] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, which are JSON primitives."""
@@ -143,9 +145,7 @@ class OnAirTrigger(BaseTrigger):
         Airflow promises 30 s for this. In fact it cancels the trigger again with each turn of its loop, about once a second,
         until it is done, and says nothing of it: so the work is done by a task that nobody cancels.
         """
-        ending = asyncio.create_task(self._end_where_over())
-        _ENDING.add(ending)  # the loop itself does not hold on to it
-        ending.add_done_callback(_ENDING.discard)
+        ending = _uncancelled(self._end_where_over())
         while not ending.done():
             with contextlib.suppress(asyncio.CancelledError):
                 await asyncio.shield(ending)
@@ -155,6 +155,9 @@ class OnAirTrigger(BaseTrigger):
         await _load()
         from airflow_provider_timav.runs import FINAL_STATES, TaskKey
 
+        # The end may have come before: another stop would be told "already stopped", and get no file ids.
+        if self._stopping is not None and not (await self._stopping).errors:
+            return
         lease, ledger = self._held()
         # Side by side, for there are 30 s for all of this.
         state, standing = await asyncio.gather(
@@ -355,20 +358,32 @@ class OnAirTrigger(BaseTrigger):
     async def _send_stops(self, lease: Lease, ledger: Ledger, **limits: float) -> Ended:
         from airflow_provider_timav.triggers.ending import end
 
-        ended = await end(
-            lease,
-            ledger,
-            self.stops,
-            settings=self._settings,
-            look_up=lambda: self._look_up(lease),
-            task_key=self.task_key,
-            log=self.log,
-            **limits,
+        # File ids come only once: whoever cancels the trigger between a stop and its note would lose them.
+        self._stopping = _uncancelled(
+            end(
+                lease,
+                ledger,
+                self.stops,
+                settings=self._settings,
+                look_up=lambda: self._look_up(lease),
+                task_key=self.task_key,
+                log=self.log,
+                **limits,
+            )
         )
+        ended = await asyncio.shield(self._stopping)
         if ended.errors:
             self._error = "; ".join(f"The {kind} is not stopped: {error}" for kind, error in ended.errors.items())
             await self._observe(lease, ledger)
         return ended
+
+
+def _uncancelled(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+    """Start what is to be done whatever becomes of the trigger."""
+    task = asyncio.create_task(work)
+    _ENDING.add(task)
+    task.add_done_callback(_ENDING.discard)
+    return task
 
 
 async def _load() -> None:

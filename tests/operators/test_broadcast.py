@@ -80,6 +80,7 @@ class TestReserve:
         assert timedelta(minutes=10) <= datetime.fromisoformat(result.pop("end")) - before < timedelta(minutes=11)
         assert result.pop("file_name").startswith("10086_")
         assert result == {
+            "timav_conn_id": "timav_default",
             "room_id": 10086,
             "user_id": "host_1",
             "sdk_type": "iot_camera",
@@ -96,11 +97,13 @@ class TestReserve:
             ({"user_id": ""}, "user_id"),
             ({"duration": "{{ x }}"}, "duration"),
             ({"duration": "-1"}, "duration"),
+            ({"duration": "1700000000000"}, "duration"),
             ({"duration": 0}, "duration"),
             ({"duration": ""}, "duration"),
             ({"ends_at": "2099-01-01T00:00:00Z"}, "duration"),
             ({"duration": "None", "ends_at": "2099-01-01T00:00:00"}, "ends_at"),
             ({"duration": "", "ends_at": "tomorrow"}, "ends_at"),
+            ({"duration": "", "ends_at": "9999-12-31T23:59:59Z"}, "ends_at"),
             ({"max_duration": "PT0S"}, "max_duration"),
             ({"max_duration": "long"}, "max_duration"),
             ({"live_code": "dash"}, "live_code"),
@@ -552,6 +555,69 @@ class TestStarts:
         assert sent(timav_emulator) == [f"start_{kind}", f"stop_{kind}"]
         assert (timav_emulator.pushes, timav_emulator.recordings) == ((), ())
 
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_nothing_is_started_once_a_person_has_ended_the_show(
+        self, kind: Kind, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        """Whoever marks on_air successful while a start is still queued: the stops run, and nobody comes after them."""
+        run = show()
+        run.execute("reserve")
+        run["on_air"].state = "success"
+        with pytest.raises(AirflowFailException, match="ended before"):
+            run.execute(f"start_{kind}")
+        assert sent(timav_emulator) == []
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_start_that_is_under_way_while_a_person_ends_the_show_does_not_stay(
+        self, kind: Kind, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        """The stop task may have been told "already stopped" before the start was carried out."""
+        run = show()
+        run.execute("reserve")
+        timav_emulator._on_request = lambda entry: setattr(run["on_air"], "state", "success")
+        with pytest.raises(AirflowFailException, match="ended while"):
+            run.execute(f"start_{kind}")
+        assert sent(timav_emulator) == [f"start_{kind}", f"stop_{kind}"]
+        assert (timav_emulator.pushes, timav_emulator.recordings) == ((), ())
+        claim = run.claim(kind)
+        assert claim is not None
+        assert claim.state == "stopped"
+        if kind == "record":
+            result = run.execute("stop_record")
+            assert (result["file_ids_status"], result["file_ids"]) == ("recovered", list(claim.file_ids))
+            assert result["file_ids"]
+
+    def test_starts_and_stops_go_where_it_was_reserved(
+        self, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        """A template may render to another connection at another time, and the trigger and the reaper know the first one."""
+        run = show()
+        run.execute("reserve")
+        run.renders(timav_conn_id="another_application")
+        run.execute("reserve", "start_push", "start_record")
+        assert run.on_air().lease["timav_conn_id"] == "timav_default"
+        run.execute("stop_record", "stop_push")
+        assert sent(timav_emulator) == ["start_push", "start_record", "stop_record", "stop_push"]
+        assert run.supervisor.variables == {}
+
+    def test_doubtful_answer_while_the_host_is_away_says_nothing_about_the_next_start(
+        self, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        """The code means "runs already" as well as "nobody is there". What is started later is ours, its answer lost or not."""
+        run = show(wait_for_user="PT10M")
+        run.execute("reserve")
+        timav_emulator.fail_next(operation="start_record", code=30000415)
+        with pytest.raises(AirflowRescheduleException):
+            run.execute("start_record")
+        assert run["start_record"].xcoms["claim"] == "refused"
+        timav_emulator.fail_next(3, "start_record", drop="after")
+        with pytest.raises(AmbiguousOutcome):
+            run.execute("start_record")
+        run.execute("start_record")
+        result = run.execute("stop_record")
+        assert (result["outcome"], result["file_ids_status"]) == ("stopped", "complete")
+        assert timav_emulator.recordings == ()
+
     def test_start_stands_where_that_cannot_be_asked(
         self, show: Callable[..., Run], supervisor: Supervisor, timav_emulator: Emulator
     ) -> None:
@@ -639,6 +705,21 @@ class TestForeign:
         assert run.execute("stop_push", "stop_push") is not None
         assert len(foreign.recordings) == 1
 
+    def test_not_where_ours_was_stopped_and_the_run_is_cleared(
+        self, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        """A result that is still noted is of a stream that is gone: what runs now was started by somebody else since."""
+        run = show()
+        run.start()
+        run.execute("stop_push", "stop_record")
+        with TimAVHook() as hook:
+            hook.start_push(**HOST)
+        run.clear()
+        run.execute("reserve")
+        assert run.execute("start_push") == {"outcome": "adopted"}
+        assert run.execute("stop_push") == {"outcome": "not_ours"}
+        assert len(timav_emulator.pushes) == 1
+
     def test_fail_fails_and_leaves_it_alone(self, show: Callable[..., Run], foreign: Emulator) -> None:
         run = show(if_already_running="fail")
         run.execute("reserve")
@@ -664,6 +745,27 @@ class TestStops:
             "file_ids_status": "complete",
         }
         assert supervisor.variables == {}
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_start_that_goes_on_meanwhile_is_stopped_by_another_try(
+        self, kind: Kind, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        """Its request was slower than the stop's. The claim that it notes is not given up by a stop that came before it."""
+        run = show()
+        run.execute("reserve")
+        ledger, generation = run.ledger, run.lease.generation
+        ledger.tell(kind, Claim(generation, "sent", "start"))
+
+        timav_emulator._on_request = lambda entry: ledger.tell(kind, Claim(generation, "ours", "start"))
+        with pytest.raises(AmbiguousOutcome, match="another try stops it"):
+            run.execute(f"stop_{kind}")
+        timav_emulator._on_request = None
+        with TimAVHook() as hook:
+            hook.start_push(**HOST) if kind == "push" else hook.start_record(**HOST, file_name="slow")
+        assert ledger.lease() is not None
+        assert run.execute(f"stop_{kind}")["outcome"] == "stopped"
+        assert (timav_emulator.pushes, timav_emulator.recordings) == ((), ())
+        assert run.supervisor.variables == {}
 
     @pytest.mark.parametrize("state", [None, "upstream_failed", "skipped", "removed"])
     def test_what_never_started_is_not_stopped(

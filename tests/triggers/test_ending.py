@@ -16,6 +16,7 @@ from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Ledger, Owner, Variables
 from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.triggers import ending
+from airflow_provider_timav.videorelay import exchange
 
 TASK = TaskKey("show", "tonight", "broadcast.on_air")
 LOG = logging.getLogger(__name__)
@@ -108,6 +109,32 @@ def test_ids_do_not_wait_for_a_push_that_is_slow_to_stop(timav_emulator: Emulato
     ids = timav_emulator.file_ids("name")
     assert ids
     assert xcoms["stopped"]["file_ids"] == ids == list(show.noted())
+
+
+def test_second_try_leaves_the_next_show_alone(timav_emulator: Emulator, xcoms: dict[str, Any], at_once: None) -> None:
+    """A try may take longer than the 30 s after which the room may be taken over."""
+    show = Show(timav_emulator)
+    timav_emulator.fail_next(9, operation="stop_push", status=502)
+    taken = Lease(show.lease.key, Owner("show", "tomorrow", "broadcast"), "next", datetime.now(UTC))
+
+    def take_over(entry: Any) -> None:
+        show.ledger.hold(taken)
+        show.ledger.tell("push", Claim("next", "ours"))
+
+    timav_emulator._on_request = take_over
+    ended = asyncio.run(show.end())
+    tries = [entry for entry in timav_emulator.journal if entry.operation == "stop_push"]
+    assert len(tries) == 1
+    assert "push" not in ended.outcomes
+    claim = show.ledger.claim("push", "next")
+    assert claim is not None
+    assert claim.state == "ours"
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ending, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(exchange.Exchange, "_pause", lambda self, error: None)
 
 
 @pytest.mark.parametrize("lost", ["nothing", "the XCom", "the note in the ledger"])

@@ -461,6 +461,26 @@ class TestKill:
         within(trigger.on_kill())
         assert off_air(timav_emulator)
 
+    def test_ids_of_a_stop_that_is_under_way_are_not_lost(self, run: Run, timav_emulator: Emulator) -> None:
+        """As where `dagrun_timeout` comes together with the end: the answer has the ids, and no other stop gets them."""
+        timav_emulator.fail_next(operation="stop_record", delay_answer=1.0)
+        trigger = ending_in(0.3, run)
+
+        async def taken_away_while_it_stops() -> None:
+            running = asyncio.create_task(fire(trigger))
+            await until(lambda: "stop_record" in sent(timav_emulator) or not timav_emulator.recordings)
+            run["on_air"].state = "skipped"
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+            await trigger.on_kill()
+
+        within(taken_away_while_it_stops())
+        ids = timav_emulator.file_ids(run["start_record"].xcoms["file_name"])
+        assert ids
+        assert run["on_air"].xcoms["stopped"]["file_ids"] == ids
+        assert sent(timav_emulator) == ["stop_push", "stop_record"]
+
     def test_busy_airflow_is_asked_again(self, run: Run, supervisor: Supervisor, timav_emulator: Emulator) -> None:
         trigger = ending_in(600, run)
         run["on_air"].state = "skipped"
