@@ -23,8 +23,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed  ## a whole broadcast on a real Airflow, against the emulator
 	@$(BIN)/python -m scripts.demo
 
+# In the order of the files: the longest ones hold few tests, and would be left to the end.
 test: $(VENV)/.installed  ## every test; says what is left out for want of nginx, ffmpeg, PostgreSQL or a browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 ui: $(VENV)/.installed  ## Airflow's web interface with emulator, connection and example DAGs in place
 	@$(BIN)/python -m scripts.ui
