@@ -43,7 +43,9 @@ layers: $(VENV)/.installed  ## of check: who may import whom
 	$(BIN)/lint-imports
 
 unit: $(VENV)/.installed  ## of check: the tests that start no whole programs, with branch coverage
-	$(BIN)/coverage run -m pytest -q -m "not system" --ignore tests/faults
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest -q -n 2 --dist loadfile -m "not system" --ignore tests/faults
+	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 
 bench: $(VENV)/.installed  ## the goals for speed, each with its floor and peer, measured in one run
