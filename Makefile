@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test ui check lint types layers unit bench page pictures fuzz limits waiting crash leak soak onair constraints clean
+.PHONY: help demo test ui check lint types layers unit whole bench page pictures fuzz limits waiting crash leak soak onair constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -23,9 +23,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 demo: $(VENV)/.installed  ## a whole broadcast on a real Airflow, against the emulator
 	@$(BIN)/python -m scripts.demo
 
-# In the order of the files: the longest ones hold few tests, and would be left to the end.
-test: $(VENV)/.installed  ## every test; says what is left out for want of nginx, ffmpeg, PostgreSQL or a browser
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+test: unit whole  ## every test; says what is left out for want of nginx, ffmpeg, PostgreSQL or a browser
 
 ui: $(VENV)/.installed  ## Airflow's web interface with emulator, connection and example DAGs in place
 	@$(BIN)/python -m scripts.ui
@@ -42,11 +40,16 @@ types: $(VENV)/.installed  ## of check: mypy, strict
 layers: $(VENV)/.installed  ## of check: who may import whom
 	$(BIN)/lint-imports
 
-unit: $(VENV)/.installed  ## of check: the tests that start no whole programs, with branch coverage
+# They wait more than they compute: more workers than cores.
+unit: $(VENV)/.installed  ## of check and of test: the tests that start no whole programs, with branch coverage
 	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest -q -n 2 --dist loadfile -m "not system" --ignore tests/faults
+	$(BIN)/coverage run -m pytest -q -n 4 --dist worksteal -m "not system and not faults"
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
+
+# In the order of the files: the longest ones hold few tests, and would be left to the end.
+whole: $(VENV)/.installed  ## of test: whole programs (a real Airflow, nginx, a browser), and every fault of the catalogue
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "system or faults"
 
 bench: $(VENV)/.installed  ## the goals for speed, each with its floor and peer, measured in one run
 	$(BIN)/python -m scripts.bench

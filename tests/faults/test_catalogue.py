@@ -17,6 +17,8 @@ from tests.faults.scenarios import SCENARIOS, Play
 from tests.faults.stage import PLAYER_PASSWORD, Observed, Scene, Stage
 from tests.videorelay.clients import KINDS, AnyClient, Blocking
 
+pytestmark = pytest.mark.faults
+
 
 @pytest.fixture(scope="module", params=[False, True], ids=KINDS)
 def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:

@@ -17,6 +17,8 @@ from airflow_provider_timav.videorelay.outcomes import table
 from tests.data import outcomes
 from tests.faults.stage import Observed, Scene, Stage
 
+pytestmark = pytest.mark.faults
+
 # The operations of a family, by the column of the table that speaks of them.
 ACTIONS = {
     "push": {"on_start": "start_push", "on_stop": "stop_push"},

@@ -10,6 +10,8 @@ from airflow_provider_timav.videorelay import errors
 from airflow_provider_timav.videorelay.calls import Call
 from tests.faults import generated
 
+pytestmark = pytest.mark.faults
+
 COUNT = 2000
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from scripts import limits
 
+pytestmark = pytest.mark.faults
+
 PROJECT = Path(__file__).parents[2]
 FIGURES = ["G1", "G2", "G3", "G4", "G5", "G6", "G11", "G12", "G14"]
 

@@ -23,6 +23,7 @@ import psutil  # type: ignore[import-untyped]  # ships no types; types-psutil wo
 
 MARK = "TIMAV_TEST_SITE"
 POLL_SECONDS = 0.1
+SELDOM_SECONDS = 0.5
 GONE_SECONDS = 10  # a process that was killed is a zombie at once, but can be waited for when its last thread is gone
 
 T = TypeVar("T")
@@ -40,14 +41,16 @@ def until(
     `check` is called at every step and raises when waiting has become senseless. After `timeout` seconds: `SiteError`
     with the text of `failure`.
     """
-    deadline = time.monotonic() + timeout
+    began = time.monotonic()
     while True:
         if value := condition():
             return value
         check()
-        if time.monotonic() > deadline:
+        waited = time.monotonic() - began
+        if waited > timeout:
             raise SiteError(f"after {timeout:.0f} s: {failure()}")
-        time.sleep(POLL_SECONDS)
+        # What takes long is looked at less often: most looks are requests, which take CPU from what is waited for.
+        time.sleep(max(POLL_SECONDS, min(waited / 20, SELDOM_SECONDS)))
 
 
 class Family:
