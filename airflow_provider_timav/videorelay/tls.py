@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
     from cryptography.x509 import Certificate
 
-__all__ = ["Identity", "forget_contexts", "pem", "trusted"]
+__all__ = ["Identity", "forget_contexts", "trusted"]
 
 log = logging.getLogger(__name__)
 
@@ -42,21 +42,13 @@ _HEADERS: Final = re.compile(
 )
 
 
-def pem(value: str, field_name: str) -> str:
-    """Return PEM text for a field that holds PEM text or the path of a PEM file.
-
-    Text that lost its line breaks (a password control, a JSON escape, an environment variable) is repaired.
-
-    :raises CertificateError: if it is neither, or the file cannot be read; it names the field.
-    """
-    return _repaired(_text(value, field_name), field_name)
-
-
 def _text(value: str, field_name: str) -> str:
+    """Return what a field holds that is PEM text or the path of a PEM file."""
     return value if "-----BEGIN" in value else _read(value, field_name)
 
 
 def _repaired(text: str, field_name: str) -> str:
+    """Return PEM text with its line breaks, which a password control, a JSON escape or the environment may have taken."""
     blocks = _BLOCK.findall(text.replace("\\r", "").replace("\\n", "\n").removeprefix("\ufeff"))
     if not blocks:
         raise CertificateError(
@@ -70,8 +62,8 @@ def _read(value: str, field_name: str) -> str:
     # Whatever is no short single line is damaged PEM rather than a path, and must not be shown.
     looks_like_path = 0 < len(path) < 1024 and "\n" not in path and "\x00" not in path
     try:
-        if looks_like_path and Path(path).is_file():
-            return Path(path).read_text(encoding="utf-8-sig", errors="replace")
+        if looks_like_path and (file := Path(path)).is_file():
+            return file.read_text(encoding="utf-8-sig", errors="replace")
     except OSError as unreadable:
         reason = unreadable.strerror or type(unreadable).__name__
         raise CertificateError(f"{field_name}: the file cannot be read: {reason}", field=field_name) from None
@@ -188,17 +180,15 @@ def trusted(ca_cert: str | None) -> str | None:
 
     :raises CertificateError: if ``ca_cert`` holds no certificate that can be read; it names the field.
     """
-    if ca_cert is None:
-        return None
-    text = pem(ca_cert, "ca_cert")
-    _check_readable(text)
-    return text
+    return None if ca_cert is None else _readable(_text(ca_cert, "ca_cert"))
 
 
 @functools.lru_cache(maxsize=8)
-def _check_readable(ca_pem: str) -> None:
+def _readable(text: str) -> str:
+    ca_pem = _repaired(text, "ca_cert")
     _certificate_blocks(ca_pem, "ca_cert")
     _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_pem)
+    return ca_pem
 
 
 def _certificate_blocks(text: str, field_name: str) -> list[str]:

@@ -91,10 +91,10 @@ class AirflowSite(AirflowClient):
     """One throw-away Airflow; entering migrates its database and starts `parts`, leaving ends every process it made.
 
     `home` (default: a temporary folder, removed at the end) becomes AIRFLOW_HOME, with SQLite in it unless
-    `database_url` names another database; what is in there already is gone on with. DAG files are read from `home`/dags
-    and from `dag_folders`. Configuration is by environment alone: of the caller's environment nothing that starts with
-    AIRFLOW is passed on, `env` is added last and overrides anything. `parts` are names out of `ALL_PARTS`; a number
-    makes another one ("triggerer-2"). With `schedules=False` the scheduler starts no run by itself, neither by time nor
+    `database_url` names another, empty database. DAG files are read from `home`/dags and from `dag_folders`.
+    Configuration is by environment alone: of the caller's environment nothing that starts with AIRFLOW is passed on,
+    `env` is added last and overrides anything. `parts` are names out of `ALL_PARTS`; a number makes another one
+    ("triggerer-2"). With `schedules=False` the scheduler starts no run by itself, neither by time nor
     by asset. Users: see `USERS`.
     """
 
@@ -159,7 +159,7 @@ class AirflowSite(AirflowClient):
         (self.home / "airflow.cfg").touch()
         (self.home / "passwords.json").write_text(json.dumps({user: user for user in USERS}))
         file = sqlite_file(self.database_url)
-        if file is None or file.exists():
+        if file is None:
             migrate(self.env)
         else:
             with closing(sqlite3.connect(migrated_sqlite())) as template, closing(sqlite3.connect(file)) as database:
@@ -378,18 +378,12 @@ def inherited() -> dict[str, str]:
     }
 
 
-def _keys(file: Path) -> dict[str, str]:
-    """The home's own keys: a later site in the same home can read what its database holds encrypted."""
-    if not file.exists():
-        keys = {
-            "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
-            "AIRFLOW__API__SECRET_KEY": secrets.token_urlsafe(64),
-            "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
-        }
-        file.touch(mode=0o600)
-        file.write_text(json.dumps(keys))
-    found: dict[str, str] = json.loads(file.read_text())
-    return found
+def _keys() -> dict[str, str]:
+    return {
+        "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
+        "AIRFLOW__API__SECRET_KEY": secrets.token_urlsafe(64),
+        "AIRFLOW__API_AUTH__JWT_SECRET": secrets.token_urlsafe(64),
+    }
 
 
 def _environment(site: AirflowSite, *, schedules: bool) -> dict[str, str]:
@@ -404,7 +398,7 @@ def _environment(site: AirflowSite, *, schedules: bool) -> dict[str, str]:
     return (
         inherited()
         | SETTINGS
-        | _keys(site.home / "keys.json")
+        | _keys()
         | {
             "AIRFLOW_HOME": str(site.home),
             _DATABASE: site.database_url,

@@ -261,10 +261,3 @@ class TestWholeSites:
             AirflowSite(parts=("webserver",)),
         ):
             pass
-
-    def test_a_home_can_be_used_again(self, tmp_path: Path) -> None:
-        """With the same keys: what the first site encrypted is legible in the second."""
-        with AirflowSite(tmp_path, parts=()) as site:
-            assert site.airflow("variables", "set", "kept", "over the restart").status == 0
-        with AirflowSite(tmp_path, parts=()) as site:
-            assert site.airflow("variables", "get", "kept").output.endswith("over the restart\n")

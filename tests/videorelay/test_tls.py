@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from airflow_provider_timav.videorelay.errors import CertificateError, ConfigurationError
-from airflow_provider_timav.videorelay.tls import Identity, pem, trusted
+from airflow_provider_timav.videorelay.tls import Identity, trusted
 
 CA = trustme.CA()
 PASSPHRASE = "correct horse"
@@ -275,4 +275,4 @@ def test_identity_shows_no_key() -> None:
 
 
 def test_pem_of_two_certificates_keeps_both() -> None:
-    assert pem(CERT + CA_PEM, "client_cert").count("BEGIN CERTIFICATE") == 2
+    assert str(trusted(CERT + CA_PEM)).count("BEGIN CERTIFICATE") == 2
