@@ -20,7 +20,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, get_args
 
@@ -164,10 +164,15 @@ class Lease:
             owner=Owner.from_json(noted["owner"]),
             generation=str(noted["generation"]),
             end=point_in_time(noted["end"], "end"),
-            title=noted.get("title"),
+            title=_words(noted.get("title")),
             record=bool(noted.get("record", True)),
             protected=bool(noted.get("protected", False)),
         )
+
+
+def _words(noted: Any) -> str | None:
+    """Return a text for people, None for anything else: it is shown as it is."""
+    return noted if isinstance(noted, str) else None
 
 
 def given_lease(value: Any) -> Lease | None:
@@ -266,7 +271,7 @@ class Watch:
             generation=str(noted["generation"]),
             end=None if end is None else point_in_time(end, "end"),
             stream=noted.get("stream"),
-            error=noted.get("error"),
+            error=_words(noted.get("error")),
         )
 
 
@@ -384,6 +389,10 @@ class Ledger:
         """
         name = f"{self.variable}.{kind}"
         before = self._read(name, Claim.from_json) if kind == "record" or claim.state == "stopped" else None
+        same = before is not None and (before.generation, before.start_id) == (claim.generation, claim.start_id)
+        if before is not None and same and claim.state == "stopped":
+            # Of two stops of one recording at once, one was given the ids, and the other one may be noted later.
+            claim = replace(claim, file_ids=claim.file_ids or before.file_ids)
         if before is not None and before.generation != claim.generation:
             late = claim.state == "stopped"  # its start has overwritten all that came before it
             giving_way = claim if late else before

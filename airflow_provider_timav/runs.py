@@ -17,8 +17,8 @@ FINAL_STATES = frozenset({"success", "failed", "skipped", "removed", "upstream_f
 NO_STATE = "none"
 """The state of a task instance that has none: it is not scheduled yet, or was cleared a moment ago."""
 
-NEVER_RAN = frozenset({None, NO_STATE, "removed", "skipped", "upstream_failed"})
-"""States of a task which has left no trace that show that it never ran. None: there is no such task."""
+NEVER_RAN = frozenset({NO_STATE, "removed", "skipped", "upstream_failed"})
+"""States of a task which has left no trace that show that it never ran."""
 
 
 def map_index_of(ti: Any) -> int:

@@ -149,6 +149,12 @@ class TestWhatPeopleHaveWritten:
         ledger.lease()
         assert KEY.variable in caplog.text
 
+    @pytest.mark.parametrize("value", [{"x": 1}, ["x"], 7, True])
+    def test_what_is_no_text_is_not_shown_as_one(self, value: Any) -> None:
+        """The page Broadcasts shows both as they are."""
+        assert Lease.from_json({**LEASE.to_json(), "title": value}).title is None
+        assert Watch.from_json({"generation": "a1", "error": value}).error is None
+
     @pytest.mark.parametrize("value", [7, "text", [], {"room_id": 1}, {**LEASE.to_json(), "owner": None}])
     def test_lease_that_a_task_is_given_must_be_one(self, value: Any) -> None:
         with pytest.raises(ConfigurationError, match="lease") as refused:
@@ -309,6 +315,24 @@ class TestStanding:
         ledger.tell("record", Claim("a1", "sent"))
         assert ledger.standing(LEASE) == "ours"
         assert ledger.standing(NEXT) == "unknown"
+
+
+class TestTwoStopsOfOneRecording:
+    def test_ids_that_one_was_given_outlive_the_note_of_the_other(self, ledger: Ledger) -> None:
+        ledger.tell("record", Claim("a1", "ours", "start"))
+        for file_ids in (("77",), ()):
+            ledger.tell("record", Claim("a1", "stopped", "start", file_ids=file_ids))
+        claim = ledger.claim("record", "a1")
+        assert claim is not None
+        assert claim.file_ids == ("77",)
+
+    def test_next_recording_has_none_of_the_last_ones(self, ledger: Ledger) -> None:
+        ledger.tell("record", Claim("a1", "stopped", "start", file_ids=("77",)))
+        ledger.tell("record", Claim("a1", "ours", "next start"))
+        ledger.tell("record", Claim("a1", "stopped", "next start"))
+        claim = ledger.claim("record", "a1")
+        assert claim is not None
+        assert claim.file_ids == ()
 
 
 class TestFileIdsOfAnEarlierBroadcast:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
@@ -23,7 +24,7 @@ from airflow_provider_timav.links import (
 from airflow_provider_timav.operators.operation import TimAVOperator, said_on_failure
 from airflow_provider_timav.operators.recordings import hand_on
 from airflow_provider_timav.operators.waiting import ask_again, waiting_until
-from airflow_provider_timav.runs import map_index_of
+from airflow_provider_timav.runs import FINAL_STATES, map_index_of
 from airflow_provider_timav.videorelay.errors import AlreadyRunning, ConfigurationError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["BroadcastResultOperator", "OnAirOperator", "ReapBroadcastsOperator", "ReserveBroadcastOperator"]
 
 _RESERVATION = "timav:reservation"
+_LOOK_AGAIN_SECONDS = 10.0
 _KEEP_NOTES = timedelta(days=1)
 """How long the reaper keeps what a stop has noted of a broadcast whose own tasks have not picked it up."""
 
@@ -503,7 +505,8 @@ class ReapBroadcastsOperator(BaseOperator):
     """Stops what is on air past its end, whatever has become of the run that started it.
 
     For a DAG of its own that runs every minute and is never paused: it closes what nothing else can, such as a run that timed
-    out while its triggerer was dead. What is still wanted is left alone: a lease is over 30 s after its end in force.
+    out while its triggerer was dead. What is still wanted is left alone: a lease is over 30 s after its end in force, or once
+    ``on_air`` and the stops of its run have come to their own end and something is on air still.
 
     XCom ``return_value``: a list with a dict for each lease that was ended: ``room_id``, ``user_id``, ``push_data_type``,
     ``owner``, ``end``, and what came of it: ``push``, ``record`` (the outcomes of the stops that were sent), ``file_ids``.
@@ -519,6 +522,7 @@ class ReapBroadcastsOperator(BaseOperator):
         from airflow_provider_timav.operators.ending import reap
 
         over: list[tuple[Ledger, Lease, datetime]] = []
+        left: list[tuple[Ledger, Lease]] = []
         errors: list[Exception] = []
         for ledger in ledgers():
             try:
@@ -529,7 +533,20 @@ class ReapBroadcastsOperator(BaseOperator):
                     end = ledger.wanted_until(lease, now=now)
                     if end + GRACE <= now:
                         over.append((ledger, lease, end))
+                elif lease is not None and _is_left(ledger, lease):
+                    left.append((ledger, lease))
             except Exception as error:  # whatever Airflow raises: there are others to end
+                self.log.exception("The lease %s could not be looked at.", ledger.variable)
+                errors.append(error)
+        if left:
+            time.sleep(
+                _LOOK_AGAIN_SECONDS
+            )  # where a run was marked a moment ago, its trigger is about to stop the show
+        for ledger, lease in left:
+            try:
+                if _is_left(ledger, lease):
+                    over.append((ledger, lease, datetime.now(UTC)))
+            except Exception as error:  # as above
                 self.log.exception("The lease %s could not be looked at.", ledger.variable)
                 errors.append(error)
         with ThreadPoolExecutor(max_workers=8) as threads:
@@ -539,3 +556,13 @@ class ReapBroadcastsOperator(BaseOperator):
         if errors:
             raise errors[0]
         return [report for report, _ in endings]
+
+
+def _is_left(ledger: Ledger, lease: Lease) -> bool:
+    """Tell whether something is on air that its run has done with: before its end, nobody else would stop it."""
+    from airflow_provider_timav.leases import KINDS
+
+    claims = [ledger.claim(kind, lease.generation) for kind in KINDS]
+    if not any(claim is not None and claim.on_air for claim in claims):
+        return False
+    return all(lease.owner.task(name).state() in FINAL_STATES for name in ("on_air", "stop_push", "stop_record"))

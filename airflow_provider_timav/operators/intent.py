@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
+    from airflow_provider_timav import leases
     from airflow_provider_timav.leases import Lease
 
 __all__ = ["Earlier", "Intent"]
@@ -69,9 +70,10 @@ class Intent:
     def begin(self) -> Earlier:
         """Note that a start is about to be sent; return what earlier tries left."""
         noted = self._store.get(self._key) if self._store is not None else None
-        earlier = Earlier()
         if isinstance(noted, dict):
             earlier = Earlier(noted.get("start_id"), noted.get("claim"), noted.get("result"), noted.get("at"))
+        else:
+            earlier = self._by_ledger()
         if earlier.claim in ("ours", "sent") and self._is_off_air():
             # What an earlier try started has been stopped since, as before a clear: what runs now is somebody else's.
             log.info("What an earlier try of this task has started is off air.")
@@ -83,14 +85,30 @@ class Intent:
         self._ti.xcom_push(key="start_id", value=self._start_id)
         return earlier
 
+    def _by_ledger(self) -> Earlier:
+        """Return what the broadcast's ledger tells of earlier tries: the store forgets where Airflow is told to clear it.
+
+        Of a push that is ours it lacks most of the result: what came of that start counts as not known.
+        """
+        claim = self._told()
+        if claim is None or claim.state not in ("sent", "ours", "foreign"):
+            return Earlier()
+        return Earlier(claim.start_id, "foreign" if claim.state == "foreign" else "sent")
+
     def _is_off_air(self) -> bool:
         """Tell whether the broadcast's ledger holds no claim any more: each intent writes one, and stops give it up."""
         if self._lease is None:
             return False
-        from airflow_provider_timav import leases
-
-        claim = leases.Ledger(self._lease.key.variable).claim(self._kind, self._lease.generation)
+        claim = self._told()
         return claim is None or claim.state == "stopped"
+
+    def _told(self) -> leases.Claim | None:
+        """Return what the broadcast's ledger claims."""
+        if self._lease is None:
+            return None
+        from airflow_provider_timav.leases import Ledger
+
+        return Ledger(self._lease.key.variable).claim(self._kind, self._lease.generation)
 
     def done(self, result: Mapping[str, Any], claim: Claim, *, at: str | None = None) -> None:
         """Note the result and whose stream it is, before anything else can happen.

@@ -215,8 +215,13 @@ class StopRecordOperator(StopOperator):
             if not (found := own or self.noted_by_others(context)):
                 return result
             result = result | {"file_ids": list(found), "file_ids_status": "recovered"}
+        # They come only once: whatever the store does, they are in the log, and in what this task returns.
+        self.log.info("The file ids are %s.", ", ".join(result["file_ids"]))
         if store is not None:
-            store.set(_STORE_KEY, {"start_id": start_id, "file_ids": result["file_ids"]})
+            try:
+                store.set(_STORE_KEY, {"start_id": start_id, "file_ids": result["file_ids"]})
+            except Exception:  # whatever Airflow raises
+                self.log.warning("The file ids could not be noted for another try of this task.", exc_info=True)
         return result
 
     def _lost(self, file_name: Any, required: bool) -> None:

@@ -39,7 +39,7 @@ class StartOperator(TimAVOperator):
     """Starts a push or a recording and ends with one running, whatever happens in between, or says why not.
 
     :param wait_for_user: how long to wait for the room to be open and the host to be in it: a timedelta, seconds, or ISO 8601
-        (templated). No worker slot is held in between and no retry is used up. 0 does not wait.
+        (templated). No worker slot is held in between and no retry is used up. Less than 10 s does not wait.
     :param if_already_running: what to do when one with this room, user and kind of data runs already (templated):
 
         ``recover``  take it over where an earlier try of this task started it, otherwise leave it alone (``adopted``);
@@ -170,6 +170,14 @@ class StartOperator(TimAVOperator):
 
         return stop
 
+    def post_execute(self, context: Any, result: Any = None) -> None:
+        """Fail where the task was told to end after its start: that is stopped by now, and no success may be told of it.
+
+        :raises AmbiguousOutcome: if it was.
+        """
+        super().post_execute(context, result)
+        self._raise_if_killed()
+
     def on_kill(self) -> None:
         """Leave nothing on air that this task started, within the five seconds that are left to it."""
         self.flight.kill()
@@ -234,7 +242,10 @@ class StartOperator(TimAVOperator):
 
         ledger = Ledger(lease.key.variable)
         try:
-            ended = ledger.lease() is None or self._is_over(lease, context)
+            held = ledger.lease()
+            # Somebody else's lease: our end has passed meanwhile, and what was started would stay in their way.
+            lost = held is None or held.generation != lease.generation
+            ended = lost or self._is_over(lease, context)
         except Exception:  # whatever Airflow raises: what runs has a trigger to end it
             self.log.warning("Whether the broadcast was ended meanwhile could not be read.", exc_info=True)
             return

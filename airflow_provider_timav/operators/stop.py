@@ -40,8 +40,9 @@ LOOK_AGAIN_SECONDS = (0.0, 1.0, 2.0, 4.0)
 class StopOperator(TimAVOperator):
     """Stops a push or a recording; safe to repeat, and tried hard.
 
-    :param start_task_id: the id of the task that started it, in the same run (templated; no edge of the graph). Unset, the
-        stop is always sent. Set, a stream that this run did not start is left alone.
+    :param start_task_id: the id of the task that started it, in the same run, with the prefix of its TaskGroup (templated; no
+        edge of the graph). Unset, or where the run has no such task, the stop is always sent. Set, a stream that this run did
+        not start is left alone.
     :param lease: what ``reserve`` of a ``Broadcast`` has handed on (templated): the claim is then read from its ledger, which
         outlives the retries of the start, and given up once it is stopped.
     :param retries: 5 unless the author or ``default_args`` say otherwise: a forgotten stream costs money.
@@ -121,7 +122,15 @@ class StopOperator(TimAVOperator):
         if start_task_id is None:
             return False
         ti = context["ti"]
-        if TaskKey.of(ti, str(start_task_id)).state(ti) in NEVER_RAN:
+        state = TaskKey.of(ti, str(start_task_id)).state(ti)
+        if state is None:
+            self.log.warning(
+                "start_task_id: this run has no task %s%s; within a TaskGroup its id begins with the group's. "
+                "Whether it started anything cannot be told: the stop is sent.",
+                start_task_id,
+                "" if map_index_of(ti) < 0 else f" with map index {map_index_of(ti)}",
+            )
+        if state in NEVER_RAN:
             return True
         return bool(self.of_start(context, "outcome") == "not_requested")
 

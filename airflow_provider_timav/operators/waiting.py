@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["ask_again", "waiting_until"]
 
 # Sooner than 10 s after a task gave its slot back, the scheduler may take the new leg for the old one's end.
+SOONEST_SECONDS = 10.0
 ASK_AGAIN_SECONDS = (15.0, 20.0)
 
 
@@ -31,8 +32,10 @@ def ask_again(until: datetime, say: Callable[[str, str], None]) -> None:
     """
     from airflow.sdk.exceptions import AirflowRescheduleException
 
-    again = datetime.now(UTC) + timedelta(seconds=random.uniform(*ASK_AGAIN_SECONDS))  # noqa: S311 - jitter
-    if again > until:
+    now = datetime.now(UTC)
+    if until - now < timedelta(seconds=SOONEST_SECONDS):
         return
+    # The last time is the end of the wait: who comes in its last seconds has come in time.
+    again = min(now + timedelta(seconds=random.uniform(*ASK_AGAIN_SECONDS)), until)  # noqa: S311 - jitter
     say(again.isoformat(timespec="seconds"), until.isoformat(timespec="seconds"))
     raise AirflowRescheduleException(again)  # type: ignore[no-untyped-call]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -31,7 +32,7 @@ from airflow_provider_timav.videorelay.errors import (
     TimAVError,
     TransportError,
 )
-from tests.operators.task import Task
+from tests.operators.task import Store, Task
 from tests.supervisor import SHOW, Run, Supervisor, triggered
 
 HOST: dict[str, Any] = {"room_id": 10086, "user_id": "host_1"}
@@ -553,6 +554,44 @@ class TestStarts:
         with pytest.raises(AirflowFailException, match="ended while"):
             run.execute(f"start_{kind}")
         assert sent(timav_emulator) == [f"start_{kind}", f"stop_{kind}"]
+        assert (timav_emulator.pushes, timav_emulator.recordings) == ((), ())
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_start_that_is_under_way_while_another_broadcast_takes_the_room_over_does_not_stay(
+        self, kind: Kind, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        run, other = show(), show("manual__2")
+        run.execute("reserve")
+        ledger, held = (
+            run.ledger,
+            replace(run.lease, generation="other", owner=replace(run.lease.owner, run_id=other.run_id)),
+        )
+        timav_emulator._on_request = lambda entry: ledger.hold(held)
+        with pytest.raises(AirflowFailException, match="ended while"):
+            run.execute(f"start_{kind}")
+        assert sent(timav_emulator) == [f"start_{kind}", f"stop_{kind}"]
+        assert ledger.lease() == held
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("answered", [True, False])
+    def test_ledger_knows_whose_it_is_where_the_store_forgets(
+        self, kind: Kind, answered: bool, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        """Airflow may be told to clear the state of tasks that succeeded; then the run is cleared on air."""
+        run = show()
+        run.execute("reserve")
+        if answered:
+            run.execute(f"start_{kind}")
+        else:
+            timav_emulator.fail_next(3, f"start_{kind}", drop="after")
+            with pytest.raises(TimAVError):
+                run.execute(f"start_{kind}")
+        run[f"start_{kind}"].store = Store()
+        run.execute(f"start_{kind}")
+        claim = run.claim(kind)
+        assert claim is not None
+        assert claim.on_air
+        run.execute(f"stop_{kind}")
         assert (timav_emulator.pushes, timav_emulator.recordings) == ((), ())
 
     @pytest.mark.parametrize("kind", KINDS)
@@ -1165,6 +1204,38 @@ class TestReaper:
     ) -> None:
         self.over(show())["on_air"].xcoms["control"] = {"stop": True}
         assert len(reaper.execute()) == 1
+
+    @pytest.mark.parametrize("state", ["success", "failed", "skipped", "upstream_failed"])
+    def test_what_its_run_has_left_on_air_is_stopped_before_its_end(
+        self, state: str, show: Callable[..., Run], reaper: Task, timav_emulator: Emulator
+    ) -> None:
+        """The service was down when a person stopped the show: its stops have failed, and its end is hours ahead."""
+        run = show()
+        run.start()
+        for name in ("on_air", "stop_push", "stop_record"):
+            assert reaper.execute() == []
+            run[name].state = state
+        (report,) = reaper.execute()
+        assert (report["push"], report["record"]) == ("stopped", "stopped")
+        assert not timav_emulator.pushes
+        assert run.ledger.lease() is None
+
+    def test_run_that_is_about_to_stop_by_itself_is_not_forestalled(
+        self, show: Callable[..., Run], reaper: Task, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever marks a run failed ends all of its tasks at once; its trigger stops the show a moment later."""
+        run = show()
+        run.start()
+        for name in ("on_air", "stop_push", "stop_record"):
+            run[name].state = "failed"
+
+        def trigger_stops(seconds: float) -> None:
+            for kind in KINDS:
+                run.ledger.tell(kind, Claim(run.lease.generation, "stopped"))
+
+        monkeypatch.setattr("time.sleep", trigger_stops)
+        assert reaper.execute() == []
+        assert "stop_push" not in sent(timav_emulator)
 
     def test_what_is_foreign_is_left_alone(self, show: Callable[..., Run], reaper: Task, foreign: Emulator) -> None:
         self.over(show())

@@ -73,6 +73,15 @@ def test_start_that_was_noted_is_stopped_by_the_handler(timav_emulator: Emulator
     task.execute()
     task.operator.on_kill()
     assert operations(timav_emulator) == ["start_push", "stop_push"]
+    with pytest.raises(AmbiguousOutcome, match="told to end"):  # what it has started is gone: it must not be a success
+        task.operator.post_execute({})
+
+
+def test_start_that_nobody_told_to_end_is_a_success(timav_emulator: Emulator) -> None:
+    task = start_push()
+    task.execute()
+    task.operator.post_execute({})
+    assert len(timav_emulator.pushes) == 1
 
 
 def test_retry_after_a_kill_starts_anew(timav_emulator: Emulator) -> None:

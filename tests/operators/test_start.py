@@ -329,6 +329,17 @@ class TestWaiting:
         with pytest.raises(RoomNotReady):
             task.execute()
 
+    def test_short_wait_asks_once_more_at_its_end(self, timav_emulator: Emulator) -> None:
+        timav_emulator.leave(10086, "host_1")
+        task = push(wait_for_user=12)
+        before = datetime.now(UTC)
+        with pytest.raises(AirflowRescheduleException) as again:
+            task.execute()
+        assert 12 <= (again.value.reschedule_date - before).total_seconds() < 13
+        task.first_reschedule = before - timedelta(seconds=12)
+        with pytest.raises(RoomNotReady):
+            task.execute()
+
     def test_recording_that_may_run_or_not_waits_for_its_user(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """30000415 also means that the user does not exist; without an intent of our own, the host may still come."""
         with Emulator(rooms={10086: []}, switches=Switches(absent_recorder=415)) as emulator:

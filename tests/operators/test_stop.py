@@ -12,7 +12,7 @@ from airflow_provider_timav.operators.push import StartPushOperator, StopPushOpe
 from airflow_provider_timav.operators.record import StartRecordOperator, StopRecordOperator
 from airflow_provider_timav.operators.room import KickMembersOperator
 from airflow_provider_timav.videorelay.errors import ConfigurationError, RecordingLost, RoomNotReady
-from tests.operators.task import Task
+from tests.operators.task import Store, Task
 
 HOST: dict[str, Any] = {"room_id": 10086, "user_id": "host_1"}
 
@@ -128,6 +128,37 @@ def test_when_it_cannot_be_told_the_stop_is_sent(state: str, timav_emulator: Emu
     start.state = state
     assert stop.execute()["outcome"] == "already_stopped"
     assert [entry.operation for entry in timav_emulator.journal] == ["stop_record"]
+
+
+def test_start_task_that_the_run_does_not_have_keeps_no_stop_from_being_sent(
+    timav_emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The author has left out the prefix of the TaskGroup: nobody else would ever stop what the other task started."""
+    start = Task(StartRecordOperator(task_id="studio.start_record", **HOST))
+    start.execute()
+    start.state = "success"
+    operator = StopRecordOperator(task_id="stop_record", **HOST, start_task_id="start_record")
+    result = Task(operator, peers={"studio.start_record": start}).execute()
+    assert (result["outcome"], result["file_ids_status"]) == ("stopped", "complete")
+    assert not timav_emulator.recordings
+    assert "no task start_record" in capsys.readouterr().out
+
+
+def test_ids_are_handed_on_where_they_cannot_be_noted(
+    timav_emulator: Emulator, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They come only once: the next try would be told that it is stopped already."""
+
+    class Failing(Store):
+        def set(self, key: str, value: Any, *, retention: Any = None) -> None:
+            raise ConnectionError("the API server does not answer")
+
+    start, stop = recorded()
+    stop.store = Failing()
+    result = stop.execute()
+    truth = timav_emulator.file_ids(start.xcoms["file_name"])
+    assert (result["file_ids"], result["file_ids_status"]) == (truth, "complete")
+    assert truth[0] in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("value", ["perhaps", 7])
