@@ -46,6 +46,9 @@ LAST_WATCHES_SECONDS: Final = 1.0
 PUNCTUAL_SECONDS: Final = 2.0
 """How long a stop that is not late may wait for that, where no last look was made: Airflow may hang, and the end is the end."""
 
+STANDING_SECONDS: Final = 60.0
+"""How often it is asked whether the show is on at all: a notifier may have ended it."""
+
 REFRESH_SECONDS: Final = 30.0
 """How long before the end to look the connection up once more: early, for a hundred shows may end at the same minute; late, for
 credentials may be rotated. What was looked up first counts where Airflow cannot be asked then."""
@@ -220,12 +223,13 @@ class OnAirTrigger(BaseTrigger):
                     task.exception()  # so that nobody complains that nobody has asked
 
     async def _until_end(self, lease: Lease, ledger: Ledger) -> str | None:
-        """Return ``deadline`` at the end in force, or ``stopped`` when a person says so."""
+        """Return ``deadline`` at the end in force, or ``stopped`` when a person says so, or has ended it otherwise."""
         from airflow_provider_timav.leases import CONTROL, Control
         from airflow_provider_timav.runs import TaskKey
         from airflow_provider_timav.videorelay.errors import ConfigurationError
 
         task, refused, looked, refreshed = TaskKey(**self.task_key), None, False, False
+        asked = time.monotonic()
         await asyncio.sleep(random.uniform(0, START_SPREAD))  # noqa: S311 - it keeps no secret
         # At first patiently: a triggerer that has just been restarted is slow, and the end may have been moved.
         patience = math.inf
@@ -248,6 +252,11 @@ class OnAirTrigger(BaseTrigger):
                 self.log.info("The show in room %s ends at %s now.", lease.key.room_id, control.end.isoformat())
                 self._moved_end, self._error, looked, refreshed = control.end, None, False, False
                 await self._observe(lease, ledger, at_most=self._left())
+            if time.monotonic() - asked >= STANDING_SECONDS:
+                asked = time.monotonic()
+                if await self._read_standing(ledger, lease, at_most=self._left()) in ("theirs", "over"):
+                    self.log.info("The show in room %s was ended by somebody else.", lease.key.room_id)
+                    return "stopped"
             left = self._left()
             if left > 0 and looked:
                 await self._ask_standing(lease, ledger, at_most=left)
@@ -334,10 +343,12 @@ class OnAirTrigger(BaseTrigger):
 
     async def _ask_standing(self, lease: Lease, ledger: Ledger, at_most: float = math.inf) -> None:
         """Learn whether the show is still ours to end: a notifier may have ended it, and another show be on in its place."""
-        found = await try_to_ask(
+        self._standing = await self._read_standing(ledger, lease, at_most) or "unknown"
+
+    async def _read_standing(self, ledger: Ledger, lease: Lease, at_most: float) -> Standing | None:
+        return await try_to_ask(
             self.log, "The lease could not be read", lambda: ledger.standing(lease), at_most=at_most
         )
-        self._standing = found or "unknown"
 
     async def _stop(self, lease: Lease, ledger: Ledger, status: str) -> Ended:
         """Stop what is ours; note the file ids and what was stopped. What cannot be told is taken for ours."""

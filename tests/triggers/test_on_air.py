@@ -568,6 +568,32 @@ class TestSomebodyElsesShow:
         monkeypatch.setattr(on_air, "LAST_LOOK_SECONDS", (2.0, 2.1))
         monkeypatch.setattr(on_air, "PUNCTUAL_SECONDS", 30.0)
 
+    def test_run_does_not_wait_for_the_end_of_a_show_that_is_over(
+        self, run: Run, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from airflow_provider_timav.operators.ending import end
+
+        monkeypatch.setattr(on_air, "STANDING_SECONDS", 0.0)
+        trigger = ending_in(3600, run)
+        with TimAVHook() as hook:
+            end(run.ledger, run.lease, hook)
+        before = sent(timav_emulator)
+        event = within(fire(trigger))
+        assert event["status"] == "stopped"
+        assert datetime.fromisoformat(event["ended_at"]) < datetime.fromisoformat(trigger.end)
+        assert sent(timav_emulator) == before
+
+    @pytest.mark.parametrize("how", ["ours", "unknown"])
+    def test_show_that_is_on_goes_on(
+        self, how: str, run: Run, supervisor: Supervisor, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(on_air, "STANDING_SECONDS", 0.0)
+        trigger = ending_in(1.5, run)
+        if how == "unknown":
+            supervisor.variables.clear()
+        assert within(fire(trigger))["status"] == "deadline"
+        assert off_air(timav_emulator)
+
     @pytest.mark.parametrize("how", ["deadline", "stop", "late"])
     def test_it_is_left_alone(self, how: str, run: Run, supervisor: Supervisor, timav_emulator: Emulator) -> None:
         from airflow_provider_timav.operators.ending import end
