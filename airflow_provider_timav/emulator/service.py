@@ -184,7 +184,7 @@ class Service:
         """Executes; returns the result's fields and whether the state changed. Raises Refused."""
         if operation.kind is None:
             # The service confirms nothing here: who is not there, or a room that is not, is no failure.
-            left = [self._world.leave(operation.room_id, user_id) for user_id in operation.user_ids]
+            left = [self._world.remove(operation.room_id, user_id) for user_id in operation.user_ids]
             return {}, any(left)
         identity = Identity(operation.room_id, operation.user_ids[0], operation.kind)
         if operation.name == "start_push":

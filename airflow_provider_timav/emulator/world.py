@@ -133,6 +133,11 @@ class World:
         """Lets a user leave, and not arrive if that was to come; returns whether the user was in the room."""
         self._let_arrive()
         self._arrivals = [arrival for arrival in self._arrivals if arrival[1:] != (room_id, user_id)]
+        return self.remove(room_id, user_id)
+
+    def remove(self, room_id: int, user_id: str) -> bool:
+        """Removes a member, as a kick does: who is still to arrive arrives. Returns whether the user was in the room."""
+        self._let_arrive()
         users = self._rooms.get(room_id, set())
         if user_id not in users:
             return False

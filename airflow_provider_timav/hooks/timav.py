@@ -5,6 +5,7 @@ What needs ``requests`` or the models is imported where it is used: the connecti
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import urllib.parse
@@ -110,9 +111,11 @@ def _settings(
     from airflow_provider_timav.videorelay.exchange import endpoint
 
     extra = _extra(extra_text)
+    # Whoever pastes takes blanks and line ends along.
+    login, password = (login or "").strip(), (password or "").strip()
     if not login:
         raise ConfigurationError("login: the identifier (administrator account) is missing", field="login")
-    secret_key = _text(extra, "secret_key")
+    secret_key = (_text(extra, "secret_key") or "").strip() or None
     if not password and not secret_key:
         raise ConfigurationError(
             "password: there is neither a UserSig (password) nor a secret key (extra secret_key)", field="password"
@@ -121,7 +124,7 @@ def _settings(
         endpoint=endpoint(host, port, _text(extra, "environment") or "production"),
         sdkappid=_sdkappid(extra.get("sdkappid")),
         identifier=login,
-        usersig=password.strip() if password else None,
+        usersig=password or None,
         secret_key=secret_key,
         client_cert=_required(extra, "client_cert"),
         private_key=_required(extra, "private_key"),
@@ -140,10 +143,13 @@ def mask(settings: Settings) -> None:
 
 
 def _extra(text: str | None) -> dict[str, Any]:
-    try:
-        extra = json.loads(text) if text else {}
-    except ValueError:
-        raise ConfigurationError("extra is not JSON", field="extra") from None
+    extra: Any = None
+    readable = False
+    with contextlib.suppress(ValueError, RecursionError):
+        extra, readable = json.loads(text) if text else {}, True
+    if not readable:
+        # Not where the reader's error would be its context: that one holds the whole text, and with it the private key.
+        raise ConfigurationError("extra is not JSON", field="extra")
     if not isinstance(extra, dict):
         raise ConfigurationError("extra must be a JSON object", field="extra")
     # The connection form saves every field that was left alone, as null or as "".

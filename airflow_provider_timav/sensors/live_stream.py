@@ -12,7 +12,7 @@ from airflow.sdk import BaseSensorOperator, conf
 from airflow.sdk.bases.sensor import PokeReturnValue
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
-from airflow_provider_timav.arguments import optional, time_span
+from airflow_provider_timav.arguments import given, optional, time_span
 from airflow_provider_timav.retry import TimAVRetryPolicy
 from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.videorelay.errors import ConfigurationError
@@ -179,13 +179,13 @@ class LiveStreamSensor(BaseSensorOperator):
 
     def _wait(self) -> _Wait:
         """Check the arguments, which are rendered by now."""
-        until = self.until
+        until = "live" if optional(self.until) is None else self.until
         if until not in ("live", "ended"):
             raise ConfigurationError(f"until must be live or ended, not {until!r}", field="until")
         return _Wait(
             url=_stream_url(self.url),
             until="live" if until == "live" else "ended",
-            grace=time_span(self.grace, "grace").total_seconds(),
+            grace=time_span(given(self.grace, "grace"), "grace").total_seconds(),
             timav_conn_id=optional(self.timav_conn_id),
         )
 
@@ -193,13 +193,13 @@ class LiveStreamSensor(BaseSensorOperator):
 class _Memory:
     """What earlier pokes found, kept in the task's state store, which outlives reschedules and retries.
 
-    It is bound to one address, and forgotten when the wait is over: a task that is cleared to watch another broadcast must
-    not take the end of this one for its own.
+    It is bound to one address and to one life of the task, and forgotten when the wait is over: a task that is cleared must
+    not take the end of an earlier show for its own. Airflow raises ``max_tries`` when it clears a task, and only then.
     """
 
     def __init__(self, sensor: LiveStreamSensor, context: Context, place: str) -> None:
         self.log = sensor.log
-        self._place = place
+        self._mine = {"place": place, "max_tries": getattr(context.get("ti"), "max_tries", None)}
         self._store: Any = context.get("task_state_store")
         if self._store is None:
             self.log.warning("There is no task state store: each poke begins anew, and only one poke can see an end")
@@ -208,12 +208,12 @@ class _Memory:
         from airflow_provider_timav.stream.watch import Watch
 
         stored = self._try("read", lambda: self._store.get(MEMORY))
-        if not isinstance(stored, dict) or stored.get("place") != self._place:
+        if not isinstance(stored, dict) or any(stored.get(name) != value for name, value in self._mine.items()):
             return Watch()
         return Watch.from_json(stored.get("watch"))
 
     def write(self, watch: Watch) -> None:
-        self._try("stored", lambda: self._store.set(MEMORY, {"place": self._place, "watch": watch.to_json()}))
+        self._try("stored", lambda: self._store.set(MEMORY, {**self._mine, "watch": watch.to_json()}))
 
     def forget(self) -> None:
         self._try("removed", lambda: self._store.delete(MEMORY))

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider_timav.names import Names
 from airflow_provider_timav.stream.looking import Answer, Conversation, Get, NoAnswer, looking
 from airflow_provider_timav.stream.watch import Look, Verdict, Watch, next_pause
 
@@ -83,7 +84,8 @@ class Reader:
             aiohttp, context = await asyncio.to_thread(_load)
             self._aiohttp = aiohttp
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=MOST_SOCKETS, ssl=context),
+                # A name server that does not answer must not keep the loop's pool of threads, nor the end of a glance.
+                connector=aiohttp.TCPConnector(limit=MOST_SOCKETS, ssl=context, resolver=Names()),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
                 headers=_HEADERS,

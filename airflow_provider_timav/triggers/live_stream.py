@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_timav.runs import TaskKey
-from airflow_provider_timav.triggers.asking import ask
+from airflow_provider_timav.triggers.asking import ask_patiently, try_to_ask
 
 if TYPE_CHECKING:
     from airflow_provider_timav.stream.watch import Watch
@@ -123,7 +123,7 @@ class LiveStreamTrigger(BaseTrigger):
 
         try:
             async with asyncio.timeout(remaining) as limit:
-                proxy = await ask(lambda: _proxy(self.timav_conn_id)) if self.timav_conn_id else None
+                proxy = await ask_patiently(lambda: _proxy(self.timav_conn_id)) if self.timav_conn_id else None
                 known = await self._recall()
                 async with shared_reader(proxy) as reader:
                     await asyncio.sleep(random.uniform(0, START_SPREAD))  # noqa: S311  # it keeps no secret
@@ -145,10 +145,9 @@ class LiveStreamTrigger(BaseTrigger):
         # A stream that never was live is as well known from the next look as from any memory.
         if not watch.was_live or (key := self._key()) is None:
             return
-        try:
-            await ask(lambda: key.set_xcom(MEMORY, watch.to_json()))
-        except Exception:  # whatever Airflow's stores raise: the watch goes on, and only a restart would miss it
-            self.log.warning("What is known of the stream could not be stored", exc_info=True)
+        # Where it fails the watch goes on, and only a restart would miss it.
+        trouble = "What is known of the stream could not be stored"
+        await try_to_ask(self.log, trouble, lambda: key.set_xcom(MEMORY, watch.to_json()))
 
     def _key(self) -> TaskKey | None:
         """Return whose XCom holds the memory, or None if there is nothing to remember or no task to do it for."""
@@ -165,11 +164,8 @@ class LiveStreamTrigger(BaseTrigger):
 
         if (key := self._key()) is None:
             return Watch()
-        try:
-            return Watch.from_json(await ask(lambda: key.xcom(MEMORY)))
-        except Exception:  # as below: without the memory the watch begins anew
-            self.log.warning("What was known of the stream could not be read; the watch begins anew", exc_info=True)
-            return Watch()
+        trouble = "What was known of the stream could not be read; the watch begins anew"
+        return Watch.from_json(await try_to_ask(self.log, trouble, lambda: key.xcom(MEMORY)))
 
 
 def _proxy(timav_conn_id: str | None) -> str | None:

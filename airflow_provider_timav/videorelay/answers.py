@@ -132,7 +132,8 @@ def http_failure(reply: Reply) -> TimAVError | None:
 
 def _seconds(retry_after: str | None) -> float | None:
     """Return the seconds of a Retry-After, capped; its date form counts as not given (clocks differ)."""
-    if retry_after is None or not retry_after.strip().isdigit() or len(retry_after) > 9:
+    # isdigit alone is also true of a superscript, which is no number to float().
+    if retry_after is None or not (retry_after.isascii() and retry_after.strip().isdigit()) or len(retry_after) > 9:
         return None
     return min(float(retry_after), RETRY_AFTER_MAX)
 
@@ -317,14 +318,19 @@ def live_urls(value: Any) -> list[LiveUrl]:
     return found
 
 
+def _first(item: Mapping[str, Any], *names: str, default: int) -> Any:
+    """Return the first of these fields that holds something; null and "" count as absent."""
+    return next((item[name] for name in names if item.get(name) not in (None, "")), default)
+
+
 def _live_url(item: Any) -> LiveUrl | None:
     if not isinstance(item, dict) or not isinstance(item.get("string_play_url"), str):
         return None
     url = item["string_play_url"].strip()
     try:
         scheme = urllib.parse.urlsplit(url).scheme
-        rate = _number(item.get("RateType", item.get("RateType ", 0)), "RateType")
-        coding = _number(item.get("uint32_type", 6), "uint32_type")
+        rate = _number(_first(item, "RateType", "RateType ", default=0), "RateType")
+        coding = _number(_first(item, "uint32_type", default=6), "uint32_type")
     except (ValueError, ProtocolError):
         return None
     if scheme not in ("http", "https", "rtmp", "rtmps"):

@@ -13,21 +13,19 @@ Four traps of the library are closed here:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import errno
 import os
-import socket
 import ssl
 import zlib
 from typing import TYPE_CHECKING, Any, cast
 
 import aiohttp
-import aiohttp.abc
 from yarl import URL
 
+from airflow_provider_timav.names import Names
 from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.exchange import ANSWER_BYTES, CONNECT_SECONDS, READ_SECONDS, Post
-from airflow_provider_timav.videorelay.transport import HEADERS, Flight, TooLargeError, current_flight, look_up
+from airflow_provider_timav.videorelay.transport import HEADERS, Flight, TooLargeError, current_flight
 
 if TYPE_CHECKING:
     from aiohttp.client_proto import ResponseHandler
@@ -63,36 +61,6 @@ class TlsObject(ssl.SSLObject):
             raise
 
 
-class _Names(aiohttp.abc.AbstractResolver):
-    """Looks names up in threads that nobody else waits for."""
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[aiohttp.abc.ResolveResult]:
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[list[Any] | OSError] = loop.create_future()
-
-        def settle(found: list[Any] | OSError) -> None:
-            if not answer.done():
-                answer.set_result(found)
-
-        def tell(found: list[Any] | OSError) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(settle, found)
-
-        look_up(host, port, tell)
-        found = await answer
-        if isinstance(found, OSError):
-            raise found
-        return [
-            {"hostname": host, "host": address[0], "port": port, "family": kind, "proto": 0, "flags": 0}
-            for kind, _, _, _, address in found
-        ]
-
-    async def close(self) -> None:
-        """Nothing is kept."""
-
-
 class _Abrupt:
     """A transport that goes at once, whoever closes it.
 
@@ -114,7 +82,7 @@ class _Connector(aiohttp.TCPConnector):
     """Makes one connection, and can cut it off."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
-        super().__init__(ssl=context, resolver=_Names(), use_dns_cache=False, force_close=True)
+        super().__init__(ssl=context, resolver=Names(), use_dns_cache=False, force_close=True)
         self._transport: asyncio.Transport | None = None
 
     async def _create_connection(self, *args: Any, **kwargs: Any) -> ResponseHandler:

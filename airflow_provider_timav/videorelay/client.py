@@ -24,8 +24,6 @@ from typing import Any, Final, TypeVar
 
 import requests
 import requests.adapters
-import urllib3
-import urllib3.exceptions
 from pydantic import SecretStr
 
 from airflow_provider_timav.videorelay.answers import Reply
@@ -129,6 +127,7 @@ class Client:
         self._sleep = sleep or self._wait
         self._flight: Flight | None = None
         self._cancelled = False
+        self._is_cut = False
         self._adapter: _PinnedAdapter | None = None
         self._last_used = 0.0
 
@@ -173,12 +172,19 @@ class Client:
     def _post(self, post: Post) -> Reply:
         """Send one post, return what came back: the one place that sees the address and the transport's exceptions."""
         flight = self._flight = Flight(time.monotonic() + post.seconds)
+        if self._is_cut:  # in the moment before this flight began
+            flight.deadline = time.monotonic()
         trouble: BaseException
-        with in_flight(flight):
-            try:
-                return self._send(post)
-            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as raised:
-                trouble = raised
+        try:
+            with in_flight(flight):
+                try:
+                    return self._send(post)
+                except TimAVError:  # our own, of certificate and key
+                    raise
+                except Exception as raised:  # noqa: BLE001 - whatever a library raises, it carries the address
+                    trouble = raised
+        finally:
+            self._flight = None
         # Outside of the except clause, so that the new error has no context: the address stands in the old one.
         error = error_of(trouble, flight, proxied=self._proxy is not None)
         trouble = error
@@ -197,11 +203,16 @@ class Client:
         timer.start()
 
     def _cut(self) -> None:
-        flight = self._flight
-        if flight is not None and flight.socket is not None:
-            with contextlib.suppress(OSError):
-                # Of the plain socket: the TLS socket's own would take the state away under the thread that reads from it.
-                socket.socket.shutdown(flight.socket, socket.SHUT_RDWR)
+        self._is_cut = True
+        # Again and again until it is down: a socket that is just about to connect does not feel the first one.
+        while (flight := self._flight) is not None:
+            # Before it looks at the socket: whoever takes another one from now on asks for the deadline first.
+            flight.deadline = min(flight.deadline, time.monotonic())
+            if (own := flight.socket) is not None:
+                with contextlib.suppress(OSError):
+                    # Of the plain socket: the TLS socket's own would take the state away under the thread that reads from it.
+                    socket.socket.shutdown(own, socket.SHUT_RDWR)
+            time.sleep(0.1)
 
     def _wait(self, seconds: float) -> None:
         """Wait between posts in small steps, so that a cancelled call does not sit out its pause."""

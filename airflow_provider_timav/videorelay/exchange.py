@@ -8,6 +8,7 @@ Limits: 3 posts and 60 seconds for one operation; pauses are jittered, so that a
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import threading
@@ -60,15 +61,21 @@ def endpoint(host: str | None, port: int | None, environment: str) -> str:
     if environment not in HOSTS:
         raise ConfigurationError(f"environment must be production or test, not {environment!r}", field="environment")
     given = (host or "").strip() or HOSTS[environment]
-    parts = urllib.parse.urlsplit(given if "://" in given else f"https://{given}")
+    # What these errors say may hold a password: nothing is raised where they could become its context.
+    parts = None
+    with contextlib.suppress(ValueError):
+        parts = urllib.parse.urlsplit(given if "://" in given else f"https://{given}")
+    if parts is None:
+        raise ConfigurationError("host must be a host name or https://host:port, without a path", field="host")
     if parts.scheme != "https":
         raise ConfigurationError("host must be https://…: the service asks for mutual TLS", field="host")
     if parts.username is not None or parts.password is not None:
         raise ConfigurationError("host must hold no user and no password", field="host")
-    try:
-        name, own_port = parts.hostname, parts.port
-    except ValueError:
-        raise ConfigurationError("host: its port must be a number from 1 to 65535", field="host") from None
+    name, own_port, numeric = parts.hostname, None, False
+    with contextlib.suppress(ValueError):
+        own_port, numeric = parts.port, True
+    if not numeric:
+        raise ConfigurationError("host: its port must be a number from 1 to 65535", field="host")
     if not name or parts.path.strip("/") or parts.query or parts.fragment or any(char.isspace() for char in given):
         raise ConfigurationError("host must be a host name or https://host:port, without a path", field="host")
     if port is not None and (isinstance(port, bool) or not 0 < port < 65536):

@@ -127,7 +127,7 @@ def _listed(value: Any) -> list[Any]:
     if isinstance(value, str):
         try:
             value = json.loads(value)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise _broken("must be a list, or a JSON list in one string") from None
     if not isinstance(value, list | tuple):
         raise _broken("must be a list, or a JSON list in one string")

@@ -10,15 +10,19 @@ import contextlib
 import socket
 import ssl
 import time
-from typing import Any
+from typing import Any, Final
 
 import urllib3.connection
 import urllib3.connectionpool
 import urllib3.exceptions
 
-from airflow_provider_timav.videorelay.transport import Flight, current_flight, look_up
+from airflow_provider_timav.names import look_up
+from airflow_provider_timav.videorelay.transport import Flight, current_flight
 
 __all__ = ["Pool", "TlsSocket"]
+
+LOOK_UP_STEP: Final = 0.1
+"""Seconds after which a wait for a name sees that its post was cut: a cut moves the deadline."""
 
 
 def _bound(own: socket.socket) -> Flight | None:
@@ -94,22 +98,31 @@ class _Connection(urllib3.connection.HTTPSConnection):
                 for option in self.socket_options or ():
                     plain.setsockopt(*option)
                 plain.settimeout(share)
+                # So that a cut wakes it up while it connects; one that came before has moved the deadline.
+                _bound(plain)
                 plain.connect(address)
+                plain.settimeout(self.timeout)
+                # A cut that met the socket before it was connecting has not closed it.
+                _bound(plain)
             except OSError as error:
                 plain.close()
                 trouble = error
             else:
-                plain.settimeout(self.timeout)
                 return plain
         raise trouble
 
 
 def _look_up(host: str, port: int, seconds: float) -> list[Any]:
-    """Return a name's addresses, within so many seconds."""
+    """Return a name's addresses, within so many seconds and the flight's deadline."""
     with contextlib.suppress(socket.gaierror):  # what is an address already needs none, and no thread to do it in
         return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
     found: list[list[Any] | OSError] = []
-    look_up(host, port, found.append).join(seconds)
+    thread, flight, until = look_up(host, port, found.append), current_flight(), time.monotonic() + seconds
+    while thread.is_alive():
+        left = (until if flight is None else min(until, flight.deadline)) - time.monotonic()
+        if left <= 0:
+            break
+        thread.join(min(LOOK_UP_STEP, left))
     if not found:
         raise TimeoutError
     (answer,) = found

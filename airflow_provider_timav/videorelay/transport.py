@@ -11,9 +11,8 @@ import os
 import re
 import socket
 import ssl
-import threading
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final, TypeGuard
@@ -21,7 +20,7 @@ from typing import Any, Final, TypeGuard
 from airflow_provider_timav.videorelay.errors import CertificateError, ProtocolError, TimAVError, TransportError
 from airflow_provider_timav.videorelay.exchange import ANSWER_BYTES
 
-__all__ = ["HEADERS", "Flight", "TooLargeError", "current_flight", "error_of", "in_flight", "look_up"]
+__all__ = ["HEADERS", "Flight", "TooLargeError", "current_flight", "error_of", "in_flight"]
 
 HEADERS: Final = {
     "Content-Type": "application/json",
@@ -69,25 +68,6 @@ def current_flight() -> Flight | None:
 
 class TooLargeError(OSError):
     """The answer exceeds the cap."""
-
-
-def look_up(host: str, port: int, tell: Callable[[list[Any] | OSError], None]) -> threading.Thread:
-    """Look a name up in a thread of its own, which tells what it found or why it found nothing.
-
-    The system's look-up cannot be interrupted: a late one is left to itself, and must take no thread from a pool meanwhile.
-    """
-
-    def found() -> list[Any] | OSError:
-        try:
-            return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
-        except UnicodeError:
-            return socket.gaierror(socket.EAI_NONAME, "no name of a host")
-        except OSError as error:
-            return error
-
-    thread = threading.Thread(target=lambda: tell(found()), name="timav-look-up", daemon=True)
-    thread.start()
-    return thread
 
 
 def error_of(trouble: BaseException, flight: Flight, *, proxied: bool) -> TimAVError:

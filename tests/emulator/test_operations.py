@@ -145,6 +145,16 @@ def test_a_host_enters_later() -> None:
         assert emulator.members(10086) == {"host_1"}
 
 
+def test_a_kick_removes_members_and_keeps_nobody_from_arriving() -> None:
+    now = 1_800_000_000.0
+    with Emulator(clock=lambda: now) as emulator, Caller(emulator) as caller:
+        emulator.enter(10086, "late", after=5)
+        caller.call(1, {}, users=("late", "host_1"))
+        assert emulator.members(10086) == frozenset()
+        now += 10
+        assert emulator.members(10086) == {"late"}
+
+
 def test_codes_with_two_readings_are_switches() -> None:
     with Emulator(switches=Switches(repeated_stop=413, absent_recorder=415)) as emulator, Caller(emulator) as caller:
         assert caller.code(6, STOP_PUSH) == 40000413

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.emulator.certificates import Certificates
-from airflow_provider_timav.hooks.timav import Settings, TimAVHook
+from airflow_provider_timav.hooks.timav import Settings, TimAVHook, _extra
 from airflow_provider_timav.videorelay import calls
 from airflow_provider_timav.videorelay.errors import CertificateError, ConfigurationError, RoomNotReady, TimAVError
 
@@ -61,6 +61,11 @@ BAD: dict[str, tuple[Any, str]] = {
     "proxy with a bad port": (lambda e: e.connection(proxy="http://localhost:x"), "proxy"),
     "no identifier": (lambda e: without(e.connection(), "login"), "login"),
     "neither UserSig nor secret key": (lambda e: without(e.connection(), "password"), "password"),
+    "blank identifier": (lambda e: {**e.connection(), "login": " "}, "login"),
+    "blank UserSig": (lambda e: {**e.connection(), "password": "\n"}, "password"),
+    "blank secret key": (lambda e: {**without(e.connection(secret_key=" "), "password")}, "password"),
+    "host with a full-width colon": (lambda e: {**e.connection(), "host": "openapi.tim.qq.com：443"}, "host"),
+    "host with half a bracket": (lambda e: {**e.connection(), "host": "https://[abc"}, "host"),
     "http": (lambda e: {**e.connection(), "host": "http://127.0.0.1"}, "host"),
     "extra is a list": (lambda e: {**e.connection(), "extra": "[1]"}, "extra"),
     "extra is no JSON": (lambda e: {**e.connection(), "extra": "{"}, "extra"),
@@ -84,6 +89,21 @@ def test_form_saves_untouched_fields_as_null(timav_emulator: Emulator, monkeypat
     connection = timav_emulator.connection()
     connection["extra"] |= untouched
     assert connect(monkeypatch, connection).test_connection()[0]
+
+
+def test_blanks_around_what_was_pasted_are_left_out(timav_emulator: Emulator) -> None:
+    made = timav_emulator.connection(secret_key=" k3y\n")
+    pasted = {**made, "login": " admin\n", "password": "\teJw ", "extra": json.dumps(made["extra"])}
+    settings = Settings.of(Connection(conn_id="c", **pasted))
+    assert (settings.identifier, settings.usersig, settings.secret_key) == ("admin", "eJw", "k3y")
+
+
+def test_extra_that_is_no_json_is_refused_without_its_text() -> None:
+    """The reader's error would hold all of it, and with it the private key."""
+    for extra in ("{", "[" * 100_000):
+        with pytest.raises(ConfigurationError, match="extra is not JSON") as refused:
+            _extra(extra)
+        assert (refused.value.__cause__, refused.value.__context__) == (None, None)
 
 
 def test_sdkappid_may_be_text(timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:

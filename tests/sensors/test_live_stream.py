@@ -176,6 +176,12 @@ def test_grace_is_a_span_of_time_in_any_form(site: Site, grace: Any) -> None:
     assert sensor._wait().grace == 0.3
 
 
+@pytest.mark.parametrize("nothing", [None, "", "None"], ids=repr)
+def test_what_renders_to_nothing_means_the_default(site: Site, nothing: Any) -> None:
+    wait = LiveStreamSensor(task_id="watch", url=site.url, until=nothing, grace=nothing)._wait()
+    assert (wait.until, wait.grace) == ("live", 60)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
@@ -189,7 +195,6 @@ def test_grace_is_a_span_of_time_in_any_form(site: Site, grace: Any) -> None:
         ("url", "live.m3u8", "http or https"),
         ("url", "https://me:secret@cdn.example/a.m3u8", "user name"),
         ("until", "over", "live or ended"),
-        ("until", "", "live or ended"),
         ("grace", "a while", "grace"),
         ("grace", -1, "grace"),
     ],
@@ -247,6 +252,21 @@ def test_the_memory_of_another_stream_is_not_used(site: Site) -> None:
     worker.store.set("watch", {"place": site.url + "/yesterday.m3u8", "watch": memory})
     assert worker.sensor().poke(worker.context) is False
     worker.store.set("watch", {"place": site.url + "/today.m3u8", "watch": memory})
+    assert worker.sensor().poke(worker.context)
+
+
+def test_a_task_that_is_cleared_does_not_take_the_end_of_the_earlier_show_for_its_own(site: Site) -> None:
+    """Airflow raises max_tries when it clears a task, and leaves it alone for a retry or a reschedule."""
+    worker = Worker(url=site.url + "/live.m3u8", until="ended", grace=0)
+    worker.context["ti"].max_tries = 2
+    assert worker.sensor().poke(worker.context) is False
+    stored = worker.store.kept["watch"]
+    assert stored["max_tries"] == 2
+    stored["watch"] = {"verdict": "ENDED", "was_live": True, "since": time.time() - 9000}
+    worker.context["ti"].max_tries = 4
+    assert worker.sensor().poke(worker.context) is False
+    worker.store.set("watch", stored)
+    worker.context["ti"].max_tries = 2
     assert worker.sensor().poke(worker.context)
 
 

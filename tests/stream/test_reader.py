@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import ssl
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ import trustme
 from airflow_provider_timav.stream import reader as reader_module
 from airflow_provider_timav.stream.reader import follow, glance, shared_reader, wall_clock
 from airflow_provider_timav.stream.watch import Look, Verdict, Watch
+from tests.faults.catalogue import looked_up
 from tests.stream.site import Site, Visit, media, running
 
 T = TypeVar("T")
@@ -337,6 +339,31 @@ def test_a_glance_also_works_where_a_loop_runs_already(site: Site) -> None:
         return glance(site.text("/live.m3u8", media(7, 3, endlist=True)), Watch(), grace=60, seconds=1)
 
     assert run(notebook()).verdict is Verdict.ENDED
+
+
+def test_a_glance_comes_back_though_no_name_server_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The look-up hangs on; nobody waits for its thread, neither the look nor the end of the loop."""
+    monkeypatch.setattr(reader_module, "LOOK_SECONDS", 0.25)
+    released, found = threading.Event(), threading.Event()
+    seen: list[Watch] = []
+
+    def hang(*_: Any, **__: Any) -> list[Any]:
+        released.wait(60)
+        return []
+
+    def glancing() -> None:
+        seen.append(glance("http://stuck.invalid/live.m3u8", Watch(), grace=60, seconds=0))
+        found.set()
+
+    with looked_up("stuck.invalid", hang):
+        thread = threading.Thread(target=glancing, daemon=True)
+        thread.start()
+        try:
+            assert found.wait(20)
+        finally:
+            released.set()
+            thread.join()
+    assert seen[0].verdict is Verdict.ABSENT
 
 
 def test_the_clock_is_the_systems_and_never_goes_back(monkeypatch: pytest.MonkeyPatch) -> None:

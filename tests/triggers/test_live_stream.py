@@ -7,6 +7,7 @@ import json
 import logging
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Coroutine, Iterator
 from typing import Any, TypeVar
@@ -18,7 +19,7 @@ from airflow.sdk._shared.module_loading import import_string
 from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.stream import reader as reader_module
 from airflow_provider_timav.stream.watch import Look, Verdict, Watch
-from airflow_provider_timav.triggers import live_stream
+from airflow_provider_timav.triggers import asking, live_stream
 from airflow_provider_timav.triggers.live_stream import LiveStreamTrigger
 from tests.stream.site import Site, media, running
 
@@ -183,6 +184,38 @@ def test_stores_that_fail_are_logged_and_change_nothing(
     assert event["verdict"] == "ENDED"
     assert "could not be read" in caplog.text
     assert "could not be stored" in caplog.text
+
+
+def test_stores_that_hang_do_not_stop_the_looks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(asking, "STORE_SECONDS", 0.05)
+    released = threading.Event()
+
+    def hangs(*_: Any) -> None:
+        released.wait(60)
+
+    monkeypatch.setattr(TaskKey, "xcom", hangs)
+    monkeypatch.setattr(TaskKey, "set_xcom", hangs)
+    trigger = LiveStreamTrigger(url=site.vanishing(), until="ended", grace=0.2, task_key=KEY)
+    try:
+        assert run(fire(trigger))["verdict"] == "ENDED"
+    finally:
+        released.set()
+
+
+def test_a_connection_that_cannot_be_read_just_now_is_asked_for_again(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.pages["http://cdn.example/live.m3u8"] = lambda visit: visit.answer(media(7, 3, endlist=True))
+    troubles = [OSError("the API server is away")]
+
+    def proxy(conn_id: str | None) -> str:
+        if troubles:
+            raise troubles.pop()
+        return site.url
+
+    monkeypatch.setattr(live_stream, "_proxy", proxy)
+    trigger = LiveStreamTrigger(url="http://cdn.example/live.m3u8", until="ended", timav_conn_id="timav")
+    assert run(fire(trigger))["verdict"] == "ENDED"
 
 
 def test_the_log_names_the_place_and_the_reason_and_not_the_query(site: Site, caplog: pytest.LogCaptureFixture) -> None:

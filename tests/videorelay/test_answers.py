@@ -135,6 +135,21 @@ def test_urls_as_json_in_a_string_are_read() -> None:
     assert result.hls_url == "http://a.example/x.m3u8"
 
 
+@pytest.mark.parametrize(
+    ("fields", "kind", "rate"),
+    [
+        ({"RateType": None, "uint32_type": None}, "hls", "original"),
+        ({"RateType": "", "uint32_type": ""}, "hls", "original"),
+        ({"RateType ": None}, "hls", "original"),
+        ({"RateType": None, "RateType ": 10}, "hls", "sd"),
+        ({"RateType": 20, "uint32_type": 1}, "hls", "hd"),
+    ],
+)
+def test_type_and_rate_that_hold_nothing_count_as_absent(fields: dict[str, Any], kind: str, rate: str) -> None:
+    (url,) = read(answer(msg_live_url=[{"string_play_url": "http://a.example/x.m3u8", **fields}])).live_urls
+    assert (url.type, url.rate) == (kind, rate)
+
+
 def test_bad_member_does_not_hide_the_good_one() -> None:
     urls = [{"uint32_type": 5, "string_play_url": "rtmp://a.example/x"}, {"bad": 1}]
     assert read(answer(msg_live_url=urls)).rtmp_url == "rtmp://a.example/x"
@@ -182,6 +197,8 @@ def test_business_result_counts_only_with_status_200() -> None:
         ("soon", None),
         ("Wed, 21 Oct 2026 07:28:00 GMT", None),
         ("9" * 12, None),
+        ("²", None),
+        ("٣", None),
         (None, None),
     ],
 )

@@ -16,10 +16,12 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import pytest
+import requests.adapters
 
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.emulator.certificates import Certificates
-from airflow_provider_timav.videorelay import calls
+from airflow_provider_timav.videorelay import calls, exchange, sockets
+from airflow_provider_timav.videorelay import client as client_module
 from airflow_provider_timav.videorelay.aclient import AsyncClient
 from airflow_provider_timav.videorelay.client import Client
 from airflow_provider_timav.videorelay.errors import (
@@ -33,8 +35,10 @@ from airflow_provider_timav.videorelay.errors import (
 )
 from airflow_provider_timav.videorelay.exchange import RetryBudget, Service
 from airflow_provider_timav.videorelay.tls import Identity
+from airflow_provider_timav.videorelay.transport import current_flight
 from airflow_provider_timav.videorelay.usersig import StaticUserSig
-from tests.faults.peer import Peer, Wire
+from tests.faults.catalogue import looked_up
+from tests.faults.peer import BlackHole, Peer, Wire
 from tests.videorelay.clients import KINDS, AnyClient, Blocking, without_pauses
 
 FOREIGN = Certificates()
@@ -305,6 +309,122 @@ class TestDeadline:
             stopped = client.call(calls.stop_push(room_id=emulator.room_id, user_id=emulator.user_id))
         assert stopped.outcome == "stopped"
         assert emulator.handshakes == 1
+
+
+class TestCut:
+    """A call that is cancelled before it was sent ends at once, was not executed, and is not sent later either."""
+
+    @pytest.fixture(autouse=True)
+    def _patient(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Nothing but the cut ends a call in here."""
+        monkeypatch.setattr(client_module, "CONNECT_SECONDS", 60.0)
+        monkeypatch.setattr(exchange, "POST_SECONDS", 60.0)
+
+    @staticmethod
+    def calling(client: AnyClient, emulator: Emulator) -> tuple[threading.Event, list[TimAVError]]:
+        """Call in a thread; return what is set once the call is over, and what it came to."""
+        over, errors = threading.Event(), list[TimAVError]()
+
+        def call() -> None:
+            try:
+                start(client, emulator)
+            except TimAVError as error:
+                errors.append(error)
+            over.set()
+
+        threading.Thread(target=call, daemon=True).start()
+        return over, errors
+
+    def test_while_the_name_is_looked_up(self, emulator: Emulator, sync_client_of: ClientOf) -> None:
+        asked, released = threading.Event(), threading.Event()
+
+        def answer(look_up: Callable[..., list[Any]], *args: Any, **facts: Any) -> list[Any]:
+            asked.set()
+            released.wait(60)
+            return look_up(*args, **facts)
+
+        port = urllib.parse.urlsplit(emulator.api_url).port
+        with (
+            looked_up("late.invalid", answer),
+            sync_client_of(emulator, endpoint=f"https://late.invalid:{port}") as client,
+        ):
+            assert isinstance(client, Client)
+            over, errors = self.calling(client, emulator)
+            try:
+                assert asked.wait(20)
+                client.cancel(0)
+                assert over.wait(20)
+            finally:
+                released.set()
+            for thread in threading.enumerate():
+                if thread.name == "timav-look-up":
+                    thread.join(20)
+        assert [type(error) for error in errors] == [TransportError]
+        assert errors[0].executed == "no"
+        assert emulator.connections == 0
+
+    def test_while_the_connection_is_made(
+        self, emulator: Emulator, sync_client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        connecting = threading.Event()
+
+        def connect(own: socket.socket, address: Any) -> None:
+            connecting.set()
+            socket.socket.connect(own, address)
+
+        monkeypatch.setattr(sockets._PlainSocket, "connect", connect)
+        with BlackHole() as hole, sync_client_of(emulator, endpoint=f"https://127.0.0.1:{hole.port}") as client:
+            assert isinstance(client, Client)
+            over, errors = self.calling(client, emulator)
+            assert connecting.wait(20)
+            client.cancel(0)
+            assert over.wait(20)
+        assert [type(error) for error in errors] == [TransportError]
+        assert errors[0].executed == "no"
+
+    def test_in_the_moment_before_the_connection_is_made(
+        self, emulator: Emulator, sync_client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The socket cannot be shut down yet, and connects: nothing is said on it."""
+
+        def connect(own: socket.socket, address: Any) -> None:
+            flight = current_flight()
+            assert flight is not None
+            assert isinstance(client, Client)
+            client.cancel(0)
+            for _ in range(100):
+                if flight.deadline <= time.monotonic():
+                    break
+                time.sleep(0.01)
+            socket.socket.connect(own, address)
+
+        monkeypatch.setattr(sockets._PlainSocket, "connect", connect)
+        with socket.create_server(("127.0.0.1", 0)) as peer:
+            endpoint = f"https://127.0.0.1:{peer.getsockname()[1]}"
+            with sync_client_of(emulator, endpoint=endpoint) as client:
+                over, errors = self.calling(client, emulator)
+                assert over.wait(20)
+            peer.settimeout(20)
+            connection, _ = peer.accept()
+            with connection:
+                connection.settimeout(20)
+                assert connection.recv(1) == b""
+        assert [error.executed for error in errors] == ["no"]
+
+
+def test_whatever_a_library_raises_does_not_get_out(
+    emulator: Emulator, sync_client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its text holds the address, and with it the UserSig."""
+
+    def send(adapter: Any, request: Any, **_: Any) -> None:
+        raise AssertionError(request.url)
+
+    monkeypatch.setattr(requests.adapters.HTTPAdapter, "send", send)
+    with sync_client_of(emulator) as client, pytest.raises(TransportError) as failed:
+        start(client, emulator, max_posts=1)
+    assert (failed.value.__cause__, failed.value.__context__) == (None, None)
+    assert "usersig" not in str(failed.value)
 
 
 class TestTrust:

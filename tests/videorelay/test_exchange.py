@@ -212,6 +212,10 @@ class TestEndpoint:
             ("https://a.example?x=1", None, "production", "host"),
             ("https://user:pw@a.example", None, "production", "host"),
             ("https://a.example:99999", None, "production", "host"),
+            ("https://me:pa55word", None, "production", "host"),
+            ("me:pa55word@openapi.tim.qq.com：443", None, "production", "host"),
+            ("https://[pa55word", None, "production", "host"),
+            ("https://[pa55word]", None, "production", "host"),
             ("a example", None, "production", "host"),
             ("https://a.example:1", 2, "production", "host|port"),
             (None, 70000, "production", "port"),
@@ -224,6 +228,15 @@ class TestEndpoint:
         with pytest.raises(ConfigurationError) as wrong:
             endpoint(host, port, environment)
         assert wrong.value.field in field.split("|")
+        # What is wrong may hold a password.
+        assert "pa55word" not in str(wrong.value)
+        assert (wrong.value.__cause__, wrong.value.__context__) == (None, None)
+
+
+def test_list_that_is_nested_without_end_is_refused_under_its_name() -> None:
+    with pytest.raises(ConfigurationError, match="must be a list") as refused:
+        calls.kick_members(room_id=7, user_ids="[" * 100_000)
+    assert refused.value.field == "user_ids"
 
 
 def test_credential_shows_in_no_repr() -> None:
