@@ -209,14 +209,15 @@ class StopRecordOperator(StopOperator):
         """
         store: Any = context.get("task_state_store")
         start_id = self.of_start(context, "start_id")
-        if not result["file_ids"]:
+        if result["file_ids"]:
+            # They come only once: whatever the store does, they are in the log, and in what this task returns.
+            self.log.info("The file ids are %s.", ", ".join(result["file_ids"]))
+        else:
             noted = store.get(_STORE_KEY) if store is not None else None
             own = noted["file_ids"] if isinstance(noted, dict) and noted.get("start_id") == start_id else None
             if not (found := own or self.noted_by_others(context)):
                 return result
             result = result | {"file_ids": list(found), "file_ids_status": "recovered"}
-        # They come only once: whatever the store does, they are in the log, and in what this task returns.
-        self.log.info("The file ids are %s.", ", ".join(result["file_ids"]))
         if store is not None:
             try:
                 store.set(_STORE_KEY, {"start_id": start_id, "file_ids": result["file_ids"]})
