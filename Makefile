@@ -47,7 +47,7 @@ unit: $(VENV)/.installed  ## of check and of test: the tests that start no whole
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 
-# In the order of the files: the longest ones hold few tests, and would be left to the end.
+# In the order of tests/conftest.py: by themselves, the workers would begin with the files that hold the most tests.
 whole: $(VENV)/.installed  ## of test: whole programs (a real Airflow, nginx, a browser), and every fault of the catalogue
 	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "system or faults"
 

@@ -12,6 +12,20 @@ if TYPE_CHECKING:
     from tests.supervisor import Supervisor
 
 
+LONGEST_FIRST = (
+    *("test_load", "test_late_runs", "test_leak_matrix", "test_example_dags", "test_recordings", "test_task_runs"),
+    *("test_broadcasts", "test_readme", "test_whole_show", "test_site", "test_page", "test_catalogue", "test_demo"),
+)
+"""The files that take a minute and more; the others come after them, so that no worker is left alone with a long one."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort by file, for the workers among which files are spread."""
+    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
+
+
 @pytest.fixture(autouse=True)
 def fresh_masks() -> Iterator[None]:
     """Forget the secrets of earlier tests: Airflow's masker searches every text for every secret it was ever told."""

@@ -1206,7 +1206,7 @@ class TestReaper:
         assert len(reaper.execute()) == 1
 
     @pytest.mark.parametrize("state", ["success", "failed", "skipped", "upstream_failed"])
-    def test_what_its_run_has_left_on_air_is_stopped_before_its_end(
+    def test_left_on_air_by_its_run_it_is_stopped_before_its_end(
         self, state: str, show: Callable[..., Run], reaper: Task, timav_emulator: Emulator
     ) -> None:
         """The service was down when a person stopped the show: its stops have failed, and its end is hours ahead."""
@@ -1220,7 +1220,7 @@ class TestReaper:
         assert not timav_emulator.pushes
         assert run.ledger.lease() is None
 
-    def test_run_that_is_about_to_stop_by_itself_is_not_forestalled(
+    def test_left_on_air_for_a_moment_it_is_left_to_its_trigger(
         self, show: Callable[..., Run], reaper: Task, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """Whoever marks a run failed ends all of its tasks at once; its trigger stops the show a moment later."""
