@@ -193,7 +193,7 @@ class ReserveBroadcastOperator(TimAVOperator):
     def _store(self, context: Context) -> Any:
         if conf.getboolean("state_store", "clear_on_success", fallback=False):
             self.log.warning(
-                "[state_store] clear_on_success is on: a broadcast that is cleared forgets what it has started."
+                "[state_store] clear_on_success is on: a broadcast that is cleared on air starts its push anew, elsewhere."
             )
         return context.get("task_state_store")
 
@@ -538,24 +538,28 @@ class ReapBroadcastsOperator(BaseOperator):
             except Exception as error:  # whatever Airflow raises: there are others to end
                 self.log.exception("The lease %s could not be looked at.", ledger.variable)
                 errors.append(error)
-        if left:
-            time.sleep(
-                _LOOK_AGAIN_SECONDS
-            )  # where a run was marked a moment ago, its trigger is about to stop the show
-        for ledger, lease in left:
-            try:
-                if _is_left(ledger, lease):
-                    over.append((ledger, lease, datetime.now(UTC)))
-            except Exception as error:  # as above
-                self.log.exception("The lease %s could not be looked at.", ledger.variable)
-                errors.append(error)
         with ThreadPoolExecutor(max_workers=8) as threads:
             endings = list(threads.map(lambda one: reap(*one), over))
-        self.log.info("%s leases were over.", len(over))
+            if left:
+                # Where a run was marked a moment ago, its trigger is about to stop the show.
+                time.sleep(_LOOK_AGAIN_SECONDS)
+                endings += [ending for ending in threads.map(lambda one: self._reap_left(*one), left) if ending]
+        self.log.info("%s leases were over.", len(endings))
         errors += [error for _, error in endings if error is not None]
         if errors:
             raise errors[0]
         return [report for report, _ in endings]
+
+    def _reap_left(self, ledger: Ledger, lease: Lease) -> tuple[dict[str, Any], Exception | None] | None:
+        """End what a run has left on air, where it still does: a person may have cleared the run meanwhile."""
+        from airflow_provider_timav.operators.ending import reap
+
+        try:
+            left = _is_left(ledger, lease)
+        except Exception:  # whatever Airflow raises: the next run looks again
+            self.log.exception("The lease %s could not be looked at.", ledger.variable)
+            return None
+        return reap(ledger, lease, datetime.now(UTC)) if left else None
 
 
 def _is_left(ledger: Ledger, lease: Lease) -> bool:

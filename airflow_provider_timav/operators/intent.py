@@ -93,7 +93,7 @@ class Intent:
         claim = self._told()
         if claim is None or claim.state not in ("sent", "ours", "foreign"):
             return Earlier()
-        return Earlier(claim.start_id, "foreign" if claim.state == "foreign" else "sent")
+        return Earlier(claim.start_id, "foreign" if claim.state == "foreign" else "sent", at=claim.at.isoformat())
 
     def _is_off_air(self) -> bool:
         """Tell whether the broadcast's ledger holds no claim any more: each intent writes one, and stops give it up."""

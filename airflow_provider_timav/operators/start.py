@@ -11,7 +11,7 @@ from airflow_provider_timav.arguments import given, time_span
 from airflow_provider_timav.operators.flight import Flight
 from airflow_provider_timav.operators.intent import Intent
 from airflow_provider_timav.operators.operation import TimAVOperator
-from airflow_provider_timav.operators.waiting import ask_again, waiting_until
+from airflow_provider_timav.operators.waiting import SOONEST_SECONDS, ask_again, waiting_until
 from airflow_provider_timav.runs import FINAL_STATES
 from airflow_provider_timav.videorelay.errors import (
     AlreadyRunning,
@@ -96,7 +96,8 @@ class StartOperator(TimAVOperator):
         until = waiting_until(context, time_span(given(self.wait_for_user, "wait_for_user"), "wait_for_user"))
         lease = self.held_lease()
         if lease is not None:
-            until = min(until, self._still_held(lease, context))
+            # The last question comes before the end: after it, nobody would hear that the host never came.
+            until = min(until, self._still_held(lease, context) - timedelta(seconds=SOONEST_SECONDS))
         with self.make_hook() as hook:
             # A bad connection is refused before the intent is written: nothing will have been sent.
             client = hook.get_conn()
@@ -128,7 +129,9 @@ class StartOperator(TimAVOperator):
             else:
                 intent.done(result, claim)
             if claim != "foreign" and lease is not None:
-                self._stop_if_ended(lease, hook, arguments, context)
+                self._stop_if_ended(
+                    lease, hook, arguments, context, fresh=result["outcome"] in ("started", "restarted")
+                )
             if claim == "foreign":
                 self.log.warning("A %s runs already that this task did not start: it is left alone.", self.kind)
             return result
@@ -171,7 +174,10 @@ class StartOperator(TimAVOperator):
         return stop
 
     def post_execute(self, context: Any, result: Any = None) -> None:
-        """Fail where the task was told to end after its start: that is stopped by now, and no success may be told of it.
+        """Fail where the task was told to end after its start: that is stopped by now, and a success would be untrue.
+
+        A moment remains, while Airflow stores what the task returns.
+
 
         :raises AmbiguousOutcome: if it was.
         """
@@ -231,9 +237,13 @@ class StartOperator(TimAVOperator):
         """Tell whether the show is over for its run: from then on its stops may run, and nothing comes after them."""
         return lease.owner.task("on_air").state(context["ti"]) in FINAL_STATES
 
-    def _stop_if_ended(self, lease: Lease, hook: TimAVHook, arguments: dict[str, Any], context: Context) -> None:
+    def _stop_if_ended(
+        self, lease: Lease, hook: TimAVHook, arguments: dict[str, Any], context: Context, *, fresh: bool
+    ) -> None:
         """Stop what was started where the broadcast was ended meanwhile: its stops may have come before the start.
 
+        :param fresh: whether this try has started it. Otherwise, where somebody else holds the room by now, it was stopped when
+            they took the room over, and what runs is theirs.
         :raises AirflowFailException: if it was.
         """
         from airflow.sdk.exceptions import AirflowFailException
@@ -244,13 +254,15 @@ class StartOperator(TimAVOperator):
         try:
             held = ledger.lease()
             # Somebody else's lease: our end has passed meanwhile, and what was started would stay in their way.
-            lost = held is None or held.generation != lease.generation
-            ended = lost or self._is_over(lease, context)
+            lost = held is not None and held.generation != lease.generation
+            ended = held is None or lost or self._is_over(lease, context)
         except Exception:  # whatever Airflow raises: what runs has a trigger to end it
             self.log.warning("Whether the broadcast was ended meanwhile could not be read.", exc_info=True)
             return
         if not ended:
             return
+        if lost and not fresh:
+            raise AlreadyRunning(f"room {lease.key.room_id} was taken over meanwhile: what runs there is left alone.")
         file_ids = self.send_stop(hook, arguments)
         try:
             claim = ledger.claim(self.kind, lease.generation)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-__all__ = ["ask_again", "waiting_until"]
+__all__ = ["SOONEST_SECONDS", "ask_again", "waiting_until"]
 
 # Sooner than 10 s after a task gave its slot back, the scheduler may take the new leg for the old one's end.
 SOONEST_SECONDS = 10.0

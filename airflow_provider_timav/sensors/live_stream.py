@@ -194,7 +194,7 @@ class _Memory:
     """What earlier pokes found, kept in the task's state store, which outlives reschedules and retries.
 
     It is bound to one address and to one life of the task, and forgotten when the wait is over: a task that is cleared must
-    not take the end of an earlier show for its own. Airflow raises ``max_tries`` when it clears a task, and only then.
+    not take the end of an earlier show for its own. Airflow raises ``max_tries`` when it clears a task that has ended.
     """
 
     def __init__(self, sensor: LiveStreamSensor, context: Context, place: str) -> None:

@@ -254,7 +254,9 @@ class OnAirTrigger(BaseTrigger):
                 await self._observe(lease, ledger, at_most=self._left())
             if time.monotonic() - asked >= STANDING_SECONDS:
                 asked = time.monotonic()
-                if await self._read_standing(ledger, lease, at_most=self._left()) in ("theirs", "over"):
+                standing = await self._read_standing(ledger, lease, at_most=self._left())
+                if standing in ("theirs", "over"):
+                    self._standing = standing  # which does not change any more
                     self.log.info("The show in room %s was ended by somebody else.", lease.key.room_id)
                     return "stopped"
             left = self._left()
@@ -355,7 +357,9 @@ class OnAirTrigger(BaseTrigger):
         from airflow_provider_timav.triggers.ending import Ended
 
         late = (datetime.now(UTC) - self._end()).total_seconds()
-        if status != "deadline" or late > LATE_SECONDS:
+        if self._standing in ("theirs", "over"):
+            pass
+        elif status != "deadline" or late > LATE_SECONDS:
             await self._ask_standing(lease, ledger)
         elif self._standing is None:
             await self._ask_standing(lease, ledger, at_most=PUNCTUAL_SECONDS)

@@ -573,6 +573,26 @@ class TestStarts:
         assert ledger.lease() == held
 
     @pytest.mark.parametrize("kind", KINDS)
+    def test_what_another_broadcast_has_on_air_by_now_is_not_taken_for_our_own(
+        self, kind: Kind, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        """Cleared near its end: whoever took the room over has stopped what was ours, and runs its own there."""
+        run, other = show(), show("manual__2")
+        run.execute("reserve", f"start_{kind}")
+        ledger, held = (
+            run.ledger,
+            replace(run.lease, generation="other", owner=replace(run.lease.owner, run_id=other.run_id)),
+        )
+        timav_emulator._on_request = lambda entry: ledger.hold(held)
+        if kind == "record":  # as after an answer that was lost
+            run["start_record"].store = Store()
+        before = sent(timav_emulator)
+        with pytest.raises(AlreadyRunning, match="taken over"):
+            run.execute(f"start_{kind}")
+        assert sent(timav_emulator) == [*before, f"start_{kind}"]
+        assert len(timav_emulator.pushes) + len(timav_emulator.recordings) == 1
+
+    @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("answered", [True, False])
     def test_ledger_knows_whose_it_is_where_the_store_forgets(
         self, kind: Kind, answered: bool, show: Callable[..., Run], timav_emulator: Emulator

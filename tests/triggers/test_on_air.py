@@ -583,6 +583,26 @@ class TestSomebodyElsesShow:
         assert datetime.fromisoformat(event["ended_at"]) < datetime.fromisoformat(trigger.end)
         assert sent(timav_emulator) == before
 
+    def test_room_that_is_known_to_be_theirs_stays_so_where_airflow_does_not_answer_again(
+        self, run: Run, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        from airflow_provider_timav.operators.ending import end
+
+        monkeypatch.setattr(on_air, "STANDING_SECONDS", 0.0)
+        trigger = ending_in(3600, run)
+        with TimAVHook() as hook:
+            end(run.ledger, run.lease, hook)
+        second = Run(run.supervisor, run_id="second")
+        second.start()
+        answers = iter([Ledger.standing])
+
+        def standing(self: Ledger, lease: Any) -> Any:
+            return next(answers)(self, lease)
+
+        monkeypatch.setattr(Ledger, "standing", standing)
+        assert within(fire(trigger))["status"] == "stopped"
+        assert (len(timav_emulator.pushes), len(timav_emulator.recordings)) == (1, 1)
+
     @pytest.mark.parametrize("how", ["ours", "unknown"])
     def test_show_that_is_on_goes_on(
         self, how: str, run: Run, supervisor: Supervisor, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
