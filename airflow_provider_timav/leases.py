@@ -384,17 +384,19 @@ class Ledger:
     def tell(self, kind: Kind, claim: Claim) -> None:
         """Note what is claimed of the push or the recording.
 
-        The claim of another broadcast is overwritten by a start only: a stop that comes late has nothing to say about what runs
-        now. The file ids of whoever has to give way are kept beside it.
+        The claim of another broadcast is overwritten by a start only, and that of the one that holds the lease by nobody else:
+        who comes late has nothing to say about what runs now. The file ids of whoever has to give way are kept beside it.
         """
         name = f"{self.variable}.{kind}"
-        before = self._read(name, Claim.from_json) if kind == "record" or claim.state == "stopped" else None
+        before: Claim | None = self._read(name, Claim.from_json)
         same = before is not None and (before.generation, before.start_id) == (claim.generation, claim.start_id)
         if before is not None and same and claim.state == "stopped":
             # Of two stops of one recording at once, one was given the ids, and the other one may be noted later.
             claim = replace(claim, file_ids=claim.file_ids or before.file_ids)
         if before is not None and before.generation != claim.generation:
-            late = claim.state == "stopped"  # its start has overwritten all that came before it
+            held = self.lease()
+            # A stop's own start has overwritten all that came before it.
+            late = claim.state == "stopped" or (held is not None and held.generation == before.generation)
             giving_way = claim if late else before
             if giving_way.file_ids:
                 # Its own tasks may not have picked them up yet, and they come only once.

@@ -15,6 +15,7 @@ from airflow_provider_timav.leases import (
     PREFIX,
     Claim,
     Control,
+    Kind,
     Lease,
     LeaseKey,
     Ledger,
@@ -315,6 +316,28 @@ class TestStanding:
         ledger.tell("record", Claim("a1", "sent"))
         assert ledger.standing(LEASE) == "ours"
         assert ledger.standing(NEXT) == "unknown"
+
+
+class TestWhoComesLate:
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("state", ["sent", "ours", "foreign", "refused", "stopped"])
+    def test_broadcast_whose_room_was_taken_over_claims_nothing(self, state: Any, kind: Kind, ledger: Ledger) -> None:
+        """Its call took longer than its show: the claim of whoever holds the room stays."""
+        ledger.hold(NEXT)
+        theirs = Claim("b2", "ours", "start", NOW)
+        ledger.tell(kind, theirs)
+        ledger.tell(kind, Claim("a1", state))
+        assert ledger.claim(kind, "b2") == theirs
+        assert ledger.claim(kind, "a1") is None
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_who_holds_the_room_claims_it(self, kind: Kind, ledger: Ledger) -> None:
+        ledger.tell(kind, Claim("a1", "ours"))
+        ledger.hold(NEXT)
+        ledger.tell(kind, Claim("b2", "sent"))
+        claim = ledger.claim(kind, "b2")
+        assert claim is not None
+        assert claim.state == "sent"
 
 
 class TestTwoStopsOfOneRecording:

@@ -129,9 +129,7 @@ class StartOperator(TimAVOperator):
             else:
                 intent.done(result, claim)
             if claim != "foreign" and lease is not None:
-                self._stop_if_ended(
-                    lease, hook, arguments, context, fresh=result["outcome"] in ("started", "restarted")
-                )
+                self._stop_if_ended(lease, hook, arguments, context)
             if claim == "foreign":
                 self.log.warning("A %s runs already that this task did not start: it is left alone.", self.kind)
             return result
@@ -147,6 +145,8 @@ class StartOperator(TimAVOperator):
             with self.flight.sending():
                 return self.send_start(hook, arguments), "ours"
         except AlreadyRunning as running:
+            if self._taken_over():
+                raise
             noted = None if running.after_ambiguity else earlier.own_result
             own = noted is not None or earlier.may_be_ours or running.after_ambiguity
             if own:
@@ -157,6 +157,15 @@ class StartOperator(TimAVOperator):
             return {**noted, "outcome": "recovered"}, "ours"
         with self.flight.sending():
             return self.settle_own(hook, arguments) if own else (self.restart(hook, arguments), "ours")
+
+    def _taken_over(self) -> bool:
+        """Tell whether another broadcast holds the room by now: it has stopped what was ours, and what runs is its own."""
+        if (lease := self.held_lease()) is None:
+            return False
+        from airflow_provider_timav.leases import Ledger
+
+        held = Ledger(lease.key.variable).lease()
+        return held is not None and held.generation != lease.generation
 
     def restart(self, hook: TimAVHook, arguments: dict[str, Any]) -> dict[str, Any]:
         """Stop what runs and start anew: the only way to learn the URLs of a start whose answer was lost."""
@@ -237,13 +246,9 @@ class StartOperator(TimAVOperator):
         """Tell whether the show is over for its run: from then on its stops may run, and nothing comes after them."""
         return lease.owner.task("on_air").state(context["ti"]) in FINAL_STATES
 
-    def _stop_if_ended(
-        self, lease: Lease, hook: TimAVHook, arguments: dict[str, Any], context: Context, *, fresh: bool
-    ) -> None:
+    def _stop_if_ended(self, lease: Lease, hook: TimAVHook, arguments: dict[str, Any], context: Context) -> None:
         """Stop what was started where the broadcast was ended meanwhile: its stops may have come before the start.
 
-        :param fresh: whether this try has started it. Otherwise, where somebody else holds the room by now, it was stopped when
-            they took the room over, and what runs is theirs.
         :raises AirflowFailException: if it was.
         """
         from airflow.sdk.exceptions import AirflowFailException
@@ -254,15 +259,12 @@ class StartOperator(TimAVOperator):
         try:
             held = ledger.lease()
             # Somebody else's lease: our end has passed meanwhile, and what was started would stay in their way.
-            lost = held is not None and held.generation != lease.generation
-            ended = held is None or lost or self._is_over(lease, context)
+            ended = held is None or held.generation != lease.generation or self._is_over(lease, context)
         except Exception:  # whatever Airflow raises: what runs has a trigger to end it
             self.log.warning("Whether the broadcast was ended meanwhile could not be read.", exc_info=True)
             return
         if not ended:
             return
-        if lost and not fresh:
-            raise AlreadyRunning(f"room {lease.key.room_id} was taken over meanwhile: what runs there is left alone.")
         file_ids = self.send_stop(hook, arguments)
         try:
             claim = ledger.claim(self.kind, lease.generation)

@@ -357,12 +357,9 @@ class OnAirTrigger(BaseTrigger):
         from airflow_provider_timav.triggers.ending import Ended
 
         late = (datetime.now(UTC) - self._end()).total_seconds()
-        if self._standing in ("theirs", "over"):
-            pass
-        elif status != "deadline" or late > LATE_SECONDS:
-            await self._ask_standing(lease, ledger)
-        elif self._standing is None:
-            await self._ask_standing(lease, ledger, at_most=PUNCTUAL_SECONDS)
+        punctual = status == "deadline" and late <= LATE_SECONDS
+        if self._standing is None or (self._standing not in ("theirs", "over") and not punctual):
+            await self._ask_standing(lease, ledger, at_most=PUNCTUAL_SECONDS if punctual else math.inf)
         if self._standing in ("theirs", "over"):
             self.log.warning(
                 "The show in room %s was ended already (%s): nothing is sent.", lease.key.room_id, self._standing

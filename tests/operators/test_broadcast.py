@@ -583,13 +583,20 @@ class TestStarts:
             run.ledger,
             replace(run.lease, generation="other", owner=replace(run.lease.owner, run_id=other.run_id)),
         )
-        timav_emulator._on_request = lambda entry: ledger.hold(held)
+        theirs = Claim("other", "ours")
+
+        def take_over(entry: Any) -> None:
+            ledger.hold(held)
+            ledger.tell(kind, theirs)
+
+        timav_emulator._on_request = take_over
         if kind == "record":  # as after an answer that was lost
             run["start_record"].store = Store()
         before = sent(timav_emulator)
-        with pytest.raises(AlreadyRunning, match="taken over"):
-            run.execute(f"start_{kind}")
+        assert run.execute(f"start_{kind}")["outcome"] == "adopted"
+        assert run.execute(f"stop_{kind}")["outcome"] == "already_stopped"
         assert sent(timav_emulator) == [*before, f"start_{kind}"]
+        assert ledger.claim(kind, "other") == theirs
         assert len(timav_emulator.pushes) + len(timav_emulator.recordings) == 1
 
     @pytest.mark.parametrize("kind", KINDS)

@@ -568,15 +568,19 @@ class TestSomebodyElsesShow:
         monkeypatch.setattr(on_air, "LAST_LOOK_SECONDS", (2.0, 2.1))
         monkeypatch.setattr(on_air, "PUNCTUAL_SECONDS", 30.0)
 
+    def ended_elsewhere(self, run: Run, seconds: float) -> OnAirTrigger:
+        from airflow_provider_timav.operators.ending import end
+
+        trigger = ending_in(seconds, run)
+        with TimAVHook() as hook:
+            end(run.ledger, run.lease, hook)
+        return trigger
+
     def test_run_does_not_wait_for_the_end_of_a_show_that_is_over(
         self, run: Run, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from airflow_provider_timav.operators.ending import end
-
         monkeypatch.setattr(on_air, "STANDING_SECONDS", 0.0)
-        trigger = ending_in(3600, run)
-        with TimAVHook() as hook:
-            end(run.ledger, run.lease, hook)
+        trigger = self.ended_elsewhere(run, 3600)
         before = sent(timav_emulator)
         event = within(fire(trigger))
         assert event["status"] == "stopped"
@@ -586,20 +590,12 @@ class TestSomebodyElsesShow:
     def test_room_that_is_known_to_be_theirs_stays_so_where_airflow_does_not_answer_again(
         self, run: Run, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        from airflow_provider_timav.operators.ending import end
-
         monkeypatch.setattr(on_air, "STANDING_SECONDS", 0.0)
-        trigger = ending_in(3600, run)
-        with TimAVHook() as hook:
-            end(run.ledger, run.lease, hook)
+        trigger = self.ended_elsewhere(run, 3600)
         second = Run(run.supervisor, run_id="second")
         second.start()
-        answers = iter([Ledger.standing])
-
-        def standing(self: Ledger, lease: Any) -> Any:
-            return next(answers)(self, lease)
-
-        monkeypatch.setattr(Ledger, "standing", standing)
+        answers = iter([second.ledger.standing(run.lease)])
+        monkeypatch.setattr(Ledger, "standing", lambda self, lease: next(answers))
         assert within(fire(trigger))["status"] == "stopped"
         assert (len(timav_emulator.pushes), len(timav_emulator.recordings)) == (1, 1)
 
@@ -616,11 +612,7 @@ class TestSomebodyElsesShow:
 
     @pytest.mark.parametrize("how", ["deadline", "stop", "late"])
     def test_it_is_left_alone(self, how: str, run: Run, supervisor: Supervisor, timav_emulator: Emulator) -> None:
-        from airflow_provider_timav.operators.ending import end
-
-        trigger = ending_in(-60 if how == "late" else 3.0, run)
-        with TimAVHook() as hook:
-            end(run.ledger, run.lease, hook)
+        trigger = self.ended_elsewhere(run, -60 if how == "late" else 3.0)
         second = Run(supervisor, run_id="second")
         second.start()
         if how == "stop":
