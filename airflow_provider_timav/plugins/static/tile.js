@@ -76,11 +76,20 @@ function Dialog({ title, close, children }) {
   useEffect(() => {
     ref.current.showModal();
   }, []);
+  // The browser says that it has closed only with its next frame: a key pressed before that would be lost.
+  const leave = () => {
+    ref.current.close();
+    close();
+  };
+  const cancel = (event) => {
+    event.preventDefault();
+    leave();
+  };
   return h(
     "dialog",
-    { ref, className: "timav-dialog", "aria-labelledby": id, onClose: close },
+    { ref, className: "timav-dialog", "aria-labelledby": id, onCancel: cancel, onClose: close },
     h("h3", { id }, title),
-    children(() => ref.current.close()),
+    children(leave),
   );
 }
 
