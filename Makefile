@@ -1,4 +1,4 @@
-# Every command of the project; README.md names the two that a newcomer needs: demo and test.
+# Every command of the project; a newcomer needs two: demo and test.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin

@@ -57,8 +57,9 @@ class Broadcast(TaskGroup):
     :param require_file_ids: fail where the recording's file ids cannot be had.
     :param wait_for_user: how long to wait for the room to be free, and then for the host to be in it.
     :param if_already_running: ``recover``, ``restart`` or ``fail``, see `StartPushOperator`.
-    :param until: ``deadline``; or ``stream_ended``: over early once the stream has been gone for longer than ``grace``.
-    :param grace: how long a host who drops may take to return.
+    :param until: ``deadline``; or ``stream_ended``: over early once the playlist says so, or the stream has been gone for
+        longer than ``grace``.
+    :param grace: how long a host who drops may take to return before the stream has ended, and a stream to appear.
     :param on_stall: ``ignore``, ``notify`` or ``fail``, see `OnAirOperator`.
     :param on_stall_callback: what ``notify`` calls, on a worker, with the context: a function, or one of Airflow's notifiers.
     :param skip_if_late: a run that begins later than this after its ``run_after`` is skipped; None never is.

@@ -35,7 +35,7 @@ with DAG(
         "room_id": Param(10086, type="integer", minimum=0, maximum=4294967295, title="Room"),
         "user_id": Param("host_1", type="string", title="Host"),
         "seconds_on_air": Param(900, type="integer", minimum=1, maximum=21600, title="Seconds on air"),
-        "grace": Param(60, type="integer", minimum=1, title="Seconds after which a stream that is gone is told of"),
+        "grace": Param(60, type="integer", minimum=1, title="Seconds that a stream may take to appear, or be gone"),
     },
     default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
     # A show that did not work out is a failed run, whichever task it was.

@@ -17,7 +17,7 @@ __all__ = ["EndBroadcastNotifier"]
 
 
 class EndBroadcastNotifier(BaseNotifier):
-    """Ends every broadcast of the context's run that is still on air: for failure callbacks and deadline alerts.
+    """Ends the broadcasts of the context's run that are on one connection: for failure callbacks and deadline alerts.
 
     It takes nothing but the run from the context: a deadline's holds nothing else, nor does that of a run without tasks.
 

@@ -517,7 +517,7 @@ class ReapBroadcastsOperator(BaseOperator):
     ui_color = "#d9f0ec"
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Look at every lease there is; return what was ended, and why."""
+        """Look at every lease there is; return what was ended, and what came of it."""
         from airflow_provider_timav.leases import GRACE, ledgers
         from airflow_provider_timav.operators.ending import reap
 

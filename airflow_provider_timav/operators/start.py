@@ -185,8 +185,7 @@ class StartOperator(TimAVOperator):
     def post_execute(self, context: Any, result: Any = None) -> None:
         """Fail where the task was told to end after its start: that is stopped by now, and a success would be untrue.
 
-        A moment remains, while Airflow stores what the task returns.
-
+        Not covered: a task that is told to end while Airflow stores what it has returned. It is a success, and stopped.
 
         :raises AmbiguousOutcome: if it was.
         """
