@@ -116,9 +116,9 @@ def play(site: AirflowSite, service: Witness, channel: Channel) -> Played:
             "room_id": FORM,
             "title": "Typed into the form",
             "outputs": "hls+rtmp",
-            "minutes": 1,
+            "minutes": 2,
         },
-        "timav_record": {"room_id": RECORD, "seconds": 30},
+        "timav_record": {"room_id": RECORD, "seconds": 80},
         "timav_told_on_air": {"room_id": TOLD, "seconds_on_air": 100, "grace": 5},
         "timav_several_rooms": {
             "rooms": [{"room_id": room, "user_id": f"host_{room}"} for room in SEVERAL],
@@ -265,7 +265,7 @@ class TestRuns:
         assert {(url.type, url.rate) for url in push.live_urls} == {(1, 0), (5, 0)}
         assert run.xcom("broadcast.result", "outcome") == "deadline"
         assert run.xcom("broadcast.result", "file_ids_status") == "recovered"
-        assert on_air_seconds(run) == pytest.approx(60, abs=5)
+        assert on_air_seconds(run) == pytest.approx(120, abs=5)
 
     def test_each_of_its_choices_counts(self, played: Played) -> None:
         run, push = played.chosen, played.service.push(CHOICES, "host of choice", "screen")

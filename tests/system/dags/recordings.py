@@ -18,7 +18,7 @@ SOON = timedelta(seconds=1)
 SHOW: dict[str, Any] = {
     "room_id": "{{ params.room_id }}",
     "user_id": "host",
-    "duration": 40,  # on a busy machine half of it is over before the push starts
+    "duration": 70,  # on a busy machine half a minute is over before the recording starts
     "record": "{{ params.record }}",
     "channel_name": "Evening show",
     "player_password": "{{ var.value.audience_password }}",
