@@ -187,7 +187,8 @@ def played(airflow_site: AirflowSite, service: Witness, faulty: Witness, posted:
     asked = service.operations(LATE)
     service.enter(LATE, "host")
 
-    deferred = {}
+    deferred: dict[str, Any] = {}
+    found: dict[int, dict[str, Any]] = {}
     for name, task_id in (
         ("proxied", "live_deferrable"),
         ("endlist", "ended_deferrable"),
@@ -195,7 +196,9 @@ def played(airflow_site: AirflowSite, service: Witness, faulty: Witness, posted:
     ):
         task = airflow_site.wait_for_task(runs[name], task_id, "deferred", timeout=90)
         deferred[name] = dict(task.details)
-    triggers = airflow_site.query("select * from trigger")
+        # Now, and not when the last of them is there: the first may be over by then.
+        found |= {row["id"]: row for row in airflow_site.query("select * from trigger")}
+    triggers = list(found.values())
     fernet = Fernet(airflow_site.env["AIRFLOW__CORE__FERNET_KEY"])
     for row in triggers:  # the API does not show them, and Airflow does not always encrypt them
         if not row["kwargs"].startswith("{"):
