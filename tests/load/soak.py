@@ -244,7 +244,13 @@ class Soak:
             Run(REAPER, row["dag_run_id"], self._site) for row in self._site.pages(f"dags/{REAPER}/dagRuns", "dag_runs")
         ]
         soaked = self._soaked
-        # a paused DAG finishes nothing: what was queued at that moment has done nothing either
+        # A paused DAG begins nothing; what its scheduler has handed on goes on, and says what it has ended when it is over.
+        until(
+            lambda: not any(run.task("reap").state in ("queued", "running") for run in runs),
+            timeout=REAPED_SECONDS,
+            failure=lambda: "the reaper does not come to its end",
+            check=self._site.check,
+        )
         done = [run for run in runs if run.task("reap").state in FINISHED]
         soaked.reaper_states = [str(run.task("reap").state) for run in done]
         for run in done:
