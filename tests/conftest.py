@@ -13,10 +13,20 @@ if TYPE_CHECKING:
 
 
 LONGEST_FIRST = (
-    *("test_load", "test_late_runs", "test_leak_matrix", "test_example_dags", "test_recordings", "test_task_runs"),
-    *("test_broadcasts", "test_readme", "test_whole_show", "test_site", "test_page", "test_catalogue", "test_demo"),
+    *("test_leak_matrix", "test_example_dags", "test_load", "test_late_runs", "test_recordings"),
+    *("test_airflow_commands", "test_connection_form", "test_task_runs"),
+    *("test_whole_show", "test_broadcasts", "test_readme", "test_catalogue", "test_page", "test_site", "test_demo"),
 )
 """The files that take a minute and more; the others come after them, so that no worker is left alone with a long one."""
+
+TOGETHER = dict.fromkeys(("test_airflow_commands", "test_connection_form", "test_task_runs"), "airflow_site")
+"""The files that one worker runs, because they share a fixture that is dear; any other file is a group of its own."""
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Name the group of tests that one worker runs."""
+    file = item.path.relative_to(item.config.rootpath)
+    item.add_marker(pytest.mark.xdist_group(TOGETHER.get(file.stem, str(file))))
 
 
 @pytest.hookimpl(trylast=True)

@@ -387,8 +387,8 @@ PHASES: Final[tuple[Phase, ...]] = get_args(Phase)
 SHORT: Final[tuple[Case, ...]] = tuple(
     replace(case, seconds=case.seconds + 60)
     for name in (
-        *("killed_with_supervisor", "timeout", "mapped", "run_cleared", "two_runs"),
-        *("paused", "killed_accepted", "on_air_cleared", "start_fails", "marked_failed", "stop_now", "dag_deleted"),
+        *("timeout", "mapped", "run_cleared", "two_runs", "paused"),
+        *("killed_accepted", "on_air_cleared", "marked_failed", "stop_now", "dag_deleted"),
     )
     for case in CASES
     if case.name == name

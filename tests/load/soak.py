@@ -60,7 +60,7 @@ class Form:
 
 
 FULL: Final = Form(seconds=1200, at_once=10, lengths=(60, 300), extension=75)
-SHORT: Final = Form(seconds=105, at_once=6, lengths=(75, 90), extension=45, unwanted_each=30)
+SHORT: Final = Form(seconds=105, at_once=4, lengths=(75, 90), extension=45, unwanted_each=30)
 
 
 @dataclass

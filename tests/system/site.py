@@ -60,7 +60,8 @@ SETTINGS = {
     "AIRFLOW__LOGGING__COLORED_CONSOLE_LOG": "False",
     "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
     "AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS": "False",
-    # New and changed DAG files count at once; unchanged ones are parsed as seldom as Airflow does by default.
+    # New and changed DAG files count at once; unchanged ones are not parsed again, which takes a third of a second each.
+    "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "600",
     "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
     "AIRFLOW__DAG_PROCESSOR__BUNDLE_REFRESH_CHECK_INTERVAL": "1",
     "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "0",
