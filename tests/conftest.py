@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
     from tests.supervisor import Supervisor
@@ -19,14 +20,21 @@ LONGEST_FIRST = (
 )
 """The files that take a minute and more; the others come after them, so that no worker is left alone with a long one."""
 
-TOGETHER = dict.fromkeys(("test_airflow_commands", "test_connection_form", "test_task_runs"), "airflow_site")
-"""The files that one worker runs, because they share a fixture that is dear; any other file is a group of its own."""
+TOGETHER = frozenset(f"tests/system/test_{name}.py" for name in ("airflow_commands", "connection_form", "task_runs"))
+"""The files that share `airflow_site`: one worker runs them all, so that there is one of it."""
 
 
-def pytest_itemcollected(item: pytest.Item) -> None:
-    """Name the group of tests that one worker runs."""
-    file = item.path.relative_to(item.config.rootpath)
-    item.add_marker(pytest.mark.xdist_group(TOGETHER.get(file.stem, str(file))))
+class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
+    """Gives each worker whole files, as ``--dist loadfile`` does, and those that share something dear to the same one."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "airflow_site" if file in TOGETHER else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
+    """Spread by file, where that is asked for."""
+    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
 
 
 @pytest.hookimpl(trylast=True)
