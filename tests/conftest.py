@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 
 LONGEST_FIRST = (
-    *("test_leak_matrix", "test_example_dags", "test_load", "test_late_runs", "test_recordings"),
+    *("test_load", "test_late_runs", "test_leak_matrix", "test_recordings", "test_example_dags"),
     *("test_airflow_commands", "test_connection_form", "test_task_runs"),
-    *("test_whole_show", "test_broadcasts", "test_readme", "test_catalogue", "test_page", "test_site", "test_demo"),
+    *("test_whole_show", "test_broadcasts", "test_readme", "test_page", "test_demo", "test_site", "test_crash_points"),
+    *("test_catalogue", "test_wheel", "test_playlists", "test_bench", "test_limits"),
 )
-"""The files that take a minute and more; the others come after them, so that no worker is left alone with a long one."""
+"""The files that take long; the others come after them, so that no worker is left alone with a long one."""
 
 TOGETHER = frozenset(f"tests/system/test_{name}.py" for name in ("airflow_commands", "connection_form", "task_runs"))
 """The files that share `airflow_site`: one worker runs them all, so that there is one of it."""

@@ -207,7 +207,7 @@ class TestWholeShow:
         before = clock(board, "Morning show")
         time.sleep(10)
         assert clock(board, "Morning show") - before > 9
-        expect(tile).to_contain_text("Live since")
+        expect(tile).to_contain_text("Live since", timeout=60_000)
 
         end = end_of(run)
         tile.get_by_role("button", name="Extend").click()
@@ -216,7 +216,7 @@ class TestWholeShow:
         question.get_by_role("button", name="Extend").click()
         expect(board.get_by_role("status")).to_contain_text("Morning show now ends at")
         assert end_of(run) == end.replace(microsecond=end.microsecond // 1000 * 1000) + timedelta(minutes=30)
-        expect(tile).to_contain_text("(39 min left)")
+        expect(tile).to_contain_text(re.compile(r"\(3[89] min left\)"))  # of 40, on a machine that has other work
         (note,) = audited(run, "update_xcom_entry")
         assert (note["owner"], note["task_id"]) == ("user", "broadcast.on_air")
         assert json.loads(note["extra"])["value"] == run.xcom("broadcast.on_air", "control")
