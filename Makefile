@@ -49,7 +49,7 @@ unit: $(VENV)/.installed  ## of check and of test: the tests that start no whole
 
 # In the order of tests/conftest.py: by themselves, the workers would begin with the files that hold the most tests.
 whole: $(VENV)/.installed  ## of test: whole programs (a real Airflow, nginx, a browser), and every fault of the catalogue
-	$(BIN)/python -m pytest -n 5 --dist loadfile --no-loadscope-reorder -m "system or faults"
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "system or faults"
 
 bench: $(VENV)/.installed  ## the goals for speed, each with its floor and peer, measured in one run
 	$(BIN)/python -m scripts.bench

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 
 
 LONGEST_FIRST = (
-    *("test_load", "test_late_runs", "test_leak_matrix", "test_recordings", "test_example_dags"),
+    *("test_load", "test_late_runs", "test_leak_matrix"),
     *("test_airflow_commands", "test_connection_form", "test_task_runs"),
-    *("test_whole_show", "test_broadcasts", "test_readme", "test_page", "test_demo", "test_site", "test_crash_points"),
+    *("test_recordings", "test_example_dags", "test_whole_show", "test_broadcasts", "test_readme"),
+    *("test_page", "test_demo", "test_site", "test_crash_points"),
     *("test_catalogue", "test_wheel", "test_playlists", "test_bench", "test_limits"),
 )
 """The files that take long; the others come after them, so that no worker is left alone with a long one."""

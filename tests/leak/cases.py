@@ -382,10 +382,21 @@ CASES: Final[tuple[Case, ...]] = (
 
 PHASES: Final[tuple[Phase, ...]] = get_args(Phase)
 
-# The short form: what one Airflow can bear side by side, each once; those first that take longest. Other tests keep the machine
-# busy meanwhile, so there is more time for the starts.
+BUSY_SECONDS: Final = 60.0
+
+
+def on_a_busy_machine(case: Case) -> Case:
+    """With so many seconds more for the starts, and until all is off air: what other tests delay is no news of the product."""
+    expected = tuple(
+        replace(one, off=one.off and replace(one.off, within=one.off.within + BUSY_SECONDS)) for one in case.expected
+    )
+    return replace(case, seconds=case.seconds + BUSY_SECONDS, expected=expected)
+
+
+# The short form: what one Airflow can bear side by side, each once; those first that take longest. `make leak` has the machine
+# to itself, and holds the promised seconds.
 SHORT: Final[tuple[Case, ...]] = tuple(
-    replace(case, seconds=case.seconds + 60)
+    on_a_busy_machine(case)
     for name in (
         *("timeout", "mapped", "run_cleared", "two_runs", "paused"),
         *("killed_accepted", "on_air_cleared", "marked_failed", "stop_now", "dag_deleted"),
