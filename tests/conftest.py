@@ -16,22 +16,29 @@ if TYPE_CHECKING:
 LONGEST_FIRST = (
     *("test_load", "test_late_runs", "test_leak_matrix"),
     *("test_airflow_commands", "test_connection_form", "test_task_runs"),
-    *("test_recordings", "test_example_dags", "test_whole_show", "test_broadcasts", "test_readme"),
-    *("test_page", "test_demo", "test_site", "test_crash_points"),
+    *("test_page", "test_broadcasts", "test_whole_show"),
+    *("test_recordings", "test_example_dags", "test_readme", "test_demo", "test_site", "test_crash_points"),
     *("test_catalogue", "test_wheel", "test_playlists", "test_bench", "test_limits"),
 )
 """The files that take long; the others come after them, so that no worker is left alone with a long one."""
 
-TOGETHER = frozenset(f"tests/system/test_{name}.py" for name in ("airflow_commands", "connection_form", "task_runs"))
-"""The files that share `airflow_site`: one worker runs them all, so that there is one of it."""
+TOGETHER = {
+    "airflow_site": (
+        "tests/system/test_airflow_commands.py",
+        "tests/system/test_connection_form.py",
+        "tests/system/test_task_runs.py",
+    ),
+    "stage": ("tests/ui/test_page.py", "tests/ui/test_broadcasts.py", "tests/ui/test_whole_show.py"),
+}
+"""The files that share a fixture, an Airflow: one worker runs them all, so that there is one of it."""
 
 
 class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
     """Gives each worker whole files, as ``--dist loadfile`` does, and those that share something dear to the same one."""
 
     def _split_scope(self, nodeid: str) -> str:
-        file = super()._split_scope(nodeid)
-        return "airflow_site" if file in TOGETHER else file
+        file: str = super()._split_scope(nodeid)
+        return next((fixture for fixture, files in TOGETHER.items() if file in files), file)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:

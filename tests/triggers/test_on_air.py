@@ -692,7 +692,7 @@ class TestServiceAndConnection:
         self, run: Run, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(on_air, "REFRESH_SECONDS", 0.7)
-        trigger = ending_in(4.0, run)
+        trigger = ending_in(8.0, run)  # of which a busy machine takes some to begin
 
         async def rotated() -> None:
             firing = asyncio.create_task(fire(trigger))

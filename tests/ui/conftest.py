@@ -6,17 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.site import ALL_PARTS
 from tests.ui.stage import ROOMS, Stage
 
 
-@pytest.fixture(scope="module")
-def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
-    """One for all tests of a module, with the parts of Airflow that it names as ``PARTS``; each test has a room of its own.
-
-    Not for a whole session: Playwright can be started only once at a time.
-    """
-    with Stage(ROOMS, parts=getattr(request.module, "PARTS", ALL_PARTS)) as one:
+@pytest.fixture(scope="package")
+def stage() -> Iterator[Stage]:
+    """One for all tests of this folder; each has a room of its own. Those that want an empty page come first."""
+    with Stage(ROOMS) as one:
         yield one
 
 

@@ -19,8 +19,6 @@ pytestmark = [
     pytest.mark.skipif(not chromium_is_there(), reason="chromium is not installed (Debian: apt-get install chromium)"),
 ]
 
-PARTS = ("api-server",)  # the ledger is written by hand here: nobody needs to run tasks
-
 EVIL = "<img src=x onerror='window.hacked = true'>\"><script>window.hacked = true</script>{{ 7 * 7 }}"
 
 
