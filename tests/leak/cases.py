@@ -386,15 +386,16 @@ BUSY_SECONDS: Final = 60.0
 
 
 def on_a_busy_machine(case: Case) -> Case:
-    """With so many seconds more for the starts, and at least as many until all is off air: other tests delay what is at once."""
+    """With so many seconds more for the starts, and at least as many until all is off air: other tests delay what is quick."""
     expected = tuple(
-        replace(one, off=one.off and replace(one.off, within=max(one.off.within, BUSY_SECONDS))) for one in case.expected
+        replace(one, off=one.off and replace(one.off, within=max(one.off.within, BUSY_SECONDS)))
+        for one in case.expected
     )
     return replace(case, seconds=case.seconds + BUSY_SECONDS, expected=expected)
 
 
-# The short form: what one Airflow can bear side by side, each once; those first that take longest. Trigger and reaper have their
-# promised seconds here, too; what is promised at once, `make leak` measures with the machine to itself.
+# The short form: what one Airflow can bear side by side, each once; those first that take longest. Trigger and reaper are held
+# to their promised seconds here, too; what is promised at once, `make leak` measures with the machine to itself.
 SHORT: Final[tuple[Case, ...]] = tuple(
     on_a_busy_machine(case)
     for name in (
