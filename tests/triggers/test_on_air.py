@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import math
 import subprocess
 import sys
 import time
@@ -18,8 +19,8 @@ from airflow.sdk import serde
 from airflow.sdk._shared.module_loading import import_string
 
 from airflow_provider_timav.emulator import Emulator, Switches
-from airflow_provider_timav.hooks.timav import TimAVHook
-from airflow_provider_timav.leases import Claim, Ledger, Watch
+from airflow_provider_timav.hooks.timav import Settings, TimAVHook
+from airflow_provider_timav.leases import Claim, Lease, Ledger, Watch
 from airflow_provider_timav.operators import stop as stop_module
 from airflow_provider_timav.stream import reader as reader_module
 from airflow_provider_timav.triggers import asking, ending, on_air
@@ -90,6 +91,18 @@ def off_air(emulator: Emulator) -> bool:
 
 def sent(emulator: Emulator) -> list[str]:
     return sorted(str(entry.operation) for entry in emulator.journal)[2:]
+
+
+def stopped_by(emulator: Emulator) -> set[str]:
+    """The clients whose certificates the stops came with."""
+    return {entry.client for entry in emulator.journal if str(entry.operation).startswith("stop")}
+
+
+def rotate(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replace certificate and key in the connection by those of "the next one"."""
+    cert, key = emulator.certificates.issue_client(common_name="the next one")
+    connection = emulator.connection(client_cert=cert, private_key=key)
+    monkeypatch.setenv("AIRFLOW_CONN_TIMAV_DEFAULT", json.dumps(connection))
 
 
 def moved(seconds: float) -> dict[str, Any]:
@@ -691,40 +704,50 @@ class TestServiceAndConnection:
     def test_credentials_that_were_rotated_during_the_show_count_for_its_stop(
         self, run: Run, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(on_air, "REFRESH_SECONDS", 0.7)
-        trigger = ending_in(8.0, run)  # of which a busy machine takes some to begin
+        monkeypatch.setattr(on_air, "REFRESH_SECONDS", 0.0)
+        trigger = ending_in(600, run)
 
         async def rotated() -> None:
             firing = asyncio.create_task(fire(trigger))
             await until(lambda: trigger._settings)
-            cert, key = timav_emulator.certificates.issue_client(common_name="the next one")
-            connection = timav_emulator.connection(client_cert=cert, private_key=key)
-            monkeypatch.setenv("AIRFLOW_CONN_TIMAV_DEFAULT", json.dumps(connection))
+            first = trigger._settings
+            rotate(timav_emulator, monkeypatch)
+            monkeypatch.setattr(on_air, "REFRESH_SECONDS", 3600.0)  # the end is near
+            await until(lambda: trigger._settings != first)
+            run["on_air"].xcoms["control"] = {"stop": True}
             await firing
 
         within(rotated())
-        clients = {entry.client for entry in timav_emulator.journal if str(entry.operation).startswith("stop")}
-        assert clients == {"the next one"}
+        assert stopped_by(timav_emulator) == {"the next one"}
 
     def test_credentials_that_were_rotated_after_an_extension_count_too(
         self, run: Run, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(on_air, "REFRESH_SECONDS", 1.5)
-        trigger = ending_in(1.4, run)
+        """The end was near once before, and they were looked up for it."""
+        monkeypatch.setattr(on_air, "REFRESH_SECONDS", 3600.0)
+        trigger = ending_in(600, run)
+        looks = 0
+
+        async def looked_up(lease: Lease, at_most: float = math.inf) -> Settings | None:
+            nonlocal looks
+            found = await OnAirTrigger._look_up(trigger, lease, at_most)
+            looks += 1
+            return found
+
+        monkeypatch.setattr(trigger, "_look_up", looked_up)
 
         async def rotated() -> None:
             firing = asyncio.create_task(fire(trigger))
-            await until(lambda: trigger._settings)
-            run["on_air"].xcoms["control"] = moved(5)
-            await until(lambda: run.ledger.watch(run.lease.generation))
-            cert, key = timav_emulator.certificates.issue_client(common_name="the next one")
-            connection = timav_emulator.connection(client_cert=cert, private_key=key)
-            monkeypatch.setenv("AIRFLOW_CONN_TIMAV_DEFAULT", json.dumps(connection))
+            await until(lambda: looks == 2)  # at the beginning, and as the end is near
+            first = trigger._settings
+            rotate(timav_emulator, monkeypatch)
+            run["on_air"].xcoms["control"] = moved(900)
+            await until(lambda: trigger._settings != first)
+            run["on_air"].xcoms["control"] = {"stop": True}
             await firing
 
         within(rotated())
-        clients = {entry.client for entry in timav_emulator.journal if str(entry.operation).startswith("stop")}
-        assert clients == {"the next one"}
+        assert stopped_by(timav_emulator) == {"the next one"}
 
     def test_credentials_that_are_refused_are_looked_up_anew(
         self, run: Run, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
