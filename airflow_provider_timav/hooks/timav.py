@@ -96,11 +96,12 @@ class Settings:
                 )
                 found.update((secret, secret.strip(), *quoted))
         if "-----BEGIN" in self.private_key:
-            lines = self.private_key.replace("\\n", "\n").splitlines()
-            found.update((self.private_key, self.private_key.strip(), "\\n".join(lines)))
-            found.update(line.strip() for line in lines if line.strip() and "-----" not in line)
+            # Line by line: that hides the key in one piece, too, however its lines are joined. What has lost its line breaks
+            # is one line. Nothing else: Airflow builds its expression anew for each of these, from all that it has to hide.
+            lines = [line.strip() for line in self.private_key.replace("\\r", "").replace("\\n", "\n").splitlines()]
+            found.update([line for line in lines if "-----" not in line] or lines)
         # Airflow masks nothing shorter, and says so in each task's log: the last line of a PEM may be.
-        return [*sorted((secret for secret in found if len(secret) >= SHORTEST_MASK), key=len, reverse=True)]
+        return [*sorted(secret for secret in found if len(secret) >= SHORTEST_MASK)]
 
 
 @functools.lru_cache(maxsize=8)
