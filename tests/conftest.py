@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -9,15 +10,17 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
+from tests.system.site import TEMPLATES
+
 if TYPE_CHECKING:
     from tests.supervisor import Supervisor
 
 
 LONGEST_FIRST = (
     *("test_load", "test_late_runs", "test_leak_matrix"),
-    *("test_airflow_commands", "test_connection_form", "test_task_runs"),
+    *("test_airflow_commands", "test_connection_form", "test_readme", "test_task_runs", "test_site"),
     *("test_page", "test_broadcasts", "test_whole_show"),
-    *("test_recordings", "test_example_dags", "test_readme", "test_demo", "test_site", "test_crash_points"),
+    *("test_recordings", "test_example_dags", "test_demo", "test_whole_sites", "test_crash_points"),
     *("test_catalogue", "test_wheel", "test_playlists", "test_bench", "test_limits"),
 )
 """The files that take long; the others come after them, so that no worker is left alone with a long one."""
@@ -26,7 +29,9 @@ TOGETHER = {
     "airflow_site": (
         "tests/system/test_airflow_commands.py",
         "tests/system/test_connection_form.py",
+        "tests/system/test_readme.py",
         "tests/system/test_task_runs.py",
+        "tests/system/test_site.py",
     ),
     "stage": ("tests/ui/test_page.py", "tests/ui/test_broadcasts.py", "tests/ui/test_whole_show.py"),
 }
@@ -44,6 +49,14 @@ class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
     """Spread by file, where that is asked for."""
     return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+@pytest.fixture(scope="session", autouse=True)
+def templates(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """What is dear to make, all workers make once: a folder for it that they share."""
+    folder = tmp_path_factory.getbasetemp()
+    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    os.environ[TEMPLATES] = str(shared / "templates")
 
 
 @pytest.hookimpl(trylast=True)

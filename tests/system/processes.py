@@ -22,8 +22,8 @@ from typing import TypeVar
 import psutil  # type: ignore[import-untyped]  # ships no types; types-psutil would be a dependency for six calls
 
 MARK = "TIMAV_TEST_SITE"
-POLL_SECONDS = 0.1
-SELDOM_SECONDS = 0.5
+POLL_SECONDS = 0.2
+SELDOM_SECONDS = 1.0
 GONE_SECONDS = 10  # a process that was killed is a zombie at once, but can be waited for when its last thread is gone
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ def until(
         if waited > timeout:
             raise SiteError(f"after {timeout:.0f} s: {failure()}")
         # What takes long is looked at less often: most looks are requests, which take CPU from what is waited for.
-        time.sleep(max(POLL_SECONDS, min(waited / 20, SELDOM_SECONDS)))
+        time.sleep(max(POLL_SECONDS, min(waited / 10, SELDOM_SECONDS)))
 
 
 class Family:

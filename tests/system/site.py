@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import atexit
 import base64
+import fcntl
 import functools
 import json
 import os
@@ -38,6 +39,7 @@ from tests.system.rest import AirflowClient, Run
 
 ALL_PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 USERS = {"admin": "ADMIN", "op": "OP", "user": "USER", "viewer": "VIEWER"}  # name and password are the same
+TEMPLATES = "TIMAV_TESTS_TEMPLATES"  # the variable that names a folder for what is made once and copied
 START_SECONDS = 120
 GRACE_SECONDS = 5  # what the parts get to end by themselves: more would wait for tasks that nobody needs any more
 
@@ -69,7 +71,6 @@ SETTINGS = {
     # supervisor sees its task's end decides which races can happen.
     "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
     "AIRFLOW__SCHEDULER__JOB_HEARTBEAT_SEC": "1",
-    "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.5",
     "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
     "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "5",
     "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
@@ -318,10 +319,6 @@ class AirflowSite(AirflowClient):
             command.kill()
         return Ended(status, command.output())
 
-    def dags_test(self, dag_id: str, conf: Mapping[str, Any] | None = None, *, timeout: float = 120) -> Ended:
-        """`airflow dags test`: one run in one process; needs no part."""
-        return self.airflow("dags", "test", dag_id, *(("--conf", json.dumps(conf)) if conf else ()), timeout=timeout)
-
 
 def kind(name: str) -> str:
     """Which of `ALL_PARTS` a part's name means: that of "triggerer-2" is "triggerer"."""
@@ -345,12 +342,24 @@ def sqlite_file(database_url: str) -> Path | None:
 
 @functools.cache
 def migrated_sqlite() -> Path:
-    """An SQLite file with Airflow's tables, made once per process: further sites copy it instead of waiting seconds."""
-    home = Path(tempfile.mkdtemp(prefix="airflow-template-"))
-    atexit.register(shutil.rmtree, home, ignore_errors=True)
-    (home / "airflow.cfg").touch()
+    """An SQLite file with Airflow's tables, made once: further sites copy it instead of waiting seconds.
+
+    Once for all processes that find the same folder in `TEMPLATES`, else once for this one.
+    """
+    if TEMPLATES in os.environ:
+        home = Path(os.environ[TEMPLATES])
+        home.mkdir(exist_ok=True)
+    else:
+        home = Path(tempfile.mkdtemp(prefix="airflow-template-"))
+        atexit.register(shutil.rmtree, home, ignore_errors=True)
     file = home / "airflow.db"
-    migrate(inherited() | SETTINGS | {"AIRFLOW_HOME": str(home), _DATABASE: f"sqlite:///{file}"})
+    with (home / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not file.exists():
+            (home / "airflow.cfg").touch()
+            unfinished = file.with_suffix(".part")
+            migrate(inherited() | SETTINGS | {"AIRFLOW_HOME": str(home), _DATABASE: f"sqlite:///{unfinished}"})
+            unfinished.replace(file)
     return file
 
 
