@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import re
 import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -49,6 +50,7 @@ _EXTRAS: Final = (
     "proxy",
 )
 SHORTEST_MASK: Final = 5
+_ARMOUR: Final = re.compile(r"-----[^-]*-----")
 # Names that somebody may think of; each gets an answer that says where the value belongs.
 _MISPLACED: Final = {
     "usersig": "put the UserSig into password: Airflow hides a value by its field's name, and it would not hide this one",
@@ -96,10 +98,10 @@ class Settings:
                 )
                 found.update((secret, secret.strip(), *quoted))
         if "-----BEGIN" in self.private_key:
-            # Line by line: that hides the key in one piece, too, however its lines are joined. What has lost its line breaks
-            # is one line. Nothing else: Airflow builds its expression anew for each of these, from all that it has to hide.
-            lines = [line.strip() for line in self.private_key.replace("\\r", "").replace("\\n", "\n").splitlines()]
-            found.update([line for line in lines if "-----" not in line] or lines)
+            # Line by line: that hides the key in one piece, too, however its lines are joined; what has lost its line breaks is
+            # one line. And nothing else: Airflow builds its expression anew for each of these, from all that it has to hide.
+            lines = _ARMOUR.sub("\n", self.private_key.replace("\\r", "").replace("\\n", "\n")).splitlines()
+            found.update(line.strip() for line in lines)
         # Airflow masks nothing shorter, and says so in each task's log: the last line of a PEM may be.
         return [*sorted(secret for secret in found if len(secret) >= SHORTEST_MASK)]
 

@@ -276,6 +276,8 @@ KEPT: dict[str, Callable[[str], str]] = {
     "with a dialog's line breaks": lambda pem: pem.replace("\n", "\r\n"),
     "with written line breaks": lambda pem: pem.replace("\n", "\\n"),
     "in one line": lambda pem: " ".join(pem.split("\n")),
+    "in one line, with an empty one after it": lambda pem: " ".join(pem.split("\n")) + "\n\n",
+    "without its first line break": lambda pem: pem.replace("\n", "", 1),
 }
 SHOWN: dict[str, Callable[[str], str]] = KEPT | {
     "as JSON": json.dumps,
