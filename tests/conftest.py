@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 
 
 LONGEST_FIRST = (
+    *("test_page", "test_broadcasts", "test_whole_show"),
     *("test_load", "test_late_runs", "test_leak_matrix"),
     *("test_airflow_commands", "test_connection_form", "test_readme", "test_task_runs", "test_site"),
-    *("test_page", "test_broadcasts", "test_whole_show"),
-    *("test_recordings", "test_example_dags", "test_demo", "test_whole_sites", "test_crash_points"),
-    *("test_catalogue", "test_wheel", "test_playlists", "test_bench", "test_limits"),
+    *("test_recordings", "test_example_dags", "test_catalogue", "test_demo", "test_whole_sites", "test_wheel"),
+    *("test_crash_points", "test_playlists", "test_limits", "test_bench"),
 )
 """The files that take long; the others come after them, so that no worker is left alone with a long one."""
 
