@@ -34,8 +34,9 @@ lint: $(VENV)/.installed  ## of check: ruff, and whether the code is formatted
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+# Nicely: it computes for a minute, and tests that run beside it wait for what others do in time.
 types: $(VENV)/.installed  ## of check: mypy, strict
-	$(BIN)/mypy airflow_provider_timav tests example_dags scripts
+	nice $(BIN)/mypy airflow_provider_timav tests example_dags scripts
 
 layers: $(VENV)/.installed  ## of check: who may import whom
 	$(BIN)/lint-imports
