@@ -25,6 +25,7 @@ from typing import Any, Final, TypeVar
 import requests
 import requests.adapters
 from pydantic import SecretStr
+from requests.structures import CaseInsensitiveDict
 
 from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.calls import Call
@@ -90,6 +91,12 @@ class _PinnedAdapter(requests.adapters.HTTPAdapter):
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         host, _ = super().build_connection_pool_key_attributes(request, verify, None)
         return host, {"ssl_context": self._context, "cert_reqs": "CERT_REQUIRED"}
+
+    def build_response(self, req: Any, resp: Any) -> requests.Response:
+        # What is read of an answer, and no more: the parent looks for cookies, and keeps the request with the address.
+        response = requests.Response()
+        response.status_code, response.headers, response.raw = resp.status, CaseInsensitiveDict(resp.headers), resp
+        return response
 
     def forget_connections(self) -> None:
         """Close the kept connections; the next request opens a new one."""
