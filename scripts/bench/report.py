@@ -12,29 +12,33 @@ HEADINGS = ("goal", "what", "measured", "at most", "met")
 class Row:
     """One line of the table.
 
-    ``goal_id`` is the goal's name, ``exact`` says whether chance has no part in it.
+    ``goal_id`` is the goal's name, ``exact`` says whether chance has no part in it, ``met`` is None where there is no goal: a
+    figure beside the goal's own.
     """
 
     goal_id: str
     what: str
     measured: str
     goal: str
-    met: bool
+    met: bool | None
     exact: bool = False
 
     def cells(self) -> tuple[str, ...]:
         """Return the cells, under ``HEADINGS``."""
-        return (self.goal_id, self.what, self.measured, self.goal, "yes" if self.met else "NO")
+        return (self.goal_id, self.what, self.measured, self.goal, _MET[self.met])
 
 
-def at_most(goal_id: str, what: str, measured: float, goal: float, *, unit: str, detail: str) -> Row:
-    """Return the row of a timing: the figure, and in brackets what it was made of."""
+_MET = {True: "yes", False: "NO", None: "-"}
+
+
+def at_most(goal_id: str, what: str, measured: float, goal: float | None, *, unit: str, detail: str) -> Row:
+    """Return the row of a timing: the figure, and in brackets what it was made of. ``goal`` None: there is none."""
     return Row(
         goal_id=goal_id,
         what=what,
         measured=f"{measured:.3g}{unit} ({detail})",
-        goal=f"{goal:g}{unit}",
-        met=measured <= goal,
+        goal="-" if goal is None else f"{goal:g}{unit}",
+        met=None if goal is None else measured <= goal,
     )
 
 
@@ -50,4 +54,4 @@ def table(rows: Sequence[Row]) -> str:
 
 def exit_status(rows: Sequence[Row], *, strict: bool) -> int:
     """Return 1 where an exact goal is missed, or with ``strict`` any goal; else 0."""
-    return int(any(not row.met and (row.exact or strict) for row in rows))
+    return int(any(row.met is False and (row.exact or strict) for row in rows))
