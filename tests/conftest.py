@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
 LONGEST_FIRST = (
     *("test_page", "test_broadcasts", "test_whole_show"),
-    *("test_load", "test_late_runs", "test_leak_matrix"),
+    *("test_recordings", "test_example_dags"),
+    *("test_load", "test_leak_matrix", "test_late_runs"),
     *("test_airflow_commands", "test_connection_form", "test_readme", "test_task_runs", "test_site"),
-    *("test_recordings", "test_example_dags", "test_catalogue", "test_demo", "test_whole_sites", "test_wheel"),
-    *("test_crash_points", "test_playlists", "test_limits", "test_bench"),
+    *("test_catalogue", "test_demo", "test_crash_points", "test_whole_sites", "test_wheel"),
+    *("test_playlists", "test_limits", "test_bench"),
 )
 """The files that take long; the others come after them, so that no worker is left alone with a long one."""
 
@@ -33,6 +34,7 @@ TOGETHER = {
         "tests/system/test_task_runs.py",
         "tests/system/test_site.py",
     ),
+    "scheduling_site": ("tests/system/scheduling/test_recordings.py", "tests/system/scheduling/test_example_dags.py"),
     "stage": ("tests/ui/test_page.py", "tests/ui/test_broadcasts.py", "tests/ui/test_whole_show.py"),
 }
 """The files that share a fixture, an Airflow: one worker runs them all, so that there is one of it."""

@@ -26,7 +26,6 @@ pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 FORM, SCHEDULED, RECORD, KICK, SEVERAL, MISSED = 20085, 20086, 20087, 20088, (20091, 20092), 20093
 CHOICES, TOLD, NOBODY = 20094, 20095, 20096
-PAUSED = {"AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "True"}  # or a time might come before all is in place
 FILES = sorted(file for file in EXAMPLES.glob("*.py") if file.stem != "__init__")
 
 
@@ -67,14 +66,9 @@ def channel() -> Iterator[Channel]:
 
 
 @pytest.fixture(scope="module")
-def played(service: Witness, channel: Channel, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
-    """All DAGs are triggered at once, as a person does, with a shorter time on air.
-
-    On a site of their own, because its scheduler also starts runs by itself: one of them comes from an asset's event.
-    """
-    home = tmp_path_factory.mktemp("examples")
-    with AirflowSite(home, dag_folders=[EXAMPLES], schedules=True, env=PAUSED) as site:
-        yield play(site, service, channel)
+def played(service: Witness, channel: Channel, scheduling_site: AirflowSite) -> Played:
+    """All DAGs are triggered at once, as a person does, with a shorter time on air; one run comes from an asset's event."""
+    return play(scheduling_site, service, channel)
 
 
 class Channel:
