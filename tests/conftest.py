@@ -19,12 +19,15 @@ if TYPE_CHECKING:
 LONGEST_FIRST = (
     *("test_page", "test_broadcasts", "test_whole_show"),
     *("test_recordings", "test_example_dags"),
-    *("test_load", "test_leak_matrix", "test_late_runs"),
+    *("test_leak_matrix", "test_late_runs", "test_load"),
     *("test_airflow_commands", "test_connection_form", "test_readme", "test_task_runs", "test_site"),
     *("test_catalogue", "test_demo", "test_crash_points", "test_whole_sites", "test_wheel"),
     *("test_playlists", "test_limits", "test_bench"),
 )
-"""The files that take long; the others come after them, so that no worker is left alone with a long one."""
+"""The files that take long; the others come after them, so that no worker is left alone with a long one.
+
+Among the long ones, those that compute much (the matrix, the load) begin beside some that mostly wait.
+"""
 
 TOGETHER = {
     "airflow_site": (
