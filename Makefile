@@ -48,9 +48,11 @@ unit: $(VENV)/.installed  ## of check and of test: the tests that start no whole
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 
-# In the order of tests/conftest.py: by themselves, the workers would begin with the files that hold the most tests.
+# In the order of tests/conftest.py: by themselves, the workers would begin with the files that hold the most tests. And only
+# the files that hold such tests: each worker would import all.
 whole: $(VENV)/.installed  ## of test: whole programs (a real Airflow, nginx, a browser), and every fault of the catalogue
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "system or faults"
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "system or faults" \
+		$$(grep -rlE 'pytest\.mark\.(system|faults)' --include='test_*.py' tests)
 
 bench: $(VENV)/.installed  ## the goals for speed, each with its floor and peer, measured in one run
 	$(BIN)/python -m scripts.bench

@@ -19,14 +19,16 @@ if TYPE_CHECKING:
 LONGEST_FIRST = (
     *("test_page", "test_broadcasts", "test_whole_show"),
     *("test_recordings", "test_example_dags"),
-    *("test_leak_matrix", "test_late_runs", "test_load"),
+    *("test_load", "test_late_runs"),
     *("test_airflow_commands", "test_connection_form", "test_readme", "test_task_runs", "test_site"),
+    "test_leak_matrix",
     *("test_catalogue", "test_demo", "test_crash_points", "test_whole_sites", "test_wheel"),
     *("test_playlists", "test_limits", "test_bench"),
 )
 """The files that take long; the others come after them, so that no worker is left alone with a long one.
 
-Among the long ones, those that compute much (the matrix, the load) begin beside some that mostly wait.
+What computes most begins beside what mostly waits. A file of two tests, such as test_load, is handed out with the next one:
+a worker does not begin its last test before it knows what comes then.
 """
 
 TOGETHER = {

@@ -128,8 +128,10 @@ def differences(case: Case, seen: Observed) -> list[str]:
 
 @contextmanager
 def crash_site(home: Path | None = None) -> Iterator[AirflowSite]:
-    """An Airflow with the DAGs of the matrix, soon to notice who is dead."""
-    with AirflowSite(home, dag_folders=[DAGS], env=SETTINGS) as site:
+    """An Airflow with the DAGs of the matrix, soon to notice who is dead. None of their tasks defers: it has no triggerer."""
+    with AirflowSite(
+        home, dag_folders=[DAGS], env=SETTINGS, parts=("api-server", "scheduler", "dag-processor")
+    ) as site:
         yield site
 
 
