@@ -20,9 +20,16 @@ LONGEST_FIRST = (
     *("test_page", "test_broadcasts", "test_whole_show"),
     *("test_recordings", "test_example_dags"),
     *("test_load", "test_late_runs"),
-    *("test_airflow_commands", "test_connection_form", "test_readme", "test_task_runs", "test_site"),
     "test_leak_matrix",
-    *("test_catalogue", "test_demo", "test_crash_points", "test_whole_sites", "test_wheel"),
+    *(
+        "test_airflow_commands",
+        "test_connection_form",
+        "test_readme",
+        "test_task_runs",
+        "test_site",
+        "test_crash_points",
+    ),
+    *("test_catalogue", "test_demo", "test_whole_sites", "test_wheel"),
     *("test_playlists", "test_limits", "test_bench"),
 )
 """The files that take long; the others come after them, so that no worker is left alone with a long one.
@@ -38,6 +45,7 @@ TOGETHER = {
         "tests/system/test_readme.py",
         "tests/system/test_task_runs.py",
         "tests/system/test_site.py",
+        "tests/system/test_crash_points.py",
     ),
     "scheduling_site": ("tests/system/scheduling/test_recordings.py", "tests/system/scheduling/test_example_dags.py"),
     "stage": ("tests/ui/test_page.py", "tests/ui/test_broadcasts.py", "tests/ui/test_whole_show.py"),

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.matrix import Observed, crash_site, differences, play
+from tests.crash.matrix import DAGS, Observed, differences, play
 from tests.crash.points import SHORT, Case
+from tests.system.site import AirflowSite
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory: pytest.TempPathFactory) -> dict[Case, Observed]:
-    """All cases, played to their end on an Airflow of their own: workers die here."""
-    with crash_site(tmp_path_factory.mktemp("crash")) as site:
-        return dict(play(site, SHORT, timeout=150))
+def played(airflow_site: AirflowSite) -> dict[Case, Observed]:
+    """All cases, played to their end. Workers die here: nobody else's tasks run meanwhile, and no other tests follow."""
+    airflow_site.write_dag("crash", (DAGS / "crash.py").read_text())
+    return dict(play(airflow_site, SHORT, timeout=150))
 
 
 @pytest.mark.parametrize("case", SHORT, ids=str)
