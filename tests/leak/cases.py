@@ -399,8 +399,8 @@ def on_a_busy_machine(case: Case) -> Case:
 SHORT: Final[tuple[Case, ...]] = tuple(
     on_a_busy_machine(case)
     for name in (
-        *("timeout", "mapped", "run_cleared", "two_runs", "paused"),
-        *("killed_accepted", "on_air_cleared", "marked_failed", "stop_now", "dag_deleted"),
+        *("timeout", "mapped", "two_runs", "killed_accepted"),
+        *("on_air_cleared", "marked_failed", "stop_now", "dag_deleted"),
     )
     for case in CASES
     if case.name == name

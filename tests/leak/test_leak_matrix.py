@@ -1,4 +1,4 @@
-"""The short form of the leak matrix: ten of its cases, each once, side by side. `make leak` plays all of them."""
+"""The short form of the leak matrix: eight of its cases, each once, side by side. `make leak` plays all of them."""
 
 from __future__ import annotations
 
