@@ -6,13 +6,14 @@ templates render to text, an empty form field to ``""``, and a missing XCom to `
 
 from __future__ import annotations
 
+import json
 import math
 from datetime import datetime, timedelta
 from typing import Any, Final
 
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
-__all__ = ["DEFAULTS", "flag", "given", "optional", "point_in_time", "time_span"]
+__all__ = ["DEFAULTS", "flag", "given", "optional", "point_in_time", "texts", "time_span"]
 
 LONGEST: Final = timedelta(days=3653)
 """The longest span of time that is taken for one: what is longer was meant to be something else, such as milliseconds."""
@@ -55,6 +56,21 @@ def flag(value: Any, field: str) -> bool:
     except PydanticCustomError as broken:
         rule = broken.message()
     raise ConfigurationError(f"{field} {rule}", field=field)
+
+
+def texts(value: Any, field: str) -> list[str]:
+    """Return a list of texts, given as one or as a JSON list in one string.
+
+    :raises ConfigurationError: for anything else; it names ``field``.
+    """
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError):
+            value = None
+    if not isinstance(value, list | tuple) or not all(isinstance(item, str) for item in value):
+        raise ConfigurationError(f"{field} must be a list of texts, or a JSON list in one string", field=field)
+    return list(value)
 
 
 def time_span(value: Any, field: str) -> timedelta:

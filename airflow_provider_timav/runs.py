@@ -1,4 +1,6 @@
-"""What Airflow knows of a task of a run: its state, and the XComs it has. For tasks, triggers and callbacks alike.
+"""What Airflow knows of a task of a run: its state, and the XComs that its own database keeps.
+
+For tasks, triggers and callbacks alike.
 
 Synchronous on purpose: the asynchronous calls of the SDK fail where a trigger runs inline (``dag.test``). A trigger makes
 these in a thread.
@@ -6,10 +8,11 @@ these in a thread.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-__all__ = ["FINAL_STATES", "NEVER_RAN", "NO_STATE", "TaskKey", "map_index_of"]
+__all__ = ["FINAL_STATES", "NEVER_RAN", "NO_STATE", "TaskKey", "map_index_of", "states_of"]
 
 FINAL_STATES = frozenset({"success", "failed", "skipped", "removed", "upstream_failed"})
 """States in which a task does nothing any more, unless somebody clears it."""
@@ -49,25 +52,41 @@ class TaskKey:
 
         :param asking: the task instance that asks, where a task does.
         """
-        if asking is None:
-            from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+        return states_of([self], asking)[0]
 
-            asking = RuntimeTaskInstance
-        states = asking.get_task_states(
-            dag_id=self.dag_id, task_ids=[self.task_id], run_ids=[self.run_id], map_index=self.map_index
-        ).get(self.run_id, {})
-        # A mapped task's name carries its map index.
-        name = self.task_id if self.map_index < 0 else f"{self.task_id}_{self.map_index}"
-        return str(states[name] or NO_STATE) if name in states else None
+    def raw_xcom(self, key: str) -> Any:
+        """Return the XCom under ``key`` as it is stored, or None: no backend resolves it, and no class that it names is made.
 
-    def xcom(self, key: str) -> Any:
-        """Return the XCom under ``key``, or None."""
+        People can write XComs: what comes back is to be read by `reading`.
+        """
         from airflow.sdk.execution_time.xcom import XCom
 
-        return XCom.get_one(key=key, **self.to_json())
+        return XCom._get_xcom_db_ref(key=key, **self.to_json()).value
 
-    def set_xcom(self, key: str, value: Any) -> None:
-        """Write the XCom under ``key``: for the task's own trigger."""
+    def set_raw_xcom(self, key: str, value: Any) -> None:
+        """Write an XCom as Airflow writes the addresses of its buttons: into its database, whatever backend keeps the others.
+
+        For what the web interface reads, which cannot ask a backend, and for what must not wait for one.
+        """
         from airflow.sdk.execution_time.xcom import XCom
 
-        XCom.set(key=key, value=value, **self.to_json())
+        XCom._set_xcom_in_db(key=key, value=value, **self.to_json())
+
+
+def states_of(tasks: Sequence[TaskKey], asking: Any = None) -> list[str | None]:
+    """Return the states of tasks of one run and map index in one request, as `TaskKey.state` does for one."""
+    if asking is None:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        asking = RuntimeTaskInstance
+    first = tasks[0]
+    states = asking.get_task_states(
+        dag_id=first.dag_id,
+        task_ids=[task.task_id for task in tasks],
+        run_ids=[first.run_id],
+        map_index=first.map_index,
+    ).get(first.run_id, {})
+    # A mapped task's name carries its map index.
+    suffix = "" if first.map_index < 0 else f"_{first.map_index}"
+    names = [f"{task.task_id}{suffix}" for task in tasks]
+    return [str(states[name] or NO_STATE) if name in states else None for name in names]

@@ -16,7 +16,7 @@ class Sheet(Variables):
     def get(self, name: str) -> str | None:
         return self.texts.get(name)
 
-    def set(self, name: str, text: str) -> None:
+    def set(self, name: str, text: str, *, read_back: bool = False) -> None:
         self.texts[name] = text
 
     def delete(self, name: str) -> None:

@@ -21,7 +21,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType, TaskDeferred
 from airflow.sdk.execution_time import comms, task_runner
 
 from airflow_provider_timav.broadcast import Broadcast
-from airflow_provider_timav.leases import Claim, Kind, Lease, Ledger
+from airflow_provider_timav.leases import Claim, Kind, Lease, Ledger, is_entry, lease_of
 from airflow_provider_timav.triggers.on_air import OnAirTrigger
 from tests.operators.task import Store, Task
 
@@ -103,7 +103,7 @@ class Supervisor:
 
     def entries(self) -> set[str]:
         """The ledger's entries by their ends, such as ``push``; the lease itself is ``""``."""
-        return {name.partition(".")[2] for name in self.variables}
+        return {name.removeprefix(lease_of(name)).lstrip("-") for name in self.variables if is_entry(name)}
 
 
 def _in_a_loop() -> bool:

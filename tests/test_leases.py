@@ -24,6 +24,8 @@ from airflow_provider_timav.leases import (
     given_lease,
     ledgers,
 )
+from airflow_provider_timav.leases.ledger import _TOLD
+from airflow_provider_timav.reading import Unreadable
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 from tests.supervisor import Run, Supervisor
 
@@ -134,7 +136,7 @@ MALFORMED = [
 class TestWhatPeopleHaveWritten:
     @pytest.mark.parametrize("text", MALFORMED)
     def test_it_counts_as_not_there(self, text: str, ledger: Ledger, supervisor: Supervisor) -> None:
-        for entry in ("", ".push", ".record"):
+        for entry in ("", "-push", "-record"):
             supervisor.variables[KEY.variable + entry] = text
         assert ledger.lease() is None
         assert ledger.claim("push", "a1") is None
@@ -142,19 +144,26 @@ class TestWhatPeopleHaveWritten:
 
     @pytest.mark.parametrize("text", ["{", '{"generation": "a1", "end": "soon"}', '{"end": null}'])
     def test_watch_that_makes_no_sense_moves_no_end(self, text: str, ledger: Ledger, supervisor: Supervisor) -> None:
-        supervisor.variables[KEY.variable + ".watch"] = text
+        supervisor.variables[KEY.variable + "-watch"] = text
         assert ledger.end(LEASE) == LEASE.end
 
-    def test_it_is_said(self, ledger: Ledger, supervisor: Supervisor, caplog: pytest.LogCaptureFixture) -> None:
+    @pytest.fixture(autouse=True)
+    def _nothing_told_yet(self) -> None:
+        _TOLD.clear()
+
+    def test_it_is_said_once(self, ledger: Ledger, supervisor: Supervisor, caplog: pytest.LogCaptureFixture) -> None:
         supervisor.variables[KEY.variable] = "{"
-        ledger.lease()
-        assert KEY.variable in caplog.text
+        for _ in range(3):
+            ledger.lease()
+        assert caplog.text.count(KEY.variable) == 1
 
     @pytest.mark.parametrize("value", [{"x": 1}, ["x"], 7, True])
-    def test_what_is_no_text_is_not_shown_as_one(self, value: Any) -> None:
+    def test_what_is_no_text_where_one_was_written_is_not_there(self, value: Any) -> None:
         """The page Broadcasts shows both as they are."""
-        assert Lease.from_json({**LEASE.to_json(), "title": value}).title is None
-        assert Watch.from_json({"generation": "a1", "error": value}).error is None
+        with pytest.raises(Unreadable, match="title"):
+            Lease.from_json({**LEASE.to_json(), "title": value})
+        with pytest.raises(Unreadable, match="error"):
+            Watch.from_json({"generation": "a1", "error": value})
 
     @pytest.mark.parametrize("value", [7, "text", [], {"room_id": 1}, {**LEASE.to_json(), "owner": None}])
     def test_lease_that_a_task_is_given_must_be_one(self, value: Any) -> None:
@@ -388,37 +397,37 @@ class TestFileIdsOfAnEarlierBroadcast:
     def test_nobody_picks_them_up_for_ever(self, ledger: Ledger, supervisor: Supervisor) -> None:
         ledger.hold(NEXT)
         (found,) = ledgers()
-        found.clean(before=NOW)
-        assert supervisor.entries() == {"", "record", "record.a1"}
-        found.clean(before=NOW + timedelta(seconds=1))
+        found.clean(before=NOW, now=NOW)
+        assert supervisor.entries() == {"", "record", "record-a1"}
+        found.clean(before=NOW + timedelta(seconds=1), now=NOW)
         assert supervisor.entries() == {"", "record"}
 
     def test_they_do_no_harm_where_people_have_written(self, ledger: Ledger, supervisor: Supervisor) -> None:
-        supervisor.variables[KEY.variable + ".record"] = json.dumps(
+        supervisor.variables[KEY.variable + "-record"] = json.dumps(
             Claim("a/../b?", "stopped", file_ids=("1",)).to_json()
         )
         ledger.tell("record", Claim("b2", "ours"))
-        assert supervisor.entries() == {"record", "record.a1"}
+        assert supervisor.entries() == {"record", "record-a1"}
 
 
 class TestCleaning:
     def test_held_lease_is_left_alone(self, ledger: Ledger, supervisor: Supervisor) -> None:
         ledger.hold(LEASE)
         ledger.tell("push", Claim("a1", "ours", at=NOW))
-        ledger.clean(before=NOW + timedelta(days=9))
+        ledger.clean(before=NOW + timedelta(days=9), now=NOW)
         assert supervisor.entries() == {"", "push"}
 
     def test_notes_that_nobody_has_picked_up_stay_for_a_while(self, ledger: Ledger, supervisor: Supervisor) -> None:
         ledger.tell("record", Claim("a1", "stopped", at=NOW, file_ids=("1",)))
-        supervisor.variables[KEY.variable + ".push"] = "garbage"
-        supervisor.variables[KEY.variable + ".watch"] = "{}"
-        ledger.clean(before=NOW)
+        supervisor.variables[KEY.variable + "-push"] = "garbage"
+        supervisor.variables[KEY.variable + "-watch"] = "{}"
+        ledger.clean(before=NOW, now=NOW)
         assert supervisor.entries() == {"record", "watch"}
-        ledger.clean(before=NOW + timedelta(seconds=1))
+        ledger.clean(before=NOW + timedelta(seconds=1), now=NOW)
         assert supervisor.entries() == set()
 
     def test_every_ledger_is_found_by_whatever_is_left_of_it(self, ledger: Ledger, supervisor: Supervisor) -> None:
         ledger.hold(LEASE)
         other = LeaseKey("timav_default", 1, "host_1", "camera").variable
-        supervisor.variables |= {f"{other}.push": "{}", "unrelated": "1"}
+        supervisor.variables |= {f"{other}-push": "{}", "unrelated": "1"}
         assert {found.variable for found in ledgers()} == {KEY.variable, other}

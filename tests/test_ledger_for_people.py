@@ -5,16 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Ledger, Owner, Variables, Watch
-from airflow_provider_timav.operators.intent import Intent
+from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Ledger, Owner, Watch
 from airflow_provider_timav.operators.reservation import Plan
 from airflow_provider_timav.triggers import ending
 from airflow_provider_timav.triggers.on_air import OnAirTrigger
+from tests.ledger import Sheet
 
 KEY = LeaseKey("timav_default", 10086, "host_1", "camera")
 OWNER = Owner("morning", "run_1", "broadcast")
@@ -22,25 +21,9 @@ LEASE = Lease(KEY, OWNER, "g1", datetime.now(UTC) + timedelta(hours=1), "Morning
 URLS = {"hls_url": "https://play.example.com/1.m3u8", "rtmp_url": "rtmp://play.example.com/1"}
 
 
-class InMemory(Variables):
-    """Variables without an Airflow."""
-
-    def __init__(self) -> None:
-        self.texts: dict[str, str] = {}
-
-    def get(self, name: str) -> str | None:
-        return self.texts.get(name)
-
-    def set(self, name: str, text: str) -> None:
-        self.texts[name] = text
-
-    def delete(self, name: str) -> None:
-        self.texts.pop(name, None)
-
-
 @pytest.fixture
-def store(monkeypatch: pytest.MonkeyPatch) -> InMemory:
-    store = InMemory()
+def store(monkeypatch: pytest.MonkeyPatch) -> Sheet:
+    store = Sheet()
     monkeypatch.setattr(Ledger, "store", store)
     return store
 
@@ -70,30 +53,12 @@ def test_lease_says_that_there_is_a_password_and_not_which() -> None:
 
 
 def test_what_people_are_shown_survives_the_store_and_older_entries_lack_it() -> None:
-    claim = Claim("g1", "ours", "s", hls_url=URLS["hls_url"], rtmp_url=URLS["rtmp_url"])
-    assert Claim.from_json(json.loads(json.dumps(claim.to_json()))) == claim
     assert Lease.from_json(json.loads(json.dumps(LEASE.to_json()))) == LEASE
     older = {name: value for name, value in LEASE.to_json().items() if name != "protected"}
     assert not Lease.from_json(older).protected
-    assert Claim.from_json({"generation": "g1", "state": "ours", "at": claim.at.isoformat()}).hls_url is None
 
 
-def test_claim_of_a_push_says_where_it_plays(store: InMemory) -> None:
-    notes: dict[str, Any] = {}
-    task = SimpleNamespace(xcom_push=lambda key, value: notes.update({key: value}))
-    intent = Intent({"ti": task}, "push", LEASE)  # type: ignore[typeddict-item]
-    intent.begin()
-    ledger = Ledger(KEY.variable)
-    sent = ledger.claim("push", "g1")
-    assert sent is not None
-    assert (sent.state, sent.hls_url) == ("sent", None)
-    intent.done({"outcome": "started", **URLS}, "ours")
-    ours = ledger.claim("push", "g1")
-    assert ours is not None
-    assert (ours.state, ours.hls_url, ours.rtmp_url) == ("ours", URLS["hls_url"], URLS["rtmp_url"])
-
-
-def test_stop_that_fails_is_told_where_people_look(store: InMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_that_fails_is_told_where_people_look(store: Sheet, monkeypatch: pytest.MonkeyPatch) -> None:
     """The claim stays, for others to try; its lease, and so the tile, stays with it."""
     monkeypatch.setattr(ending, "AGAIN_SECONDS", 0)
     ledger = Ledger(KEY.variable)

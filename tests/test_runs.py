@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_timav.runs import FINAL_STATES, NEVER_RAN, NO_STATE, TaskKey, map_index_of
+from airflow_provider_timav.runs import FINAL_STATES, NEVER_RAN, NO_STATE, TaskKey, map_index_of, states_of
 from tests.supervisor import Run, Supervisor
 
 
@@ -64,13 +64,26 @@ def test_task_that_does_something_yet_is_in_no_final_state() -> None:
 
 
 def test_xcoms_are_read_and_written(run: Run) -> None:
-    assert key(run).xcom("control") is None
-    key(run).set_xcom("stopped", {"file_ids": ["1"]})
-    assert key(run).xcom("stopped") == {"file_ids": ["1"]}
+    assert key(run).raw_xcom("control") is None
+    key(run).set_raw_xcom("stopped", {"file_ids": ["1"]})
+    assert key(run).raw_xcom("stopped") == {"file_ids": ["1"]}
     assert run["on_air"].xcoms == {"stopped": {"file_ids": ["1"]}}
 
 
 def test_xcoms_of_another_map_index_are_another_tasks(supervisor: Supervisor) -> None:
     first, second = Run(supervisor, map_index=0), Run(supervisor, map_index=1)
-    key(first).set_xcom("control", {"stop": True})
-    assert key(second).xcom("control") is None
+    key(first).set_raw_xcom("control", {"stop": True})
+    assert key(second).raw_xcom("control") is None
+
+
+def test_class_that_an_xcom_names_is_not_made(run: Run) -> None:
+    run["on_air"].xcoms["control"] = {"__classname__": "builtins.tuple", "__version__": 1, "__data__": [1]}
+    assert key(run).raw_xcom("control")["__classname__"] == "builtins.tuple"
+
+
+def test_states_of_several_tasks_take_one_request(run: Run, supervisor: Supervisor) -> None:
+    run["on_air"].state = "deferred"
+    supervisor.tasks.pop(("show", run.run_id, "broadcast.result", -1))
+    supervisor.asked.clear()
+    assert states_of([key(run, name) for name in ("reserve", "on_air", "result")]) == [NO_STATE, "deferred", None]
+    assert [name for name, _ in supervisor.asked] == ["GetTaskStates"]

@@ -50,6 +50,11 @@ class EndBroadcastNotifier(BaseNotifier):
                     continue
                 if group_id not in (None, lease.owner.group_id):
                     continue
+                if not ledger.is_confirmed(lease):
+                    self.log.warning(
+                        "%s has not reserved room %s: its lease is passed over.", lease.owner, lease.key.room_id
+                    )
+                    continue
                 if lease.key.timav_conn_id != self.timav_conn_id:
                     self.log.warning("%s is on another connection and is left alone.", lease.owner)
                     continue

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -24,7 +22,7 @@ from airflow_provider_timav.links import (
 from airflow_provider_timav.operators.operation import TimAVOperator, said_on_failure
 from airflow_provider_timav.operators.recordings import hand_on
 from airflow_provider_timav.operators.waiting import ask_again, waiting_until
-from airflow_provider_timav.runs import FINAL_STATES, map_index_of
+from airflow_provider_timav.runs import TaskKey, map_index_of
 from airflow_provider_timav.videorelay.errors import AlreadyRunning, ConfigurationError
 
 if TYPE_CHECKING:
@@ -33,15 +31,19 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_timav.hooks.timav import TimAVHook
-    from airflow_provider_timav.leases import Kind, Lease, Ledger
+    from airflow_provider_timav.leases import Kind, Lease, Ledger, Owner, Stopped
     from airflow_provider_timav.operators.reservation import Plan
 
 __all__ = ["BroadcastResultOperator", "OnAirOperator", "ReapBroadcastsOperator", "ReserveBroadcastOperator"]
 
-_RESERVATION = "timav:reservation"
-_LOOK_AGAIN_SECONDS = 10.0
-_KEEP_NOTES = timedelta(days=1)
-"""How long the reaper keeps what a stop has noted of a broadcast whose own tasks have not picked it up."""
+_NOTED = "timav:reservation"
+_ARRIVED = "timav:arrived"
+
+_NO_STALL = ("UNKNOWN", "STARTING", "LIVE", "RESET")
+"""Verdicts that no stall has been told of."""
+
+COME_BACK = timedelta(seconds=15)
+"""How long after its end a broadcast may still be its trigger's. Then the task comes back to a worker, which ends it."""
 
 
 class ReserveBroadcastOperator(TimAVOperator):
@@ -144,36 +146,39 @@ class ReserveBroadcastOperator(TimAVOperator):
         from airflow.sdk.log import mask_secret
 
         from airflow_provider_timav.hooks.timav import TimAVHook
-        from airflow_provider_timav.leases import Lease, Ledger, Owner
+        from airflow_provider_timav.leases import RESERVATION, Ledger, Owner
         from airflow_provider_timav.operators.reservation import Plan, default_file_name
 
+        ti, store = context["ti"], self._store(context)
+        arrived = self._arrival(store, context)
         if isinstance(self.player_password, str):
             mask_secret(self.player_password)
         plan = Plan.of({name: getattr(self, name) for name in ("timav_conn_id", *self._fields)})
         self.log_request(
             {name: getattr(self, name) for name in self._fields if optional(getattr(self, name)) is not None}
         )
-        ti, store = context["ti"], self._store(context)
+        _refuse_teams(context)
         owner = Owner(ti.dag_id, ti.run_id, self.task_id.rpartition(".")[0], map_index_of(ti))
-        noted = store.get(_RESERVATION) if store is not None else None
-        lease = Lease.from_json(noted) if noted is not None else None
+        lease = self._noted(store, owner)
         key = plan.key if lease is None else lease.key
         with TimAVHook(key.timav_conn_id) as hook:
             hook.get_conn()  # a bad connection is refused here, and not when the show is to end
             ledger = Ledger(key.variable)
             held = ledger.lease()
-            if lease is None and held is not None and held.owner == owner:
+            if lease is None and held is not None and held.owner == owner and _store_forgets(store):
                 lease = held  # where the store forgets what has succeeded, the ledger does not
             if lease is None:
-                self._refuse_if_late(plan, context)
+                self._refuse_if_late(plan, arrived, context)
                 self._take_over(ledger, hook, plan, context)
-                lease = self._lease(plan, owner)
+                lease = self._lease(plan, owner, arrived)
             else:
                 self._go_on(ledger, lease, hook)
                 if held is None or held.generation != lease.generation:
                     self._take_over(ledger, hook, plan, context)
             if store is not None:
-                store.set(_RESERVATION, lease.to_json())
+                store.set(_NOTED, lease.to_json())
+            # Before the lease: without it the lease gives no right to anything, not even to the room.
+            TaskKey.of(ti).set_raw_xcom(RESERVATION, lease.reservation())
             if held is None or held.generation != lease.generation:
                 ledger.hold(lease)
         end = ledger.end(lease)
@@ -191,24 +196,71 @@ class ReserveBroadcastOperator(TimAVOperator):
         }
 
     def _store(self, context: Context) -> Any:
-        if conf.getboolean("state_store", "clear_on_success", fallback=False):
+        store = context.get("task_state_store")
+        if store is not None and _store_forgets(store):
             self.log.warning(
                 "[state_store] clear_on_success is on: a broadcast that is cleared on air starts its push anew, elsewhere."
             )
-        return context.get("task_state_store")
+        return store
 
-    def _refuse_if_late(self, plan: Plan, context: Context) -> None:
-        due: datetime = context["dag_run"].run_after
+    def _arrival(self, store: Any, context: Context) -> datetime:
+        """Return when this run came for the room: once, however often the task is retried or cleared after that.
+
+        Where other tasks come before it, the run came when it began: what it does first is no lateness.
+        """
+        from airflow_provider_timav.reading import Fields, Unreadable
+
+        noted = None if store is None else store.get(_ARRIVED)
+        if noted is not None:
+            try:
+                return Fields(noted).moment("at")
+            except Unreadable as wrong:
+                self.log.warning("When this run came for the room cannot be read (%s): it counts as now.", wrong)
         # Who has waited for the room was here in time.
-        late = waiting_until(context, timedelta(0)) - due
+        arrived = waiting_until(context, timedelta(0))
+        began = getattr(context["dag_run"], "start_date", None)
+        if self.upstream_task_ids and began is not None:
+            arrived = min(arrived, began)
+        if store is not None:
+            store.set(_ARRIVED, {"at": arrived.astimezone(UTC).isoformat()})
+        return arrived
+
+    def _noted(self, store: Any, owner: Owner) -> Lease | None:
+        """Return what an earlier try has reserved for this very broadcast."""
+        from airflow_provider_timav.leases import Lease
+        from airflow_provider_timav.reading import Unreadable
+
+        noted = None if store is None else store.get(_NOTED)
+        if noted is None:
+            return None
+        try:
+            lease = Lease.from_json(noted)
+        except Unreadable as wrong:
+            self.log.warning("What an earlier try has reserved cannot be read (%s): it is passed over.", wrong)
+            return None
+        if lease.owner != owner:
+            self.log.warning("What is noted as reserved by an earlier try is another broadcast's: it is passed over.")
+            return None
+        return lease
+
+    def _refuse_if_late(self, plan: Plan, arrived: datetime, context: Context) -> None:
+        due: datetime = context["dag_run"].run_after
+        late = arrived - due
         if plan.skip_if_late is not None and late > plan.skip_if_late:
             _skip(f"the show was due at {due.isoformat()}, {late} ago: it is not started any more")
 
-    def _lease(self, plan: Plan, owner: Any) -> Lease:
+    def _lease(self, plan: Plan, owner: Owner, arrived: datetime) -> Lease:
+        from airflow.sdk.exceptions import AirflowFailException
+
         from airflow_provider_timav.leases import Lease
 
         now = datetime.now(UTC)
         end = plan.end(now)
+        if end <= now and end > arrived:
+            raise AirflowFailException(
+                f"the show's end has passed ({end.isoformat()}) before the room could be reserved: it did not go on air. "
+                "The log of the earlier tries says why."
+            )
         if end <= now:
             _skip(f"the show's end has passed ({end.isoformat()}): it is not started any more")
         return Lease(plan.key, owner, uuid.uuid4().hex, end, plan.title, plan.record, plan.protected)
@@ -224,15 +276,28 @@ class ReserveBroadcastOperator(TimAVOperator):
         _skip(f"the show's end has passed ({end.isoformat()}); a new run is a new show")
 
     def _take_over(self, ledger: Ledger, hook: TimAVHook, plan: Plan, context: Context) -> None:
-        """See to it that nobody else holds the room: wait for one whose show is on, end one that should be over."""
+        """See to it that nobody else holds the room: wait for one whose show is on, end one that should be over.
+
+        A lease whose run is gone, or has never had it, holds nothing: it is overwritten, and no stop is sent on its word.
+        """
         held, now = ledger.lease(), datetime.now(UTC)
         if held is None:
             return
         from airflow_provider_timav.leases import GRACE
         from airflow_provider_timav.operators.ending import end
 
+        if not ledger.is_there(held):
+            self.log.warning(
+                "The run that holds room %s (%s) is gone: its place is taken.", held.key.room_id, held.owner
+            )
+            ledger.drop(held)
+            return
         until = ledger.wanted_until(held, now=now)
-        if until + GRACE > now:
+        if until + GRACE <= now:
+            self.log.warning("The lease of %s is over since %s and is taken over.", held.owner, until.isoformat())
+        elif ledger.is_left(held):
+            self.log.warning("The run of %s is over and has left its lease: it is taken over.", held.owner)
+        else:
             where = f"Room {held.key.room_id} is held for {held.key.user_id} by {held.owner} until {until.isoformat()}"
             ask_again(
                 waiting_until(context, plan.wait_for_user),
@@ -241,8 +306,25 @@ class ReserveBroadcastOperator(TimAVOperator):
                 ),
             )
             raise AlreadyRunning(f"{where}: nothing was sent. Raise wait_for_user, or end that broadcast.")
-        self.log.warning("The lease of %s is over since %s and is taken over.", held.owner, until.isoformat())
         end(ledger, held, hook).raise_failed()
+
+
+def _store_forgets(store: Any) -> bool:
+    return store is None or conf.getboolean("state_store", "clear_on_success", fallback=False)
+
+
+def _refuse_teams(context: Context) -> None:
+    """Refuse a broadcast of a team's DAG.
+
+    :raises ConfigurationError: if the DAG belongs to a team. Airflow 3.3 lets a triggerer read neither the Variables nor the
+        connections of a team, nor write its XComs: such a show would neither be watched nor end on time.
+    """
+    if team := getattr(context["dag_run"], "team_name", None):
+        raise ConfigurationError(
+            f"this DAG belongs to the team {team!r}: a Broadcast must be in a DAG of a bundle without a team, for Airflow's "
+            "triggerer has no access to what a team owns ([core] multi_team)",
+            field="timav_conn_id",
+        )
 
 
 def _seconds(at: datetime) -> str:
@@ -316,8 +398,9 @@ class OnAirOperator(TimAVOperator):
         lease, ti = self._held(), context["ti"]
         ledger = Ledger(lease.key.variable)
         push = ledger.claim("push", lease.generation)
-        hls_url = self._of(context, lease, "start_push", "hls_url")
-        ti.xcom_push(key=CONTROL, value={"end": ledger.end(lease).isoformat()})
+        hls_url = self._hls_url(context, lease)
+        # As it is stored, so that the page Broadcasts can read it whatever backend keeps XComs.
+        TaskKey.of(ti).set_raw_xcom(CONTROL, {"end": ledger.end(lease).isoformat()})
         if push is not None and push.on_air:
             ti.xcom_push(key="started_at", value=push.at.isoformat())
         if hls_url:
@@ -328,20 +411,22 @@ class OnAirOperator(TimAVOperator):
         self.log.info("%s: on air until %s.", self.subject(), _seconds(ledger.end(lease)))
         self._hand_over(context, told=False)
 
-    def _hand_over(self, context: Context, *, told: bool) -> NoReturn:
+    def _hand_over(self, context: Context, *, told: bool, end: datetime | None = None) -> NoReturn:
         from airflow_provider_timav.leases import Ledger
-        from airflow_provider_timav.runs import TaskKey
         from airflow_provider_timav.triggers.on_air import OnAirTrigger
 
         lease = self._held()
         ledger = Ledger(lease.key.variable)
+        end = end or ledger.end(lease)
         self.defer(
+            # A trigger that nobody runs, for want of capacity or of a triggerer for its queue, ends nothing.
+            timeout=max(end - datetime.now(UTC), timedelta(0)) + COME_BACK,
             trigger=OnAirTrigger(
                 lease=lease.to_json(),
-                end=ledger.end(lease).isoformat(),
+                end=end.isoformat(),
                 task_key=TaskKey.of(context["ti"]).to_json(),
                 stops=self._stops(context, lease, ledger),
-                hls_url=self._of(context, lease, "start_push", "hls_url"),
+                hls_url=self._hls_url(context, lease),
                 until=given(self.until, "until"),
                 grace=time_span(given(self.grace, "grace"), "grace").total_seconds(),
                 on_stall=given(self.on_stall, "on_stall"),
@@ -382,6 +467,61 @@ class OnAirOperator(TimAVOperator):
         ended_at = re.sub(r"\.\d+", "", event["ended_at"])  # whatever it is, the show is over
         self.log.info("Room %s is off air since %s (%s).", lease.key.room_id, ended_at, status)
         return {"outcome": status, "ended_at": event["ended_at"], "verdict": event.get("verdict", "UNKNOWN")}
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on once the trigger has fired, or once Airflow has waited for it in vain until after the end."""
+        from airflow.sdk.exceptions import TaskDeferralTimeout
+
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralTimeout:
+            pass
+        return self.come_back(context)
+
+    @said_on_failure
+    def come_back(self, context: Context) -> dict[str, Any]:
+        """End the show from a worker: no trigger has done so. Where a person has moved its end, hand it over again.
+
+        What cannot be stopped here is left to the stops, which come next and are retried.
+        """
+        from airflow_provider_timav.hooks.timav import TimAVHook
+        from airflow_provider_timav.leases import Ledger, Stopped
+        from airflow_provider_timav.operators.ending import end
+
+        lease, now = self._held(), datetime.now(UTC)
+        ledger = Ledger(lease.key.variable)
+        until, verdict = ledger.wanted_until(lease, now=now), self._verdict(ledger, lease)
+        if until > now:
+            self.log.info("The end was moved to %s: a trigger takes over again.", _seconds(until))
+            self._hand_over(context, told=verdict not in _NO_STALL, end=until)
+        self.log.warning(
+            "No trigger has ended the show, %s after its end: it is ended here. Does a triggerer run, with capacity for it?",
+            now - until,
+        )
+        if ledger.standing(lease) in ("ours", "unknown"):
+            with TimAVHook(lease.key.timav_conn_id) as hook:
+                ending = end(ledger, lease, hook)
+            for kind, error in ending.errors.items():
+                self.log.error("The %s is not stopped yet: %s", kind, error.with_advice)
+            if ending.outcomes:
+                outcomes = {str(kind): outcome for kind, outcome in ending.outcomes.items()}
+                Stopped(outcomes, ending.file_ids, datetime.now(UTC)).note(TaskKey.of(context["ti"]))
+        ended_at = datetime.now(UTC).isoformat()
+        return {"outcome": "deadline", "ended_at": ended_at, "verdict": verdict}
+
+    def _verdict(self, ledger: Ledger, lease: Lease) -> str:
+        """Return the last verdict on the stream that a trigger has noted."""
+        from airflow_provider_timav.stream.watch import Watch
+
+        watch = ledger.watch(lease.generation)
+        return Watch.from_json(None if watch is None else watch.stream).verdict.value
+
+    def _hls_url(self, context: Context, lease: Lease) -> str | None:
+        """Return where the stream plays, as the start has handed on; None where it has not, or nobody could fetch it."""
+        from airflow_provider_timav.stream.address import fault
+
+        url = self._of(context, lease, "start_push", "hls_url")
+        return url if isinstance(url, str) and fault(url) is None else None
 
     def _notify(self, context: Context, event: dict[str, Any]) -> None:
         stall = {"verdict": event["verdict"], "since": event["since"]}
@@ -444,7 +584,8 @@ class BroadcastResultOperator(BaseOperator):
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Return the result."""
-        from airflow_provider_timav.leases import given_lease
+        from airflow_provider_timav.leases import Stopped, given_lease
+        from airflow_provider_timav.notes import note_recording
 
         lease = given_lease(self.lease)
         if lease is None:
@@ -455,9 +596,10 @@ class BroadcastResultOperator(BaseOperator):
             return ti.xcom_pull(task_ids=owner.task(name).task_id, key=key, map_indexes=owner.map_index)
 
         # Where a person has marked on_air successful, it has returned nothing, and its trigger has noted the stop.
-        ended = of("on_air") or {"outcome": "stopped", "ended_at": (of("on_air", "stopped") or {}).get("ended_at")}
+        stopped = Stopped.noted_by(owner.task("on_air"))
+        ended = of("on_air") or {"outcome": "stopped", "ended_at": stopped.ended_at and stopped.ended_at.isoformat()}
         # Where a person has marked the stop successful, it has returned nothing, and the trigger may have the file ids.
-        recording = of("stop_record") or _recording(of("start_record", "claim"), of("on_air", "stopped"))
+        recording = of("stop_record") or _recording(of("start_record", "claim"), stopped)
         result = {
             "file_ids": recording["file_ids"],
             "file_ids_status": recording["file_ids_status"],
@@ -478,6 +620,7 @@ class BroadcastResultOperator(BaseOperator):
             ", ".join(result["file_ids"]) or "none",
         )
         result = {name: value for name, value in result.items() if optional(value) is not None}
+        note_recording(TaskKey.of(ti), result)
         if self.recordings is not None and result["file_ids"]:
             self._hand_on(self.recordings, lease, result, context)
         return result
@@ -493,9 +636,9 @@ class BroadcastResultOperator(BaseOperator):
             self.log.info("The recording has been handed on before, as an event of %s.", asset.uri)
 
 
-def _recording(claim: Any, stopped: Any) -> dict[str, Any]:
+def _recording(claim: Any, stopped: Stopped) -> dict[str, Any]:
     """Return what is known of a recording whose stop task has said nothing."""
-    file_ids = stopped.get("file_ids", []) if isinstance(stopped, dict) else []
+    file_ids = list(stopped.file_ids)
     if claim in ("sent", "ours"):
         return {"file_ids": file_ids, "file_ids_status": "recovered" if file_ids else "lost"}
     return {"file_ids": [], "file_ids_status": "none"}
@@ -506,67 +649,32 @@ class ReapBroadcastsOperator(BaseOperator):
 
     For a DAG of its own that runs every minute and is never paused: it closes what nothing else can, such as a run that timed
     out while its triggerer was dead. What is still wanted is left alone: a lease is over 30 s after its end in force, or once
-    ``on_air`` and the stops of its run have come to their own end and something is on air still.
+    the tasks of its run that have to do with it have come to their own end, or are gone.
+
+    A stop is sent only for a lease that its run confirms: anybody with rights on Variables can write one. The lease of a run
+    that is gone is given up without a stop; one that cannot be read is removed after a day, with a warning.
 
     XCom ``return_value``: a list with a dict for each lease that was ended: ``room_id``, ``user_id``, ``push_data_type``,
     ``owner``, ``end``, and what came of it: ``push``, ``record`` (the outcomes of the stops that were sent), ``file_ids``.
 
+    :param timav_conn_ids: the connections that it is for: a list, or a JSON list in one string (templated). Left out, all.
     :raises TimAVError: what kept one of the stops from arriving, after all others were sent.
     """
 
+    template_fields: Sequence[str] = ("timav_conn_ids",)
     ui_color = "#d9f0ec"
+
+    def __init__(self, *, timav_conn_ids: Sequence[str] | str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.timav_conn_ids = timav_conn_ids
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Look at every lease there is; return what was ended, and what came of it."""
-        from airflow_provider_timav.leases import GRACE, ledgers
-        from airflow_provider_timav.operators.ending import reap
+        from airflow_provider_timav.arguments import texts
+        from airflow_provider_timav.operators.reaping import reap_all
 
-        over: list[tuple[Ledger, Lease, datetime]] = []
-        left: list[tuple[Ledger, Lease]] = []
-        errors: list[Exception] = []
-        for ledger in ledgers():
-            try:
-                lease, now = ledger.lease(), datetime.now(UTC)
-                ledger.clean(before=now - _KEEP_NOTES)
-                # The second question costs more, and few need it.
-                if lease is not None and ledger.end(lease) + GRACE <= now:
-                    end = ledger.wanted_until(lease, now=now)
-                    if end + GRACE <= now:
-                        over.append((ledger, lease, end))
-                elif lease is not None and _is_left(ledger, lease):
-                    left.append((ledger, lease))
-            except Exception as error:  # whatever Airflow raises: there are others to end
-                self.log.exception("The lease %s could not be looked at.", ledger.variable)
-                errors.append(error)
-        with ThreadPoolExecutor(max_workers=8) as threads:
-            endings = list(threads.map(lambda one: reap(*one), over))
-            if left:
-                # Where a run was marked a moment ago, its trigger is about to stop the show.
-                time.sleep(_LOOK_AGAIN_SECONDS)
-                endings += [ending for ending in threads.map(lambda one: self._reap_left(*one), left) if ending]
-        self.log.info("%s leases were over.", len(endings))
-        errors += [error for _, error in endings if error is not None]
-        if errors:
-            raise errors[0]
-        return [report for report, _ in endings]
-
-    def _reap_left(self, ledger: Ledger, lease: Lease) -> tuple[dict[str, Any], Exception | None] | None:
-        """End what a run has left on air, where it still does: a person may have cleared the run meanwhile."""
-        from airflow_provider_timav.operators.ending import reap
-
-        try:
-            left = _is_left(ledger, lease)
-        except Exception:  # whatever Airflow raises: the next run looks again
-            self.log.exception("The lease %s could not be looked at.", ledger.variable)
-            return None
-        return reap(ledger, lease, datetime.now(UTC)) if left else None
-
-
-def _is_left(ledger: Ledger, lease: Lease) -> bool:
-    """Tell whether something is on air that its run has done with: before its end, nobody else would stop it."""
-    from airflow_provider_timav.leases import KINDS
-
-    claims = [ledger.claim(kind, lease.generation) for kind in KINDS]
-    if not any(claim is not None and claim.on_air for claim in claims):
-        return False
-    return all(lease.owner.task(name).state() in FINAL_STATES for name in ("on_air", "stop_push", "stop_record"))
+        given_ids = optional(self.timav_conn_ids)
+        reaping = reap_all(None if given_ids is None else texts(given_ids, "timav_conn_ids"))
+        if reaping.errors:
+            raise reaping.errors[0]
+        return reaping.reports

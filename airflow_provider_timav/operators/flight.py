@@ -38,6 +38,11 @@ class Flight:
         self.killed = False
         """Whether the task was told to end."""
 
+    @property
+    def stop_once(self) -> Callable[[float], None]:
+        """What sends one stop over a connection of its own."""
+        return self._stop
+
     @classmethod
     def none(cls) -> Flight:
         """Return the flight of a task that has not begun: there is nothing to bring down."""

@@ -13,7 +13,10 @@ import logging
 import uuid
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+
+from airflow_provider_timav.reading import Fields, Unreadable
+from airflow_provider_timav.runs import TaskKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -29,6 +32,9 @@ log = logging.getLogger(__name__)
 
 Claim = Literal["sent", "ours", "foreign", "refused"]
 
+LONGEST_ADDRESS: Final = 8192
+"""Characters of an address, and of any other text in a result."""
+
 
 @dataclass(frozen=True)
 class Earlier:
@@ -39,6 +45,21 @@ class Earlier:
     result: Mapping[str, Any] | None = None
     at: str | None = None
 
+    @classmethod
+    def from_json(cls, noted: Any) -> Earlier:
+        """Read what `Intent` wrote.
+
+        :raises Unreadable: for anything else.
+        """
+        fields = Fields(noted)
+        at, result = fields.moment_or_none("at"), fields.get("result")
+        return cls(
+            start_id=fields.text_or_none("start_id", most=64),
+            claim=fields.choice("claim", get_args(Claim)),
+            result=None if result is None else _result(fields.within("result")),
+            at=None if at is None else at.isoformat(),
+        )
+
     @property
     def own_result(self) -> Mapping[str, Any] | None:
         """The result of a start by an earlier try, whose stream still ran when this try began."""
@@ -48,6 +69,23 @@ class Earlier:
     def may_be_ours(self) -> bool:
         """Whether what runs now may have been started by an earlier try: its answer was lost, or it took over one such."""
         return self.claim == "sent"
+
+
+def _result(fields: Fields) -> dict[str, Any]:
+    """Return the result of a start, as it was handed on: texts, and for each rate an address."""
+    texts = ("outcome", "hls_url", "rtmp_url", "channel_id", "tape_task_id", "file_name")
+    result: dict[str, Any] = {
+        name: text for name in texts if (text := fields.text_or_none(name, most=LONGEST_ADDRESS)) is not None
+    }
+    if (urls := fields.get("live_urls")) is not None:
+        if not isinstance(urls, list):
+            raise Unreadable("live_urls is no list")
+        result["live_urls"] = [_live_url(Fields(url)) for url in urls]
+    return result
+
+
+def _live_url(fields: Fields) -> dict[str, str]:
+    return {name: fields.text(name, most=LONGEST_ADDRESS) for name in ("type", "rate", "url")}
 
 
 class Intent:
@@ -69,11 +107,7 @@ class Intent:
 
     def begin(self) -> Earlier:
         """Note that a start is about to be sent; return what earlier tries left."""
-        noted = self._store.get(self._key) if self._store is not None else None
-        if isinstance(noted, dict):
-            earlier = Earlier(noted.get("start_id"), noted.get("claim"), noted.get("result"), noted.get("at"))
-        else:
-            earlier = self._by_ledger()
+        earlier = self._by_store() or self._by_ledger()
         if earlier.claim in ("ours", "sent") and self._is_off_air():
             # What an earlier try started has been stopped since, as before a clear: what runs now is somebody else's.
             log.info("What an earlier try of this task has started is off air.")
@@ -84,6 +118,17 @@ class Intent:
         self._claim("sent")
         self._ti.xcom_push(key="start_id", value=self._start_id)
         return earlier
+
+    def _by_store(self) -> Earlier | None:
+        """Return what the task's own store tells of earlier tries; people with rights on the DAG can write there, too."""
+        noted = self._store.get(self._key) if self._store is not None else None
+        if noted is None:
+            return None
+        try:
+            return Earlier.from_json(noted)
+        except Unreadable as wrong:
+            log.warning("What an earlier try has noted cannot be read (%s): it is passed over.", wrong)
+            return None
 
     def _by_ledger(self) -> Earlier:
         """Return what the broadcast's ledger tells of earlier tries: the store forgets where Airflow is told to clear it.
@@ -156,15 +201,13 @@ class Intent:
         if self._lease is None:
             return
         from airflow_provider_timav import leases
+        from airflow_provider_timav.notes import note_plays
 
+        if claim != "ours":  # which says no more than that something was sent
+            # With the run, where neither a retry of this task nor whoever removes Variables wipes it.
+            self._lease.owner.task("reserve").set_raw_xcom(leases.sent_mark(self._kind), claim)
         since = datetime.now(UTC) if at is None else datetime.fromisoformat(at)
-        plays = result or {}
-        told = leases.Claim(
-            self._lease.generation,
-            claim,
-            self._start_id,
-            since,
-            hls_url=plays.get("hls_url"),
-            rtmp_url=plays.get("rtmp_url"),
-        )
+        told = leases.Claim(self._lease.generation, claim, self._start_id, since)
         leases.Ledger(self._lease.key.variable).tell(self._kind, told)
+        if self._kind == "push" and result is not None:
+            note_plays(TaskKey.of(self._ti), result)

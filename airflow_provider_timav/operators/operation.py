@@ -92,6 +92,13 @@ class TimAVOperator(BaseOperator):
 
         return TimAVHook(self.timav_conn_id)
 
+    def place(self, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Return what tells a push or recording from any other: kind, connection, room, user, kind of data."""
+        kind = getattr(self, "kind", "push")
+        data_type = arguments.get(f"{kind}_data_type") or "camera"
+        names = (self.timav_conn_id, arguments["room_id"], arguments["user_id"], data_type)
+        return (kind, *(str(name) for name in names))
+
     def held_lease(self) -> Lease | None:
         """Return the broadcast's lease that ``reserve`` has handed on, None outside of a broadcast.
 

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_timav.arguments import flag, optional
 from airflow_provider_timav.links import RecordingConsoleLink, RecordingLink
+from airflow_provider_timav.operators.interrupted import forget
 from airflow_provider_timav.operators.operation import said_on_failure
 from airflow_provider_timav.operators.start import StartOperator
 from airflow_provider_timav.operators.stop import StopOperator
+from airflow_provider_timav.reading import LONGEST_FILE_ID, MOST_FILE_IDS, Fields, Unreadable
 from airflow_provider_timav.videorelay.errors import RecordingLost
 
 if TYPE_CHECKING:
@@ -129,6 +131,17 @@ class StartRecordOperator(StartOperator):
         return {"outcome": "adopted", "file_name": arguments["file_name"]}, "sent"
 
 
+def _own_file_ids(noted: Any, start_id: Any) -> Sequence[str]:
+    """Return the file ids that an earlier try has noted of the recording of this start; none for what nobody can read."""
+    try:
+        fields = Fields({} if noted is None else noted)
+        if fields.get("start_id") != start_id:
+            return ()
+        return fields.texts("file_ids", most=MOST_FILE_IDS, longest=LONGEST_FILE_ID)
+    except Unreadable:
+        return ()
+
+
 def default_file_name(room_id: Any, ti: Any) -> str:
     """Return ``{room}_{12 hex digits}``: the same over retries, another one for each run, task and map index."""
     identity = json.dumps([ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index])
@@ -189,6 +202,7 @@ class StopRecordOperator(StopOperator):
                 with self.make_hook() as hook:
                     result = self.send(hook, call).model_dump(mode="json", exclude_none=True)
             result = self._with_file_ids(result, context)
+        forget(self.place(arguments))
         self.give_up_claim()
         self.log.info(
             "Recording of %s in room %s: %s. File ids (%s): %s.",
@@ -213,8 +227,7 @@ class StopRecordOperator(StopOperator):
             # They come only once: whatever the store does, they are in the log, and in what this task returns.
             self.log.info("The file ids are %s.", ", ".join(result["file_ids"]))
         else:
-            noted = store.get(_STORE_KEY) if store is not None else None
-            own = noted["file_ids"] if isinstance(noted, dict) and noted.get("start_id") == start_id else None
+            own = None if store is None else _own_file_ids(store.get(_STORE_KEY), start_id)
             if not (found := own or self.noted_by_others(context)):
                 return result
             result = result | {"file_ids": list(found), "file_ids_status": "recovered"}

@@ -18,6 +18,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider_timav.reading import LONGEST_FILE_ID, MOST_FILE_IDS, Fields, Unreadable
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
@@ -56,7 +58,7 @@ def hand_on(
 
 def _known(asset: Asset, context: Context, store: Any) -> set[str]:
     """Return the file ids that events of this asset have named since the run was due."""
-    if store is not None and not _noted(store):
+    if store is not None and store.get(_NOTE) is None:
         return set()
     try:
         from airflow.sdk.execution_time.context import InletEventsAccessor
@@ -72,4 +74,10 @@ def _known(asset: Asset, context: Context, store: Any) -> set[str]:
 
 def _noted(store: Any) -> list[str]:
     noted = store.get(_NOTE) if store is not None else None
-    return [str(file_id) for file_id in noted["file_ids"]] if isinstance(noted, dict) else []
+    if noted is None:
+        return []
+    try:
+        return list(Fields(noted).texts("file_ids", most=MOST_FILE_IDS, longest=LONGEST_FILE_ID))
+    except Unreadable as wrong:
+        log.warning("What was handed on by an earlier try cannot be read (%s): it is passed over.", wrong)
+        return []

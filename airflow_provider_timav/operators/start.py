@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow_provider_timav.arguments import given, time_span
 from airflow_provider_timav.operators.flight import Flight
 from airflow_provider_timav.operators.intent import Intent
+from airflow_provider_timav.operators.interrupted import forget, remember
 from airflow_provider_timav.operators.operation import TimAVOperator
 from airflow_provider_timav.operators.waiting import SOONEST_SECONDS, ask_again, waiting_until
 from airflow_provider_timav.runs import FINAL_STATES
@@ -104,6 +105,8 @@ class StartOperator(TimAVOperator):
             flight = self.flight = Flight(cancel=client.cancel, stop=self.stop_at_once(hook, arguments))
             intent = Intent(context, self.kind, lease)
             earlier = intent.begin()
+            place = self.place(arguments)
+            remember(place, flight.stop_once)
             try:
                 result, claim = self._come_to_one(hook, arguments, earlier, policy)
             except AlreadyRunning as foreign:
@@ -113,6 +116,7 @@ class StartOperator(TimAVOperator):
                     intent.withdraw(earlier)
                     self._wait(foreign, until)
                 intent.foreign()
+                forget(place)
                 if policy == "fail":
                     raise
                 result, claim = {"outcome": "adopted"}, "foreign"
@@ -120,6 +124,7 @@ class StartOperator(TimAVOperator):
                 self._raise_if_killed()
                 if not flight.up:
                     intent.withdraw(earlier)
+                    forget(place)
                 if isinstance(error, RoomNotReady):
                     self._wait(error, until)
                 raise
@@ -265,6 +270,7 @@ class StartOperator(TimAVOperator):
         if not ended:
             return
         file_ids = self.send_stop(hook, arguments)
+        forget(self.place(arguments))
         try:
             claim = ledger.claim(self.kind, lease.generation)
             start_id = None if claim is None else claim.start_id

@@ -96,7 +96,7 @@ class StopOperator(TimAVOperator):
     def no_need(self, context: Context) -> NoNeed | None:
         """Return why the stop must not be sent, or None. When it cannot be told, the stop is sent."""
         if (lease := self.held_lease()) is not None:
-            return self._no_need_by(lease, context)
+            return self._no_need_by(lease)
         claim = self.of_start(context, "claim")
         if claim in _NO_NEED:
             return _NO_NEED[claim]
@@ -104,7 +104,7 @@ class StopOperator(TimAVOperator):
             return "never_started"
         return None
 
-    def _no_need_by(self, lease: Lease, context: Context) -> NoNeed | None:
+    def _no_need_by(self, lease: Lease) -> NoNeed | None:
         from airflow_provider_timav.leases import Ledger
 
         ledger = Ledger(lease.key.variable)
@@ -115,7 +115,9 @@ class StopOperator(TimAVOperator):
         if held is not None and held.generation != lease.generation:
             # Whoever came after us has sent our stop first. What runs there now is theirs.
             return "already_stopped"
-        return "never_started" if self._never_started(context) else None
+        # No claim, or one that cannot be read. A start that was sent has left a mark with the run, before it was sent; without
+        # one, what runs there is somebody else's.
+        return None if ledger.has_sent(self.kind, lease) else "never_started"
 
     def _never_started(self, context: Context) -> bool:
         start_task_id = optional(self.start_task_id)
@@ -163,18 +165,16 @@ class StopOperator(TimAVOperator):
         """Return the file ids that another stop of the broadcast was given: the trigger's, the reaper's, a notifier's."""
         if (lease := self.held_lease()) is None:
             return ()
-        from airflow_provider_timav.leases import Ledger
+        from airflow_provider_timav.leases import Ledger, Stopped
 
-        ledger, ti = Ledger(lease.key.variable), context["ti"]
-        on_air = lease.owner.task("on_air")
+        ledger = Ledger(lease.key.variable)
         for pause in LOOK_AGAIN_SECONDS:
             time.sleep(pause)
             claim = ledger.claim("record", lease.generation)
             if claim is not None and claim.file_ids:
                 return claim.file_ids
-            stopped = ti.xcom_pull(task_ids=on_air.task_id, key="stopped", map_indexes=on_air.map_index)
-            if isinstance(stopped, dict) and stopped.get("file_ids"):
-                return [str(file_id) for file_id in stopped["file_ids"]]
+            if file_ids := Stopped.noted_by(lease.owner.task("on_air")).file_ids:
+                return file_ids
             if claim is not None and claim.state == "stopped":
                 break  # whoever stopped it has noted that there were none
         return ()

@@ -1,28 +1,32 @@
 """What is on air: read from the ledger and from what the trigger saw, never from the colours of tasks.
 
-However many broadcasts there are, an update of the page costs four queries: the ledger, what people want (``control``), which
-tasks can still be marked, and the DAGs' teams.
+However many broadcasts there are, an update of the page costs five queries (one more for each 500 entries of the ledger): which
+entries there are, the ledger, what their runs have noted, which tasks can still be marked, and the DAGs' teams.
+
+People can write Variables, so an entry is shown only on the word of its run: of a DAG that exists, of the Variable's own team,
+with the same reservation among the run's XComs.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.models.taskinstance import TaskInstance
-from airflow.models.variable import Variable
-from airflow.models.xcom import XComModel
 from sqlalchemy import select
 
-from airflow_provider_timav.leases import CONTROL, GRACE, PREFIX, Control, Ledger, Variables
+from airflow_provider_timav.leases import CONTROL, GRACE, RESERVATION, Control, Ledger, lease_of
+from airflow_provider_timav.notes import PLAYS, plays
+from airflow_provider_timav.plugins.stored import Snapshot, among, key_of, xcoms
 from airflow_provider_timav.runs import FINAL_STATES, TaskKey
 from airflow_provider_timav.stream.watch import Verdict
 from airflow_provider_timav.stream.watch import Watch as Seen
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Mapping
     from datetime import datetime
 
     from sqlalchemy.orm import Session
@@ -32,8 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["broadcasts"]
 
-_WEB: Final = ("http://", "https://")
-_RTMP: Final = ("rtmp://", "rtmps://")
+log = logging.getLogger(__name__)
 
 _BETWEEN_QUESTIONS: Final = ("up_for_reschedule", "scheduled", "queued", None)
 """States of a start whose claim stands, because it has asked for the host, and that will ask again."""
@@ -41,50 +44,30 @@ _BETWEEN_QUESTIONS: Final = ("up_for_reschedule", "scheduled", "queued", None)
 _RECORDING: Final = {"ours": "on", "sent": "starting", "foreign": "foreign", "refused": "due", "stopped": "stopped"}
 
 
-class Snapshot(Variables):
-    """All of the ledger's Variables, read at once."""
-
-    def __init__(self, session: Session) -> None:
-        found = session.scalars(select(Variable).where(Variable.key.startswith(PREFIX, autoescape=True)))
-        self._texts: dict[str, str | None] = {variable.key: variable.val for variable in found}
-
-    def get(self, name: str) -> str | None:
-        """Return the value, or None."""
-        return self._texts.get(name)
-
-    def names(self) -> Iterable[str]:
-        """Give the names."""
-        return list(self._texts)
-
-
 @dataclass(frozen=True)
 class Known:
     """What Airflow's tables say of the runs that broadcasts belong to.
 
-    :param controls: by ``on_air`` task: what people want; no entry where the task has not begun.
+    :param noted: by task and key: what its run has noted; no entry where it has not.
     :param states: by task: its state; no entry where there is no such task any more.
     """
 
-    controls: Mapping[TaskKey, Any]
+    noted: Mapping[tuple[TaskKey, str], Any]
     states: Mapping[TaskKey, str | None]
 
     @classmethod
     def of(cls, session: Session, leases: Collection[Lease]) -> Known:
         """Look up the runs of these leases, in two queries."""
-        on_air = [lease.owner.task("on_air") for lease in leases]
-        tasks = {*on_air, *(lease.owner.task("start_push") for lease in leases)}
-        xcom, ti = XComModel, TaskInstance
-        controls = session.execute(
-            select(xcom.dag_id, xcom.run_id, xcom.task_id, xcom.map_index, xcom.value)
-            .where(xcom.key == CONTROL)
-            .where(*_among(xcom, on_air))
-        )
+        tasks = {lease.owner.task(name) for lease in leases for name in ("reserve", "start_push", "on_air")}
+        ti = TaskInstance
         states = session.execute(
-            select(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.state).where(*_among(ti, tasks))
+            select(ti.dag_id, ti.run_id, ti.task_id, ti.map_index, ti.state).where(*among(ti, tasks))
         )
-        return cls(
-            {_key(row): XComModel.deserialize_value(row) for row in controls}, {_key(row): row.state for row in states}
-        )
+        return cls(xcoms(session, (RESERVATION, CONTROL, PLAYS), tasks), {key_of(row): row.state for row in states})
+
+    def confirms(self, lease: Lease) -> bool:
+        """Tell whether the run that a lease names has reserved it."""
+        return bool(self.noted.get((lease.owner.task("reserve"), RESERVATION)) == lease.reservation())
 
     def ended(self, task: TaskKey) -> bool:
         """Tell whether the task does nothing any more; one that is gone has not ended what it was to end."""
@@ -93,17 +76,6 @@ class Known:
     def can_be_marked(self, task: TaskKey) -> bool:
         """Tell whether marking the task would change anything."""
         return task in self.states and not self.ended(task)
-
-
-def _among(table: Any, tasks: Iterable[TaskKey]) -> list[Any]:
-    """Return conditions that hold for these tasks and some more, and that every database has an index for."""
-    return [
-        getattr(table, name).in_({getattr(task, name) for task in tasks}) for name in ("dag_id", "task_id", "run_id")
-    ]
-
-
-def _key(row: Any) -> TaskKey:
-    return TaskKey(row.dag_id, row.run_id, row.task_id, row.map_index)
 
 
 def broadcasts(session: Session, rights: Rights, *, now: datetime) -> list[dict[str, Any]]:
@@ -117,7 +89,7 @@ def broadcasts(session: Session, rights: Rights, *, now: datetime) -> list[dict[
     ``foreign``                          whether it is somebody else's push, which no stop of this run touches
     ``since``, ``until``                 ISO 8601; since is None while nothing is on air
     ``overdue``                          whether it is still on air though its end has passed
-    ``orphan``                           whether its run is gone
+    ``orphan``                           whether its run has no ``on_air`` any more, as after a change of the DAG
     ``recording``                        ``on``, ``starting``, ``stopped``, ``foreign``, ``due``, ``off``
     ``verdict``, ``verdict_since``       what the trigger saw last, ``UNKNOWN`` where nobody looks
     ``error``                            what went wrong last, or None
@@ -129,30 +101,54 @@ def broadcasts(session: Session, rights: Rights, *, now: datetime) -> list[dict[
     """
     store = Snapshot(session)
     ledgers = []
-    for name in sorted({name.partition(".")[0] for name in store.names()}):
+    for name in sorted({lease_of(name) for name in store.names()}):
         ledger = Ledger(name)
         ledger.store = store
-        ledger.complaint = logging.DEBUG  # each open page asks every few seconds; the reaper complains once a minute
+        ledger.complaint = logging.DEBUG  # each open page asks every few seconds; the reaper complains of it
         if (lease := ledger.lease()) is not None:
             ledgers.append((ledger, lease))
     rights.learn(lease.owner.dag_id for _, lease in ledgers)
-    seen = [(ledger, lease) for ledger, lease in ledgers if rights.may_look(lease.owner.dag_id)]
+    seen = [
+        (ledger, lease)
+        for ledger, lease in ledgers
+        if rights.is_of_team(lease.owner.dag_id, store.teams.get(ledger.variable))
+        and rights.may_look(lease.owner.dag_id)
+    ]
     known = Known.of(session, [lease for _, lease in seen])
-    rows = [_row(ledger, lease, known, rights, now=now) for ledger, lease in seen]
+    rows = [
+        row
+        for ledger, lease in seen
+        if known.confirms(lease) and (row := _row_by_itself(ledger, lease, known, rights, now=now)) is not None
+    ]
     return sorted(rows, key=lambda row: (row["since"] is None, row["since"] or row["until"], row["id"]))
+
+
+def _row_by_itself(
+    ledger: Ledger, lease: Lease, known: Known, rights: Rights, *, now: datetime
+) -> dict[str, Any] | None:
+    """Return a row that can be sent; None, and a line in the log, where what is noted of it breaks our own reading of it."""
+    try:
+        row = _row(ledger, lease, known, rights, now=now)
+        json.dumps(row, allow_nan=False, ensure_ascii=False).encode()
+    except Exception:  # whatever it is, it must not take the page from the others
+        log.exception("The broadcast of the lease %s cannot be shown.", ledger.variable)
+        return None
+    return row
 
 
 def _row(ledger: Ledger, lease: Lease, known: Known, rights: Rights, *, now: datetime) -> dict[str, Any]:
     owner, generation = lease.owner, lease.generation
     task = owner.task("on_air")
     push, record, watch = ledger.claim("push", generation), ledger.claim("record", generation), ledger.watch(generation)
-    control = _control(known.controls.get(task), now)
+    control = _control(known.noted.get((task, CONTROL)), now)
     until = now if control.stop else control.end or ledger.end(lease)
     phase = "ending" if control.stop else _phase(push, known, lease)
     held = any(claim is not None and claim.on_air for claim in (push, record))
     stop = _stop(known, lease) if rights.may_stop(owner.dag_id) else None
     stream = Seen.from_json(None if watch is None else watch.stream)
     summary = stream.summary()
+    ours = push is not None and push.state == "ours"
+    hls_url, rtmp_url = plays(known.noted.get((owner.task("start_push"), PLAYS))) if ours else (None, None)
     absence = stream.reason if stream.verdict is Verdict.ABSENT else ""
     return {
         "id": generation,
@@ -174,12 +170,12 @@ def _row(ledger: Ledger, lease: Lease, known: Known, rights: Rights, *, now: dat
         "verdict": summary["verdict"],
         "verdict_since": summary["since"],
         "error": (watch and watch.error) or absence or None,
-        "hls_url": _address(push and push.hls_url, _WEB),
-        "rtmp_url": _address(push and push.rtmp_url, _RTMP),
+        "hls_url": hls_url,
+        "rtmp_url": rtmp_url,
         "protected": lease.protected,
         "stop": None if control.stop else stop,
         "extend": not control.stop
-        and task in known.controls
+        and (task, CONTROL) in known.noted
         and known.can_be_marked(task)
         and rights.may_extend(owner.dag_id),
     }
@@ -214,8 +210,3 @@ def _stop(known: Known, lease: Lease) -> dict[str, str] | None:
     if known.can_be_marked(on_air):
         return {"task_id": on_air.task_id, "new_state": "success"}
     return None
-
-
-def _address(url: Any, schemes: tuple[str, ...]) -> str | None:
-    """Return an address of one of these schemes, None for all else: people can write Variables, and this becomes a link."""
-    return url if isinstance(url, str) and url.lower().startswith(schemes) else None

@@ -34,6 +34,10 @@ class Rights:
         """Look up in one query which teams these DAGs belong to; to be called before anything is asked of them."""
         self._teams |= DagModel.get_dag_id_to_team_name_mapping(sorted(set(dag_ids)), session=self._session)
 
+    def is_of_team(self, dag_id: str, team: str | None) -> bool:
+        """Tell whether a DAG belongs to this team; None is none."""
+        return self._teams.get(dag_id) == team
+
     def readable_dag_ids(self) -> set[str]:
         """Return the ids of all DAGs that the user may read."""
         found: set[str] = self._manager.get_authorized_dag_ids(user=self._user, method="GET", session=self._session)

@@ -18,6 +18,8 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
+from airflow_provider_timav.reading import LARGEST_NUMBER, said
+
 __all__ = ["Look", "Verdict", "Watch", "next_pause"]
 
 MOVES_WITHIN = 3
@@ -31,6 +33,9 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 
 _LATEST = 253_402_300_799
 """Seconds since the epoch; the last that a datetime can hold."""
+
+_LONGEST_REASON = 200
+"""Characters."""
 
 
 class Verdict(StrEnum):
@@ -290,7 +295,12 @@ def _number(value: Any) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None
+    sane = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_NUMBER
+    return value if sane else None
+
+
+def _reason(value: Any) -> Any:
+    return said(value, most=_LONGEST_REASON) if isinstance(value, str) else None
 
 
 _READERS: dict[str, Callable[[Any], Any]] = {
@@ -299,7 +309,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "float | None": _number,
     "int | None": _whole,
     "bool": lambda value: value if isinstance(value, bool) else None,
-    "str": lambda value: value if isinstance(value, str) else None,
+    "str": _reason,
 }
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_timav.hooks.timav import TimAVHook
-from airflow_provider_timav.leases import Claim, Kind, Lease, Ledger
+from airflow_provider_timav.leases import Claim, Kind, Lease, Ledger, Stopped
 from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.triggers.asking import ask, try_to_ask
 from airflow_provider_timav.videorelay import calls
@@ -156,17 +156,15 @@ async def _noted_before(lease: Lease, ledger: Ledger, task_key: dict[str, Any], 
         claim = ledger.claim("record", lease.generation)
         if claim is not None and claim.file_ids:
             return claim.file_ids
-        stopped = TaskKey(**task_key).xcom("stopped")
-        return tuple(stopped.get("file_ids", ())) if isinstance(stopped, dict) else ()
+        return Stopped.noted_by(TaskKey(**task_key)).file_ids
 
     return await try_to_ask(log, "What an earlier stop has noted could not be read", look) or ()
 
 
 async def _note_for_tasks(ended: Ended, task_key: dict[str, Any], log: Any) -> None:
-    note = {"outcomes": ended.outcomes, "file_ids": list(ended.file_ids), "ended_at": ended.at.isoformat()}
+    note = Stopped({str(kind): outcome for kind, outcome in ended.outcomes.items()}, ended.file_ids, ended.at)
     try:
-        task = TaskKey(**task_key)
-        await ask(lambda: task.set_xcom("stopped", note))
+        await ask(lambda: note.note(TaskKey(**task_key)))
     except Exception:  # the task may be gone
         log.warning("What was stopped could not be noted for the tasks.", exc_info=True)
 

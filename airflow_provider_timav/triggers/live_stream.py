@@ -147,7 +147,7 @@ class LiveStreamTrigger(BaseTrigger):
             return
         # Where it fails the watch goes on, and only a restart would miss it.
         trouble = "What is known of the stream could not be stored"
-        await try_to_ask(self.log, trouble, lambda: key.set_xcom(MEMORY, watch.to_json()))
+        await try_to_ask(self.log, trouble, lambda: key.set_raw_xcom(MEMORY, watch.to_json()))
 
     def _key(self) -> TaskKey | None:
         """Return whose XCom holds the memory, or None if there is nothing to remember or no task to do it for."""
@@ -165,7 +165,7 @@ class LiveStreamTrigger(BaseTrigger):
         if (key := self._key()) is None:
             return Watch()
         trouble = "What was known of the stream could not be read; the watch begins anew"
-        return Watch.from_json(await try_to_ask(self.log, trouble, lambda: key.xcom(MEMORY)))
+        return Watch.from_json(await try_to_ask(self.log, trouble, lambda: key.raw_xcom(MEMORY)))
 
 
 def _proxy(timav_conn_id: str | None) -> str | None:

@@ -235,7 +235,7 @@ class OnAirTrigger(BaseTrigger):
         patience = math.inf
         while True:
             trouble = "What people want could not be read"
-            value = await try_to_ask(self.log, trouble, lambda: task.xcom(CONTROL), at_most=patience)
+            value = await try_to_ask(self.log, trouble, lambda: task.raw_xcom(CONTROL), at_most=patience)
             try:
                 control = Control.read(value, now=datetime.now(UTC))
             except ConfigurationError as wrong:

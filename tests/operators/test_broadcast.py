@@ -140,7 +140,7 @@ class TestReserve:
         assert refused.value.field == field
         store = run["reserve"].store
         assert store is not None
-        assert (supervisor.variables, store.values, sent(timav_emulator)) == ({}, {}, [])
+        assert (supervisor.variables, set(store.values), sent(timav_emulator)) == ({}, {"timav:arrived"}, [])
 
     def test_end_of_a_stream_cannot_be_seen_in_rtmp(self, show: Callable[..., Run]) -> None:
         run = show().renders(live_code="rtmp", until="stream_ended")
@@ -857,7 +857,7 @@ class TestStops:
     def test_claim_that_makes_no_sense_is_none(self, show: Callable[..., Run], supervisor: Supervisor) -> None:
         run = show()
         run.start()
-        supervisor.variables[f"{run.ledger.variable}.push"] = "garbage"
+        supervisor.variables[f"{run.ledger.variable}-push"] = "garbage"
         assert run.execute("stop_push") == {"outcome": "stopped"}
 
     def test_ledger_that_cannot_be_read_stops_nobody_elses(
@@ -952,12 +952,15 @@ class TestOnAir:
         assert trigger.hls_url == run["start_push"].xcoms["hls_url"]
         assert (trigger.until, trigger.grace, trigger.on_stall, trigger.told) == ("stream_ended", 30.0, "fail", False)
 
-    def test_there_is_no_timeout_that_would_cut_an_extension(self, show: Callable[..., Run]) -> None:
+    def test_task_comes_back_where_no_trigger_has_ended_the_show(self, show: Callable[..., Run]) -> None:
         run = show()
         run.start()
         with pytest.raises(TaskDeferred) as deferred:
             run.execute("on_air")
-        assert deferred.value.timeout is None
+        waits = deferred.value.timeout
+        assert isinstance(waits, timedelta)
+        late = datetime.now(UTC) + waits - run.lease.end
+        assert timedelta(seconds=14) < late < timedelta(seconds=16)
 
     def test_people_find_the_end_to_move(self, show: Callable[..., Run]) -> None:
         run = show()
@@ -1259,6 +1262,7 @@ class TestReaper:
         def trigger_stops(seconds: float) -> None:
             for kind in KINDS:
                 run.ledger.tell(kind, Claim(run.lease.generation, "stopped"))
+            run.ledger.close(run.lease.generation)
 
         monkeypatch.setattr("time.sleep", trigger_stops)
         assert reaper.execute() == []
@@ -1315,10 +1319,12 @@ class TestReaper:
     ) -> None:
         self.over(show())
         supervisor.variables |= {
-            "timav:lease:": "x",
-            "timav:lease:0": "{",
-            "timav:lease:0.push": "",
-            "timav:lease:?": "",
+            "timav_lease_": "x",
+            "timav_lease_0": "{",
+            f"timav_lease_{'0' * 32}": "{",
+            f"timav_lease_{'0' * 32}-push": "",
+            f"timav_lease_{'0' * 32}-push/../victim": "",
+            "timav_lease_?": "",
         }
         assert len(reaper.execute()) == 1
         assert not timav_emulator.pushes
@@ -1344,6 +1350,7 @@ class TestReaper:
                 run = Run(supervisor, {"room_id": number}, run_id=f"run_{number}")
                 key = LeaseKey("timav_default", number, "host_1", "camera")
                 lease = Lease(key, Owner("show", run.run_id, "broadcast"), f"g{number}", end)
+                run["reserve"].xcoms["reservation"] = lease.reservation()
                 Ledger(key.variable).hold(lease)
                 Ledger(key.variable).tell("push", Claim(f"g{number}", "ours"))
         assert len(reaper.execute()) == 70

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.leases import Claim, Lease, Ledger
@@ -18,11 +19,12 @@ from tests.operators.task import Store
 
 
 class Run:
-    """A run that was due so long ago, and its `reserve`."""
+    """A run that was due so long ago, and its `reserve`; it began as late as that unless `began` says when."""
 
-    def __init__(self, emulator: Emulator, due: timedelta, **options: Any) -> None:
+    def __init__(self, emulator: Emulator, due: timedelta, *, began: timedelta | None = None, **options: Any) -> None:
         self.emulator = emulator
         self.due = datetime.now(UTC) - due
+        self.began = None if began is None else datetime.now(UTC) - began
         self.store = Store()
         where: dict[str, Any] = {"room_id": emulator.room_id, "user_id": emulator.user_id}
         self.reserve = ReserveBroadcastOperator(task_id="broadcast.reserve", **where, **options)
@@ -35,7 +37,8 @@ class Run:
             map_index=-1,
             get_first_reschedule_date=lambda context: None,
         )
-        context: Any = {"ti": ti, "task_state_store": self.store, "dag_run": SimpleNamespace(run_after=self.due)}
+        dag_run = SimpleNamespace(run_after=self.due, start_date=self.began)
+        context: Any = {"ti": ti, "task_state_store": self.store, "dag_run": dag_run}
         return self.reserve.execute(context)
 
     @property
@@ -48,7 +51,9 @@ class Run:
 def sheet(monkeypatch: pytest.MonkeyPatch) -> Sheet:
     found = Sheet()
     monkeypatch.setattr(Ledger, "store", found)
-    monkeypatch.setattr(TaskKey, "xcom", lambda self, key: None)
+    xcoms: dict[tuple[TaskKey, str], Any] = {}
+    monkeypatch.setattr(TaskKey, "raw_xcom", lambda self, key: xcoms.get((self, key)))
+    monkeypatch.setattr(TaskKey, "set_raw_xcom", lambda self, key, value: xcoms.update({(self, key): value}))
     return found
 
 
@@ -70,7 +75,7 @@ def test_a_run_that_is_late_is_skipped(
     run = Run(timav_emulator, due, duration=3600, **options)
     with pytest.raises(AirflowSkipException, match=f"was due at {run.due.isoformat()}".replace("+", r"\+")):
         run.execute()
-    assert (sheet.texts, run.store.values, run.posts) == ({}, {}, [])
+    assert (sheet.texts, set(run.store.values), run.posts) == ({}, {"timav:arrived"}, [])
 
 
 @pytest.mark.parametrize(
@@ -97,7 +102,74 @@ def test_an_end_that_has_passed_is_skipped_however_late_a_run_may_be(timav_emula
     run = Run(timav_emulator, HOUR, ends_at=ends_at, skip_if_late=None)
     with pytest.raises(AirflowSkipException, match="the show's end has passed"):
         run.execute()
-    assert (sheet.texts, run.store.values, run.posts) == ({}, {}, [])
+    assert (sheet.texts, set(run.store.values), run.posts) == ({}, {"timav:arrived"}, [])
+
+
+class TestLatenessIsJudgedOnce:
+    """A run that came in time and needed tries, or a mended connection, is not late, and never skipped."""
+
+    def failed(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        """The first try: the connection is not there yet."""
+        with monkeypatch.context() as patched:
+            patched.delenv("AIRFLOW_CONN_TIMAV_DEFAULT")
+            with pytest.raises(Exception, match="timav_default"):
+                run.execute()
+
+    def hours_pass(self, run: Run) -> None:
+        """All that was, was an hour earlier."""
+        run.due -= HOUR
+        arrived = datetime.fromisoformat(run.store.get("timav:arrived")["at"])
+        run.store.set("timav:arrived", {"at": (arrived - HOUR).isoformat()})
+
+    def test_a_retry_of_one_that_came_in_time_goes_on_air(
+        self, timav_emulator: Emulator, sheet: Sheet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = Run(timav_emulator, timedelta(minutes=9), duration=3600)
+        self.failed(run, monkeypatch)
+        self.hours_pass(run)
+        assert run.execute()["room_id"] == timav_emulator.room_id
+
+    def test_one_that_came_late_stays_late(
+        self, timav_emulator: Emulator, sheet: Sheet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = Run(timav_emulator, timedelta(minutes=11), duration=3600)
+        self.failed(run, monkeypatch)
+        with pytest.raises(AirflowSkipException):
+            run.execute()
+
+    def test_one_whose_end_has_passed_over_its_tries_fails(
+        self, timav_emulator: Emulator, sheet: Sheet, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its viewers have waited for it: a run that says success would hide that."""
+        ends_at = datetime.now(UTC) + timedelta(seconds=0.2)
+        run = Run(timav_emulator, timedelta(minutes=1), ends_at=ends_at)
+        self.failed(run, monkeypatch)
+        time.sleep(0.3)
+        with pytest.raises(AirflowFailException, match="did not go on air"):
+            run.execute()
+        assert run.posts == []
+
+    @pytest.mark.parametrize("noted", ["", 7, [], {}, {"at": "noon"}, {"at": "2026-11-24T10:00:00"}], ids=str)
+    def test_a_note_that_nobody_can_read_is_as_none(self, noted: Any, timav_emulator: Emulator, sheet: Sheet) -> None:
+        run = Run(timav_emulator, timedelta(minutes=9), duration=3600)
+        run.store.set("timav:arrived", noted)
+        assert run.execute()["room_id"] == timav_emulator.room_id
+
+    def test_work_that_comes_before_the_show_is_no_lateness(self, timav_emulator: Emulator, sheet: Sheet) -> None:
+        run = Run(timav_emulator, HOUR, began=HOUR - timedelta(seconds=5), duration=3600)
+        run.reserve.upstream_task_ids.add("prepare_slides")
+        assert run.execute()["room_id"] == timav_emulator.room_id
+
+    def test_run_that_began_late_is_late_whatever_it_does_first(self, timav_emulator: Emulator, sheet: Sheet) -> None:
+        run = Run(timav_emulator, 2 * HOUR, began=HOUR, duration=3600)
+        run.reserve.upstream_task_ids.add("prepare_slides")
+        with pytest.raises(AirflowSkipException):
+            run.execute()
+
+    def test_wait_for_a_worker_is_lateness(self, timav_emulator: Emulator, sheet: Sheet) -> None:
+        run = Run(timav_emulator, HOUR, began=HOUR, duration=3600)
+        with pytest.raises(AirflowSkipException):
+            run.execute()
 
 
 class TestWithAReservation:

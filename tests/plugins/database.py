@@ -20,7 +20,7 @@ from airflow.models.variable import Variable
 from airflow.models.xcom import XComModel
 from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
-from sqlalchemy import Engine, event, insert
+from sqlalchemy import Engine, delete, event, insert
 from sqlalchemy.orm import Session
 
 from airflow_provider_timav.leases import Lease
@@ -75,12 +75,26 @@ class Database:
         with Session(self.engine) as session:
             for name, value in texts.items():
                 text = value if isinstance(value, str) else json.dumps(value)
-                session.merge(Variable(key=name, val=text))  # type: ignore[no-untyped-call]  # Airflow's
+                session.execute(delete(Variable).where(Variable.key == name))
+                session.add(Variable(key=name, val=text))  # type: ignore[no-untyped-call]  # Airflow's
             session.commit()
 
-    def run(self, lease: Lease, states: dict[str, str | None], xcoms: dict[tuple[str, str], Any] | None = None) -> None:
-        """Write the run that a lease belongs to: its tasks' states, and XComs by task and key."""
+    def run(
+        self,
+        lease: Lease,
+        states: dict[str, str | None],
+        xcoms: dict[tuple[str, str], Any] | None = None,
+        *,
+        confirmed: bool = True,
+    ) -> None:
+        """Write the run that a lease belongs to: its tasks' states, and XComs by task and key.
+
+        Its `reserve` has noted the reservation, unless it is not to be `confirmed`.
+        """
         owner = lease.owner
+        states = {"reserve": "success", **states}
+        if confirmed:
+            xcoms = {("reserve", "reservation"): lease.reservation(), **(xcoms or {})}
         with Session(self.engine) as session:
             run = session.query(DagRun).filter_by(dag_id=owner.dag_id, run_id=owner.run_id).one_or_none()
             if run is None:
@@ -102,7 +116,7 @@ class Database:
                         dag_run_id=run.id,
                         dag_id=owner.dag_id,
                         run_id=owner.run_id,
-                        task_id=f"{owner.group_id}.{name}",
+                        task_id=owner.task(name).task_id,
                         map_index=owner.map_index,
                         key=key,
                         value=value,
@@ -119,7 +133,7 @@ class Database:
                 id=uuid4(),
                 dag_id=owner.dag_id,
                 run_id=owner.run_id,
-                task_id=f"{owner.group_id}.{name}",
+                task_id=owner.task(name).task_id,
                 map_index=owner.map_index,
                 state=state,
                 pool="default_pool",

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from airflow.models.variable import Variable
+from sqlalchemy import update
 
 from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Owner, Watch
+from airflow_provider_timav.plugins import stored
 from airflow_provider_timav.plugins.on_air import broadcasts
 from tests.plugins.database import ByDag, Database
+from tests.poison import shapes, values
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 END = NOW + timedelta(minutes=30)
@@ -20,6 +25,7 @@ BEGAN = NOW - timedelta(minutes=5)
 URL = "https://play.example.com/live/1.m3u8"
 OWNER = Owner("morning", "run_1", "broadcast")
 ON_AIR: dict[str, str | None] = {"start_push": "success", "on_air": "deferred"}
+PLAYS = {"hls_url": URL, "rtmp_url": "rtmp://play/1"}
 
 
 def lease(room: int = 10086, **given: Any) -> Lease:
@@ -30,7 +36,7 @@ def lease(room: int = 10086, **given: Any) -> Lease:
 def ledger(held: Lease, push: Claim | None = None, record: Claim | None = None, watch: Watch | None = None) -> Any:
     """The Variables of one broadcast."""
     name = held.key.variable
-    entries = {name: held, f"{name}.push": push, f"{name}.record": record, f"{name}.watch": watch}
+    entries = {name: held, f"{name}-push": push, f"{name}-record": record, f"{name}-watch": watch}
     return {key: entry.to_json() for key, entry in entries.items() if entry is not None}
 
 
@@ -60,8 +66,9 @@ def test_broadcast_on_air_shows_all_that_is_known(database: Database, rows: Rows
     held = lease()
     stream = {"verdict": "LIVE", "since": (NOW - timedelta(minutes=4)).timestamp(), "at": NOW.timestamp()}
     watch = Watch(held.generation, stream=stream)
-    database.variables(ledger(held, ours(held, hls_url=URL, rtmp_url="rtmp://play/1"), ours(held), watch))
-    database.run(held, ON_AIR, {("on_air", "control"): {"end": END.isoformat()}})
+    database.variables(ledger(held, ours(held), ours(held), watch))
+    noted = {("on_air", "control"): {"end": END.isoformat()}, ("start_push", "plays"): PLAYS}
+    database.run(held, ON_AIR, noted)
     assert rows() == [
         {
             "id": "g10086",
@@ -177,6 +184,7 @@ def test_foreign_push_is_shown_as_one(database: Database, rows: Rows) -> None:
 def test_recording_or_not(database: Database, rows: Rows, state: Any, wanted: bool, shown: str) -> None:
     held = lease(record=wanted)
     database.variables(ledger(held, ours(held), state and Claim(held.generation, state, "r", BEGAN)))
+    database.run(held, ON_AIR)
     assert rows()[0]["recording"] == shown
 
 
@@ -212,6 +220,7 @@ def test_broadcast_that_was_told_to_stop_is_ending_and_has_no_buttons(database: 
 def test_broadcast_past_its_end_is_overdue_and_one_without_a_run_an_orphan(database: Database, rows: Rows) -> None:
     held = lease(end=NOW - timedelta(seconds=31))
     database.variables(ledger(held, ours(held)))
+    database.run(held, {})
     (row,) = rows()
     assert (row["phase"], row["overdue"], row["orphan"], row["stop"]) == ("on_air", True, True, None)
 
@@ -230,6 +239,7 @@ def test_broadcast_past_its_end_is_overdue_and_one_without_a_run_an_orphan(datab
 def test_last_error(database: Database, rows: Rows, watch: Watch, error: str | None) -> None:
     held = lease()
     database.variables(ledger(held, ours(held), watch=watch))
+    database.run(held, ON_AIR)
     assert rows()[0]["error"] == error
 
 
@@ -238,13 +248,24 @@ def test_last_error(database: Database, rows: Rows, watch: Watch, error: str | N
 )
 def test_only_web_addresses_become_links(database: Database, rows: Rows, url: Any) -> None:
     held = lease()
-    database.variables(ledger(held, ours(held, hls_url=url)))
+    database.variables(ledger(held, ours(held)))
+    database.run(held, ON_AIR, {("start_push", "plays"): {"hls_url": url, "rtmp_url": url}})
+    (row,) = rows()
+    assert row["hls_url"] is None
+    assert row["rtmp_url"] == (url if url == "rtmp://play/1" else None)
+
+
+def test_address_is_that_of_the_push_that_is_ours(database: Database, rows: Rows) -> None:
+    held = lease()
+    database.variables(ledger(held, Claim(held.generation, "foreign", "s", BEGAN)))
+    database.run(held, ON_AIR, {("start_push", "plays"): PLAYS})
     assert rows()[0]["hls_url"] is None
 
 
 def test_player_password_is_told_of_but_stands_nowhere(database: Database, rows: Rows) -> None:
     held = lease(protected=True)
     database.variables(ledger(held, ours(held)))
+    database.run(held, ON_AIR)
     assert rows()[0]["protected"] is True
 
 
@@ -260,7 +281,7 @@ def test_rights_are_those_of_the_dag(database: Database, rows: Rows) -> None:
     """Another DAG's broadcasts are not shown, those that may only be read have no buttons."""
     for room, dag_id in ((1, "mine"), (2, "readable"), (3, "secret")):
         held = lease(room, owner=replace(OWNER, dag_id=dag_id))
-        database.variables(ledger(held, ours(held, hls_url=URL)))
+        database.variables(ledger(held, ours(held)))
         database.run(held, ON_AIR)
     manager = ByDag(read={"mine", "readable"}, edit={"mine"})
     assert {row["dag_id"]: row["stop"] is not None for row in rows(manager=manager)} == {
@@ -282,25 +303,165 @@ def test_what_cannot_be_read_is_passed_over(database: Database, rows: Rows, capl
     held = lease()
     database.variables(
         ledger(held, ours(held))
-        | {"timav:lease:broken": "{", "timav:lease:other": '"text"', "timav:leasehold": "x", "elsewhere": "y"}
+        | {
+            f"timav_lease_{'0' * 32}": "{",
+            f"timav_lease_{'1' * 32}": '"text"',
+            "timav_leasehold": "x",
+            "elsewhere": "y",
+        }
     )
+    database.run(held, ON_AIR)
     assert [row["id"] for row in rows()] == ["g10086"]
-    assert not [record for record in caplog.records if record.name == "airflow_provider_timav.leases"]
+    assert not [record for record in caplog.records if record.name.startswith("airflow_provider_timav.leases")]
 
 
 @pytest.mark.parametrize("number", [1, 100])
-def test_update_costs_four_queries(database: Database, number: int) -> None:
+def test_update_costs_five_queries(database: Database, number: int) -> None:
     for room in range(number):
         held = lease(room, owner=Owner(f"dag_{room}", "run_1", "broadcast"))
         database.variables(ledger(held, ours(held), ours(held), Watch(held.generation)))
         database.run(held, ON_AIR, {("on_air", "control"): {"end": END.isoformat()}})
     with database.session() as session:
         assert len(broadcasts(session, database.rights(session), now=NOW)) == number
-        assert len(database.statements) == 4
+        assert len(database.statements) == 5
 
 
 def test_oldest_is_first_and_what_waits_is_last(database: Database, rows: Rows) -> None:
     for room, since in ((1, None), (2, BEGAN), (3, BEGAN - timedelta(hours=1))):
-        held = lease(room)
+        held = lease(room, owner=replace(OWNER, run_id=f"run_{room}"))
         database.variables(ledger(held, None if since is None else Claim(held.generation, "ours", "s", since)))
+        database.run(held, ON_AIR)
     assert [row["room_id"] for row in rows()] == [3, 2, 1]
+
+
+class TestWhatPeopleWrite:
+    """Takes one tile at most."""
+
+    def others(self, database: Database) -> None:
+        held = lease(7, owner=replace(OWNER, run_id="other"))
+        database.variables(ledger(held, ours(held)))
+        database.run(held, ON_AIR)
+
+    @pytest.mark.parametrize("entry", ["", "-push", "-record", "-watch"])
+    def test_in_place_of_an_entry(self, entry: str, database: Database) -> None:
+        self.others(database)
+        held = lease()
+        watch = Watch(held.generation, stream={"verdict": "LIVE", "since": 1.0, "tail": 7})
+        entries = ledger(held, ours(held), ours(held), watch)
+        database.run(held, ON_AIR, {("on_air", "control"): {"end": END.isoformat()}})
+        name = held.key.variable + entry
+        tried = 0
+        for what, text in shapes(entries[name]).items():
+            if "\x00" in text or not text:
+                continue  # no database takes it
+            database.variables({**entries, name: text})
+            with database.session() as session:
+                rows = broadcasts(session, database.rights(session), now=NOW)
+            assert 7 in [row["room_id"] for row in rows], what
+            assert json.dumps(rows, allow_nan=False, ensure_ascii=False).encode(), what
+            tried += 1
+        assert tried >= 40
+
+    @pytest.mark.parametrize(
+        ("task", "key", "good"),
+        [
+            ("on_air", "control", {"end": END.isoformat()}),
+            ("start_push", "plays", PLAYS),
+            ("reserve", "reservation", {"lease": "timav_lease_0", "generation": "g10086"}),
+        ],
+        ids=["control", "plays", "reservation"],
+    )
+    def test_in_place_of_an_xcom(self, task: str, key: str, good: Any, database: Database) -> None:
+        self.others(database)
+        tried = 0
+        for number, (what, value) in enumerate(values(good).items()):
+            if value is None or not storable(value):
+                continue
+            held = lease(100, owner=replace(OWNER, run_id=f"run_{number}"), generation=f"g{number}")
+            database.variables(ledger(held, ours(held)))
+            database.run(held, ON_AIR, {(task, key): value}, confirmed=key != "reservation")
+            with database.session() as session:
+                rows = broadcasts(session, database.rights(session), now=NOW)
+            assert 7 in [row["room_id"] for row in rows], what
+            assert json.dumps(rows, allow_nan=False, ensure_ascii=False).encode(), what
+            tried += 1
+        assert tried >= 40
+
+    def test_class_that_an_xcom_names_is_not_made(self, database: Database, rows: Rows) -> None:
+        """Of Airflow's own, any class may be named."""
+        module = "airflow.example_dags.tutorial"
+        held = lease()
+        named = {"__classname__": f"{module}.DAG", "__version__": 1, "__data__": ["true"]}
+        database.variables(ledger(held, ours(held)))
+        database.run(held, ON_AIR, {("on_air", "control"): named, ("start_push", "plays"): json.dumps(named)})
+        assert [row["until"] for row in rows()] == [END.isoformat()]
+        assert module not in sys.modules
+
+    def test_entry_that_cannot_be_decrypted(self, database: Database, rows: Rows) -> None:
+        self.others(database)
+        held = lease()
+        database.variables(ledger(held, ours(held)))
+        database.run(held, ON_AIR)
+        with database.session() as session:
+            session.execute(
+                update(Variable.__table__)
+                .where(Variable.__table__.c.key == held.key.variable)
+                .values(val="\u4e3b no token", is_encrypted=True)
+            )
+            session.commit()
+        assert [row["room_id"] for row in rows()] == [7]
+
+    def test_flood_of_large_entries_keeps_no_broadcast_out(
+        self, database: Database, rows: Rows, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(stored, "MOST_BYTES", 20_000)
+        self.others(database)
+        database.variables({f"timav_lease_{number:032x}": "x" * 9000 for number in range(20)})
+        assert [row["room_id"] for row in rows()] == [7]
+
+    def test_page_reads_no_more_than_a_fixed_amount(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(stored, "MOST_BYTES", 20_000)
+        database.variables({f"timav_lease_{number:032x}": "x" * 3000 for number in range(20)})
+        with database.session() as session:
+            assert len(list(stored.Snapshot(session).names())) <= 6
+
+    @pytest.mark.parametrize(
+        "changes",
+        [
+            pytest.param({"owner": replace(OWNER, run_id="gone")}, id="a run that is not there"),
+            pytest.param({"owner": replace(OWNER, dag_id="gone")}, id="a DAG that is not there"),
+            pytest.param({"generation": "other"}, id="a reservation of another time"),
+            pytest.param({"key": LeaseKey("timav_default", 8, "host_1", "camera")}, id="another room"),
+        ],
+    )
+    def test_lease_that_its_run_does_not_confirm_is_not_shown(
+        self, changes: Any, database: Database, rows: Rows
+    ) -> None:
+        held = lease()
+        database.run(held, ON_AIR)
+        forged = replace(held, **changes)
+        database.variables(ledger(forged, ours(forged)))
+        assert rows() == []
+
+    def test_lease_under_the_name_of_another_is_not_shown(self, database: Database, rows: Rows) -> None:
+        held = lease()
+        database.run(held, ON_AIR)
+        database.variables({f"timav_lease_{'0' * 32}": held.to_json()})
+        assert rows() == []
+
+    def test_lease_of_another_team_than_its_dags_is_not_shown(self, database: Database, rows: Rows) -> None:
+        held = lease()
+        database.variables(ledger(held, ours(held)))
+        database.run(held, ON_AIR)
+        with database.session() as session:
+            session.execute(update(Variable.__table__).values(team_name="red"))
+            session.commit()
+        assert rows() == []
+
+
+def storable(value: Any) -> bool:
+    """Whether a database's JSON column takes it."""
+    try:
+        return "\\u0000" not in json.dumps(value, allow_nan=False)
+    except (ValueError, RecursionError):
+        return False

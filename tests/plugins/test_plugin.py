@@ -22,7 +22,7 @@ import airflow_provider_timav.plugins
 from airflow_provider_timav.plugins import app as page
 from airflow_provider_timav.plugins.timav import TimAVPlugin
 from tests.plugins.database import USERS, Database, Everybody
-from tests.plugins.test_on_air import lease, ledger, ours
+from tests.plugins.test_on_air import ON_AIR, lease, ledger, ours
 from tests.test_package import loaded_by
 
 STATIC = Path(airflow_provider_timav.plugins.__file__).parent / "static"
@@ -139,6 +139,7 @@ def test_hostile_texts_arrive_as_json_and_nothing_else(database: Database, viewe
     title = "</script><img src=x onerror=alert(1)>"
     held = lease(title=title)
     database.variables(ledger(held, ours(held)))
+    database.run(held, ON_AIR)
     answer = viewer.get("/on-air")
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.json()["broadcasts"][0]["title"] == title

@@ -27,10 +27,8 @@ RESULT = {
 def ended(database: Database, run_id: str = "run_1", dag_id: str = "morning", **changes: Any) -> None:
     """A broadcast that is over."""
     result = {**RESULT, **changes}
-    xcoms = {("result", "return_value"): result, ("result", "file_ids_status"): result["file_ids_status"]}
-    # The stop's own, which has the same key, is not the run's result.
-    xcoms[("stop_record", "file_ids_status")] = "recovered"
-    xcoms[("stop_record", "return_value")] = {"file_ids_status": "recovered"}
+    # Another task's XCom of this key is not the run's result.
+    xcoms = {("result", "recording"): result, ("stop_record", "recording"): result}
     held = lease(owner=Owner(dag_id, run_id, "broadcast"))
     database.run(held, {"result": "success", "stop_record": "success"}, xcoms)
 
@@ -77,10 +75,20 @@ def test_dag_that_the_user_may_not_read_shows_nothing(database: Database) -> Non
     assert [row["dag_id"] for row in found(database, ByDag(read={"mine"}, edit=set()))] == ["mine"]
 
 
-def test_result_that_people_have_overwritten_shows_what_is_readable(database: Database) -> None:
+def test_group_without_a_prefix_has_its_recordings_shown(database: Database) -> None:
     database.dag("morning")
-    ended(database, file_ids=7, file_name={"a": 1}, outcome="<b>bold</b>", room_id="10086", title=None)
-    (row,) = found(database)
-    assert row["file_ids"] == []
-    assert not {"file_name", "room_id", "title"} & row.keys()
-    assert row["outcome"] == "<b>bold</b>"  # a text, which the page shows as one
+    held = lease(owner=Owner("morning", "run_1", ""))
+    database.run(held, {"result": "success"}, {("result", "recording"): RESULT})
+    assert [row["run_id"] for row in found(database)] == ["run_1"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"file_ids": 7}, {"file_name": {"a": 1}}, {"outcome": "<b>bold</b>"}, {"room_id": "10086"}, {"ended_at": "later"}],
+    ids=str,
+)
+def test_recording_that_people_have_overwritten_takes_no_other_from_the_list(database: Database, changes: Any) -> None:
+    database.dag("morning")
+    ended(database, run_id="run_1")
+    ended(database, run_id="run_2", **changes)
+    assert [row["run_id"] for row in found(database)] == ["run_1"]

@@ -59,8 +59,8 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trigger_module, "START_SPREAD", 0.0)
     monkeypatch.setattr(reader_module, "next_pause", lambda watch, chance: 0.1)
     xcoms: dict[str, Any] = {}
-    monkeypatch.setattr(TaskKey, "xcom", lambda task, key: xcoms.get(key))
-    monkeypatch.setattr(TaskKey, "set_xcom", lambda task, key, value: xcoms.update({key: value}))
+    monkeypatch.setattr(TaskKey, "raw_xcom", lambda task, key: xcoms.get(key))
+    monkeypatch.setattr(TaskKey, "set_raw_xcom", lambda task, key, value: xcoms.update({key: value}))
 
 
 class Store:

@@ -13,41 +13,23 @@ import pytest
 
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.hooks.timav import TimAVHook
-from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Ledger, Owner, Variables
+from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Ledger, Owner
 from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.triggers import ending
 from airflow_provider_timav.videorelay import exchange
+from tests.ledger import Sheet
 
 TASK = TaskKey("show", "tonight", "broadcast.on_air")
 LOG = logging.getLogger(__name__)
-
-
-class Kept(Variables):
-    """Variables of a test."""
-
-    def __init__(self) -> None:
-        self.texts: dict[str, str] = {}
-
-    def get(self, name: str) -> str | None:
-        return self.texts.get(name)
-
-    def set(self, name: str, text: str) -> None:
-        self.texts[name] = text
-
-    def delete(self, name: str) -> None:
-        self.texts.pop(name, None)
-
-    def names(self) -> list[str]:
-        return list(self.texts)
 
 
 @pytest.fixture
 def xcoms(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the task's XComs hold; the ledger is a fresh one."""
     found: dict[str, Any] = {}
-    monkeypatch.setattr(Ledger, "store", Kept())
-    monkeypatch.setattr(TaskKey, "xcom", lambda self, key: found.get(key))
-    monkeypatch.setattr(TaskKey, "set_xcom", lambda self, key, value: found.__setitem__(key, value))
+    monkeypatch.setattr(Ledger, "store", Sheet())
+    monkeypatch.setattr(TaskKey, "raw_xcom", lambda self, key: found.get(key))
+    monkeypatch.setattr(TaskKey, "set_raw_xcom", lambda self, key, value: found.__setitem__(key, value))
     return found
 
 

@@ -48,8 +48,8 @@ class XComs:
         self.writes: list[Any] = []
         self.threads: set[bool] = set()
         # Functions, and not our bound methods, which would not be told of which task.
-        monkeypatch.setattr(TaskKey, "xcom", lambda task, key: self.read(task, key))  # noqa: PLW0108
-        monkeypatch.setattr(TaskKey, "set_xcom", lambda task, key, value: self.write(task, key, value))  # noqa: PLW0108
+        monkeypatch.setattr(TaskKey, "raw_xcom", lambda task, key: self.read(task, key))  # noqa: PLW0108
+        monkeypatch.setattr(TaskKey, "set_raw_xcom", lambda task, key, value: self.write(task, key, value))  # noqa: PLW0108
 
     def _note_thread(self) -> None:
         try:
@@ -174,8 +174,8 @@ def test_stores_that_fail_are_logged_and_change_nothing(
     def fails(*_: Any) -> None:
         raise OSError("the API server is away")
 
-    monkeypatch.setattr(TaskKey, "xcom", fails)
-    monkeypatch.setattr(TaskKey, "set_xcom", fails)
+    monkeypatch.setattr(TaskKey, "raw_xcom", fails)
+    monkeypatch.setattr(TaskKey, "set_raw_xcom", fails)
     story = [media(0, 1), media(0, 2), media(0, 2, endlist=True)]
     site.pages["/live.m3u8"] = lambda visit: visit.answer(story.pop(0))
     trigger = LiveStreamTrigger(url=site.url + "/live.m3u8", until="ended", task_key=KEY)
@@ -193,8 +193,8 @@ def test_stores_that_hang_do_not_stop_the_looks(site: Site, monkeypatch: pytest.
     def hangs(*_: Any) -> None:
         released.wait(60)
 
-    monkeypatch.setattr(TaskKey, "xcom", hangs)
-    monkeypatch.setattr(TaskKey, "set_xcom", hangs)
+    monkeypatch.setattr(TaskKey, "raw_xcom", hangs)
+    monkeypatch.setattr(TaskKey, "set_raw_xcom", hangs)
     trigger = LiveStreamTrigger(url=site.vanishing(), until="ended", grace=0.2, task_key=KEY)
     try:
         assert run(fire(trigger))["verdict"] == "ENDED"

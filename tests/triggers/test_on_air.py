@@ -442,7 +442,7 @@ class TestKill:
         within(trigger.on_kill())
         assert off_air(timav_emulator)
         assert run.ledger.claim(
-            "record", Claim.from_json(json.loads(supervisor.variables[f"{run.ledger.variable}.record"])).generation
+            "record", Claim.from_json(json.loads(supervisor.variables[f"{run.ledger.variable}-record"])).generation
         )
 
     def test_lease_of_another_show_means_hands_off(

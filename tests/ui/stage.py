@@ -152,7 +152,7 @@ class Stage:
     def forget(self) -> None:
         """Remove all of the ledger's entries."""
         while True:
-            answer = self.site.rest("GET", "variables", params={"limit": 100, "variable_key_pattern": "timav:lease:%"})
+            answer = self.site.rest("GET", "variables", params={"limit": 100, "variable_key_pattern": "timav_lease_%"})
             keys = [row["key"] for row in answer["variables"]]
             if not keys:
                 return

@@ -1,0 +1,65 @@
+"""The ledger of what broadcasts have on air: who wants it there, until when, and who may stop it.
+
+The service has no status query, and a process may die at any time; what must outlive it stands in Airflow Variables
+(`variables`). They know no compare-and-set, so each has one writer at a time, and no writer overwrites another's:
+
+==============================  =======================================================================================
+``timav_lease_<key>``           ``reserve``: who wants it, and until when (`Lease`)
+``…-push``                      the start task, the stop task, or the trigger at the end: the push (`Claim`)
+``…-record``                    the same of the recording
+``…-record-<generation>``       the writer that replaces ``…-record``: file ids of an earlier broadcast, not yet picked up
+``…-watch``                     the trigger: what it sees of the stream, and an end that a person has moved (`Watch`)
+``…-unread``                    the reaper: since when the lease cannot be read
+==============================  =======================================================================================
+
+The key is a digest: rooms and users hold any characters, names of Variables must not, and every secrets backend is asked for
+them, of which some take nothing but letters, digits, hyphens and underscores.
+
+People can write Variables. So an entry is read strictly (`reading`), counts only under the name that its own key gives, and
+gives the right to stop, extend or show something only if the run that it names has noted the same reservation among its own
+XComs (`Ledger.is_confirmed`), which are under the DAG's rights.
+"""
+
+from airflow_provider_timav.leases.entries import (
+    CONTROL,
+    KINDS,
+    RESERVATION,
+    Claim,
+    Control,
+    Kind,
+    Lease,
+    LeaseKey,
+    Owner,
+    State,
+    Stopped,
+    Watch,
+    given_lease,
+    sent_mark,
+)
+from airflow_provider_timav.leases.ledger import GRACE, Ledger, Standing, ledgers
+from airflow_provider_timav.leases.variables import PREFIX, Variables, is_entry, lease_of
+
+__all__ = [
+    "CONTROL",
+    "GRACE",
+    "KINDS",
+    "PREFIX",
+    "RESERVATION",
+    "Claim",
+    "Control",
+    "Kind",
+    "Lease",
+    "LeaseKey",
+    "Ledger",
+    "Owner",
+    "Standing",
+    "State",
+    "Stopped",
+    "Variables",
+    "Watch",
+    "given_lease",
+    "is_entry",
+    "lease_of",
+    "ledgers",
+    "sent_mark",
+]

@@ -1,0 +1,299 @@
+"""Who holds what: the entries of one lease, read and written under the rules that keep one writer from another's."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final, Literal, TypeVar
+
+from airflow_provider_timav.leases.entries import (
+    CONTROL,
+    KINDS,
+    RESERVATION,
+    Claim,
+    Control,
+    Kind,
+    Lease,
+    Watch,
+    sent_mark,
+)
+from airflow_provider_timav.leases.variables import Variables, lease_of
+from airflow_provider_timav.reading import Fields, Unreadable, parsed, said, stored
+from airflow_provider_timav.runs import FINAL_STATES, states_of
+from airflow_provider_timav.videorelay.errors import ConfigurationError
+
+__all__ = ["GRACE", "Ledger", "Standing", "ledgers"]
+
+log = logging.getLogger(__name__)
+
+GRACE: Final = timedelta(seconds=30)
+"""How long after its end a lease is still left to those who hold it: their stops are on their way."""
+
+Standing = Literal["ours", "theirs", "over", "unknown"]
+
+TASKS: Final = ("reserve", "start_push", "start_record", "on_air", "stop_record", "stop_push")
+"""The tasks of a broadcast that take, use or give up its lease."""
+
+T = TypeVar("T")
+
+
+class Ledger:
+    """The entries of one lease. What cannot be read counts as not there, with one warning: people can write Variables, too.
+
+    :param variable: the name of the lease's Variable (`LeaseKey.variable`).
+    :param listed: the names of the entries that there are, where they are known.
+    """
+
+    store: Variables = Variables()
+    complaint = logging.WARNING
+    """The level at which entries are told of that cannot be read."""
+
+    def __init__(self, variable: str, listed: Collection[str] | None = None) -> None:
+        self.variable = variable
+        self._listed = listed
+
+    def lease(self) -> Lease | None:
+        """Return who holds it, or None. An entry under the name of another lease than its own counts as not there."""
+        lease: Lease | None = self._read(self.variable, Lease.from_json)
+        if lease is not None and lease.key.variable != self.variable:
+            self._complain(self.variable, "it is the lease of another place")
+            return None
+        return lease
+
+    def hold(self, lease: Lease) -> None:
+        """Note who holds it from now on; what stands there is overwritten.
+
+        :raises LookupError: if it is not found again: then nothing may be started under it.
+        """
+        self.store.set(self.variable, json.dumps(lease.to_json()), read_back=True)
+
+    def is_confirmed(self, lease: Lease) -> bool:
+        """Tell whether the run that a lease names has noted the same reservation among its own XComs.
+
+        Only then does the lease give the right to stop or show something: a Variable may be written by many, the XComs of a run
+        by those with rights on its DAG. A run that is gone confirms nothing.
+        """
+        try:
+            noted = Fields(stored(lease.owner.task("reserve").raw_xcom(RESERVATION)))
+            return lease.reservation() == {name: noted.get(name) for name in ("lease", "generation")}
+        except Unreadable:
+            return False
+
+    def is_there(self, lease: Lease) -> bool:
+        """Tell whether the run that a lease names is there at all: it confirms it, or its ``reserve`` is at work just now."""
+        if self.is_confirmed(lease):
+            return True
+        state = lease.owner.task("reserve").state()
+        return state is not None and state not in FINAL_STATES
+
+    def is_left(self, lease: Lease) -> bool:
+        """Tell whether the run that a lease names has done with it, or is gone: nobody but the reaper comes after it."""
+        states = states_of([lease.owner.task(name) for name in TASKS])
+        return all(state is None or state in FINAL_STATES for state in states)
+
+    def claim(self, kind: Kind, generation: str) -> Claim | None:
+        """Return what this generation claims of its push or recording, or None."""
+        for name in self._claims(kind, generation):
+            claim: Claim | None = self._read(name, Claim.from_json)
+            if claim is not None and claim.generation == generation:
+                return claim
+        return None
+
+    def has_sent(self, kind: Kind, lease: Lease) -> bool:
+        """Tell whether the run of a lease may have something on air of which the ledger holds no claim.
+
+        Its ``reserve`` keeps a mark among its XComs (`sent_mark`), which is written before a start is sent.
+        """
+        mark = lease.owner.task("reserve").raw_xcom(sent_mark(kind))
+        return mark is not None and mark not in ("refused", "foreign")
+
+    def tell(self, kind: Kind, claim: Claim) -> None:
+        """Note what is claimed of the push or the recording.
+
+        The claim of another broadcast is overwritten by a start only, and that of the one that holds the lease by nobody else:
+        who comes late has nothing to say about what runs now. The file ids of whoever has to give way are kept beside it.
+
+        :raises LookupError: if the claim ``sent`` is not found again: then nothing may be sent.
+        """
+        name = f"{self.variable}-{kind}"
+        before: Claim | None = self._read(name, Claim.from_json)
+        same = before is not None and (before.generation, before.start_id) == (claim.generation, claim.start_id)
+        if before is not None and same and claim.state == "stopped":
+            # Of two stops of one recording at once, one was given the ids, and the other one may be noted later.
+            claim = replace(claim, file_ids=claim.file_ids or before.file_ids)
+        if before is not None and before.generation != claim.generation:
+            held = self.lease()
+            # A stop's own start has overwritten all that came before it.
+            late = claim.state == "stopped" or (held is not None and held.generation == before.generation)
+            giving_way = claim if late else before
+            if giving_way.file_ids:
+                # Its own tasks may not have picked them up yet, and they come only once.
+                for kept in self._claims(kind, giving_way.generation)[1:]:
+                    self.store.set(kept, json.dumps(giving_way.to_json()))
+            if late:
+                return
+        self.store.set(name, json.dumps(claim.to_json()), read_back=claim.state == "sent")
+
+    def _claims(self, kind: Kind, generation: str) -> list[str]:
+        """Return the names under which a claim of this generation may stand."""
+        name = f"{self.variable}-{kind}"
+        return [name, f"{name}-{generation}"] if kind == "record" else [name]
+
+    def watch(self, generation: str) -> Watch | None:
+        """Return what this generation's trigger knows, or None."""
+        watch = self._read(f"{self.variable}-watch", Watch.from_json)
+        return watch if watch is not None and watch.generation == generation else None
+
+    def observe(self, watch: Watch) -> None:
+        """Note what the trigger knows."""
+        self.store.set(f"{self.variable}-watch", json.dumps(watch.to_json()))
+
+    def end(self, lease: Lease) -> datetime:
+        """Return the end in force by what the ledger holds: the one a person moved it to, else the one reserved."""
+        watch = self.watch(lease.generation)
+        return lease.end if watch is None or watch.end is None else watch.end
+
+    def wanted_until(self, lease: Lease, *, now: datetime) -> datetime:
+        """Return until when it is wanted on air, asking ``on_air`` itself first: its trigger may be dead.
+
+        A broadcast that somebody has told to stop is wanted until ``now``, or until its end if that has passed.
+        """
+        try:
+            control = Control.read(lease.owner.task("on_air").raw_xcom(CONTROL), now=now)
+        except Exception as unreadable:  # noqa: BLE001 - whatever Airflow raises, the run may be gone: the ledger decides
+            if not isinstance(unreadable, ConfigurationError):
+                log.warning("What people want of %s cannot be read: %s", lease.owner, said(unreadable))
+            control = Control()
+        if control.stop:
+            return min(now, self.end(lease))
+        return control.end or self.end(lease)
+
+    def standing(self, lease: Lease) -> Standing:
+        """Return how a broadcast stands with its room.
+
+        ``ours``: it holds the lease, or, where somebody has deleted that, claims to have something on air; ``theirs``: another
+        broadcast holds the lease; ``over``: nobody does, and it is noted that it was stopped; ``unknown``: nothing is noted.
+        """
+        held = self.lease()
+        if held is not None:
+            return "ours" if held.generation == lease.generation else "theirs"
+        claims = [claim for kind in KINDS if (claim := self.claim(kind, lease.generation)) is not None]
+        if any(claim.on_air for claim in claims):
+            return "ours"
+        return "over" if any(claim.state == "stopped" for claim in claims) else "unknown"
+
+    def forget(self, kind: Kind, generation: str) -> None:
+        """Remove this generation's claim, where there is one."""
+        for name in self._claims(kind, generation):
+            claim = self._read(name, Claim.from_json)
+            if claim is not None and claim.generation == generation:
+                self.store.delete(name)
+
+    def close(self, generation: str) -> bool:
+        """Give the lease up if this generation holds it and has nothing on air any more; return whether it holds none."""
+        claims = [self.claim(kind, generation) for kind in KINDS]
+        if any(claim is not None and claim.on_air for claim in claims):
+            return False
+        lease = self.lease()
+        if lease is not None and lease.generation == generation:
+            if self.watch(generation) is not None:
+                self.store.delete(f"{self.variable}-watch")
+            self.store.delete(self.variable)
+        return True
+
+    def drop(self, lease: Lease) -> None:
+        """Remove a lease whose run is gone, with what is claimed under it: nobody can tell whether that was ever true."""
+        for kind in KINDS:
+            claim = self.claim(kind, lease.generation)
+            if claim is not None and claim.on_air:
+                self.store.delete(f"{self.variable}-{kind}")
+        self.close(lease.generation)
+
+    def clean(self, *, before: datetime, now: datetime) -> None:
+        """Remove what is older and of no use: kept file ids, and claims and watches that nobody holds the lease of.
+
+        A lease that cannot be read for that long is removed, too; until then any broadcast may take its place.
+        """
+        for name in self._kept():
+            claim = self._read(name, Claim.from_json)
+            if claim is None or claim.at < before:
+                self.store.delete(name)
+        if self.lease() is not None or self._waits_for_reading(before=before, now=now):
+            return
+        left = False
+        for kind in KINDS:
+            claim = self._read(f"{self.variable}-{kind}", Claim.from_json)
+            if claim is None or claim.at < before:
+                self._delete(f"{self.variable}-{kind}")
+            else:
+                left = True
+        if not left:
+            self._delete(f"{self.variable}-watch")
+
+    def _waits_for_reading(self, *, before: datetime, now: datetime) -> bool:
+        """Tell whether there is a lease that cannot be read, and has been there for no longer than since ``before``."""
+        unread = f"{self.variable}-unread"
+        if self.store.get(self.variable) is None:
+            self._delete(unread)
+            return False
+        since: datetime | None = self._read(unread, lambda noted: Fields(noted).moment("since"))
+        if since is None:
+            self.store.set(unread, json.dumps({"since": now.astimezone(UTC).isoformat()}))
+            log.warning(
+                "The lease %s cannot be read. Any broadcast may take its place; it is removed after a day.",
+                self.variable,
+            )
+            return True
+        if since >= before:
+            return True
+        log.warning("The lease %s could not be read since %s: it is removed.", self.variable, since.isoformat())
+        self.store.delete(self.variable)
+        self.store.delete(unread)
+        return False
+
+    def _kept(self) -> list[str]:
+        """Return the names of those that keep file ids of earlier broadcasts, as far as they are known."""
+        beginning = f"{self.variable}-record-"
+        return [name for name in self._listed or () if name.startswith(beginning)]
+
+    def _delete(self, name: str) -> None:
+        if self._listed is None or name in self._listed:
+            self.store.delete(name)
+
+    def _read(self, name: str, read: Callable[[Any], T]) -> T | None:
+        noted = self.store.get(name)
+        if noted is None:
+            return None
+        try:
+            return read(parsed(noted))
+        except Unreadable as wrong:
+            self._complain(name, str(wrong), noted)
+            return None
+
+    def _complain(self, name: str, why: str, noted: str = "") -> None:
+        """Tell once in this process of an entry that cannot be read."""
+        mark = (name, why, hash(noted))
+        if mark in _TOLD:
+            return
+        _TOLD[mark] = None
+        while len(_TOLD) > _MOST_TOLD:
+            _TOLD.popitem(last=False)
+        log.log(self.complaint, "The Variable %s holds nothing that can be read (%s): it is passed over.", name, why)
+
+
+_TOLD: Final[OrderedDict[tuple[str, str, int], None]] = OrderedDict()
+"""What has been told of in this process."""
+
+_MOST_TOLD: Final = 1000
+
+
+def ledgers() -> list[Ledger]:
+    """Return every ledger there is, also those of which only a claim is left."""
+    found: dict[str, set[str]] = {}
+    for name in Ledger.store.names():
+        found.setdefault(lease_of(name), set()).add(name)
+    return [Ledger(variable, names) for variable, names in sorted(found.items())]
