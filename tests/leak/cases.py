@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, get_args
 
-Phase = Literal["scheduler", "triggerer", "event", "timeout", "redistribution"]
+Phase = Literal["scheduler", "triggerer", "event", "timeout", "redistribution", "gone"]
 
 RETRIES: Final = 2
 ON_AIR_SECONDS: Final = 80.0  # from the trigger of a run to the end of its broadcast; the starts take a third of it
@@ -275,12 +275,54 @@ CASES: Final[tuple[Case, ...]] = (
                 | {"result": "upstream_failed", "after": "upstream_failed"},
                 outcome=None,
                 push="start! stop! stop*",
-                # start_record has failed, because the end had passed: whether it had sent anything nobody can tell any more
-                record="stop",
-                ids=("lost",),
+                # start_record has failed, because the end had passed: it has sent nothing, and so there is nothing to stop
+                record="",
+                ids=("none",),
                 off=BY_REAPER,
             ),
         ),
+    ),
+    Case(
+        name="stopped_while_waiting",
+        what="the host comes while start_push waits, somebody else pushes, and a person marks start_push failed (Stop now)",
+        conf={"wait": 100},
+        naive=False,
+        expected=(
+            Expected(
+                run="failed",
+                others={"start_push": "failed", **_BELOW_START},
+                outcome=None,
+                push="start start* start! stop!",  # the last two are the other's
+                record="",
+                ids=("none",),
+                off=None,
+            ),
+        ),
+    ),
+    Case(
+        name="timeout_while_waiting",
+        what="dagrun_timeout while start_push waits for the host: the room is free for others",
+        dag="timeout",
+        seconds=400,
+        conf={"wait": 300},
+        naive=False,
+        expected=(
+            Expected(
+                run="failed",
+                others={"start_push": "skipped", "start_record": "skipped", **_SKIPPED},
+                outcome=None,
+                push="start start*",
+                record="",
+                ids=("-",),
+                off=None,
+            ),
+        ),
+    ),
+    Case(
+        name="variables_swept",
+        what="a deployment removes all Variables that are not its own while the broadcast is on air",
+        naive=False,
+        expected=(Expected(),),
     ),
     Case(
         name="dag_deleted",
@@ -378,6 +420,14 @@ CASES: Final[tuple[Case, ...]] = (
         seconds=120,
         expected=(Expected(),),
     ),
+    Case(
+        name="triggerer_gone",
+        what="the triggerer is killed -9 on air, and stays away: on_air comes back by itself and ends the broadcast",
+        phase="gone",
+        seconds=90,
+        naive=False,
+        expected=(Expected(push="start! stop! stop*", record="start! stop! stop*", ids=("complete", "recovered")),),
+    ),
 )
 
 PHASES: Final[tuple[Phase, ...]] = get_args(Phase)
@@ -401,6 +451,7 @@ SHORT: Final[tuple[Case, ...]] = tuple(
     for name in (
         *("timeout", "mapped", "two_runs", "killed_accepted"),
         *("on_air_cleared", "marked_failed", "stop_now", "dag_deleted"),
+        *("timeout_while_waiting", "stopped_while_waiting"),
     )
     for case in CASES
     if case.name == name

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import re
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from tests.leak.cases import PHASES, Case, Phase
 from tests.leak.judge import Observed, observe, verdicts
@@ -24,7 +23,6 @@ from tests.system.site import AirflowSite
 DAGS: Final = Path(__file__).parent / "dags"
 FIRST_ROOM: Final = 9001
 NOTE_SECONDS: Final = 15.0
-LEASE: Final = re.compile(r"timav:lease:[0-9a-f]+")  # not what stops note beside it for others to pick up
 
 # When who is dead is noticed, and how many tasks run at once. All of it is printed by `make leak`.
 SETTINGS: Final = {
@@ -181,21 +179,10 @@ class Matrix:
         """What rooms of this stage are held still, after the time that a busy triggerer may take for its last note."""
         deadline = time.monotonic() + NOTE_SECONDS
         while True:
-            # by the name of its connection, in quotes: no other stage's name holds it
-            held = [str(lease["key"]) for lease in self._leases() if f'"{stage}"' in str(lease["value"])]
+            held = stage.leases()
             if not held or time.monotonic() > deadline:
                 return held
             time.sleep(1)
-
-    def _leases(self) -> list[dict[str, Any]]:
-        """Who still holds a room."""
-        rows: list[dict[str, Any]] = []
-        while True:
-            params: dict[str, str | int | bool] = {"limit": 100, "offset": len(rows)}
-            page = self._site.rest("GET", "variables", params=params)
-            rows += page["variables"]
-            if not page["variables"] or len(rows) >= page["total_entries"]:
-                return [row for row in rows if LEASE.fullmatch(row["key"])]
 
 
 __all__ = ["SETTINGS", "Matrix", "Play", "SiteError", "leak_site"]

@@ -12,7 +12,7 @@ from typing import Final
 import psutil  # type: ignore[import-untyped]  # ships no types
 
 from tests.leak.cases import TIMEOUT_SECONDS, Phase
-from tests.leak.stage import Stage
+from tests.leak.stage import HOST, Stage
 from tests.system.processes import SiteError
 from tests.system.rest import RestError
 
@@ -131,6 +131,41 @@ def _unpaused_when_clear(stage: Stage) -> None:
     stage.site.unpause(stage.dag_id)
 
 
+def stopped_while_waiting(stage: Stage) -> None:
+    """The foreign push must be on air when the run has ended; then the one who started it takes it off."""
+    room = stage.first_room
+    stage.service.leave(room, HOST)
+    stage.until(lambda: _state(stage, "start_push") == "up_for_reschedule", "waiting for its host", timeout=60)
+    stage.service.enter(room, HOST)
+    stage.elsewhere("start_push")
+    stage.acts()
+    stage.site.mark(stage.run, stage.task_id("start_push"), "failed")
+    stage.until(stage.ended, "ended", timeout=60)
+    if not stage.on_air():
+        raise SiteError(f"{stage}: the push that somebody else has started was stopped")
+    stage.elsewhere("stop_push")
+
+
+def timeout_while_waiting(stage: Stage) -> None:
+    stage.service.leave(stage.first_room, HOST)
+    stage.until(stage.ended, "timed out", timeout=TIMEOUT_SECONDS + LATE_SECONDS * 4)
+    stage.acts()
+    stage.until(lambda: not stage.leases(), "given up", timeout=130)
+
+
+def variables_swept(stage: Stage) -> None:
+    stage.until_on_air()
+    stage.acts()
+    for lease in stage.leases():
+        for entry in ("", "-push", "-record", "-watch"):
+            stage.site.request("DELETE", f"api/v2/variables/{lease}{entry}")
+
+
+def _state(stage: Stage, name: str) -> str | None:
+    task = stage.watch.tasks(stage.run).get((name, -1))
+    return None if task is None else task.state
+
+
 def dag_deleted(stage: Stage) -> None:
     stage.until_on_air()
     stage.acts()
@@ -151,6 +186,7 @@ SCENARIOS: Final[dict[str, Callable[[Stage], None]]] = {
         *(killed_accepted, killed_with_supervisor, start_fails, mapped, stops_fail_first, stops_fail),
         *(marked_failed, stop_now, stop_by_control, extended, run_marked_failed, on_air_cleared, run_cleared),
         *(timeout, paused, paused_start, dag_deleted, two_runs),
+        *(stopped_while_waiting, timeout_while_waiting, variables_swept),
     )
 }
 
@@ -246,10 +282,23 @@ def _kill_triggerer(stages: Sequence[Stage]) -> None:
     site.start("triggerer")
 
 
+def gone(stages: Sequence[Stage]) -> None:
+    """No trigger runs any more; what Airflow does with a triggerer that has no capacity looks the same to a task."""
+    site = stages[0].site
+    _noted(stages)
+    site.kill("triggerer")
+    try:
+        for stage in stages:
+            stage.until(stage.ended, "ended", timeout=stage.ends_at - time.time() + LATE_SECONDS * 8)
+    finally:
+        site.start("triggerer")
+
+
 PHASE_ACTS: Final[dict[Phase, Callable[[Sequence[Stage]], None]]] = {
     "scheduler": scheduler,
     "triggerer": triggerer,
     "event": event,
     "timeout": timeout_triggerer_killed,
     "redistribution": redistribution,
+    "gone": gone,
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import re
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -10,8 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal
+from unittest import mock
 
 from airflow_provider_timav.emulator import JournalEntry, Switches
+from airflow_provider_timav.hooks.timav import TimAVHook
 from tests.leak.cases import Case
 from tests.system.processes import SiteError
 from tests.system.rest import RestError, Run
@@ -21,6 +25,7 @@ from tests.system.site import AirflowSite
 Wiring = Literal["leak", "naive"]
 
 HOST: Final = "host"
+LEASE: Final = re.compile(r"timav_lease_[0-9a-f]{32}")  # not what stops note beside it for others to pick up
 LOOK_SECONDS: Final = 0.25
 SETTLE_SECONDS: Final = 3.0  # what a late `on_kill` or a second stop gets to show itself
 TAKEN_UP_SECONDS: Final = 4.0
@@ -165,6 +170,18 @@ class Stage:
         """Set the XCom `control` of the task on air, as the UI page does."""
         path = f"{self.run.path}/taskInstances/{self.task_id('on_air')}/xcomEntries/control"
         self.site.rest("PATCH", path, {"value": dict(value), "map_index": -1})
+
+    def elsewhere(self, operation: Literal["start_push", "stop_push"]) -> None:
+        """Have somebody who is no broadcast of ours start or stop the push."""
+        here = {f"AIRFLOW_CONN_{str(self).upper()}": self.service.connection_json()}
+        with mock.patch.dict(os.environ, here), TimAVHook(str(self)) as hook:
+            getattr(hook, operation)(room_id=self.first_room, user_id=HOST)
+
+    def leases(self) -> list[str]:
+        """The names of the leases of its connection."""
+        rows = self.site.pages("variables", "variables")
+        # by the name of its connection, in quotes: no other stage's name holds it
+        return [row["key"] for row in rows if LEASE.fullmatch(row["key"]) and f'"{self}"' in str(row["value"])]
 
     def task_id(self, name: str) -> str:
         """The full id of a task, in a DAG that is not mapped."""

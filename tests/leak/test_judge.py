@@ -78,7 +78,7 @@ WRONG: dict[str, tuple[Expected, dict[str, Any]]] = {
     "ids lost": (END, {"ids": "lost", "handed_on": []}),
     "other ids": (END, {"handed_on": FILE_IDS[:1]}),
     "ids that nobody may have": (replace(END, ids=("none",)), {"handed_on": FILE_IDS}),
-    "a room that is still held": (END, {"leases": ["timav:lease:00"]}),
+    "a room that is still held": (END, {"leases": ["timav_lease_00"]}),
 }
 
 

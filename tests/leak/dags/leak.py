@@ -28,7 +28,8 @@ TIMEOUT = timedelta(seconds=60)
 HERE = {"user_id": "host", "timav_conn_id": "{{ dag_run.conf.conn_id }}"}
 ROOM = "{{ dag_run.conf.room_id }}"
 ENDS_AT = "{{ dag_run.conf.ends_at }}"
-WAIT_SECONDS = 20  # the host is there from the start: only a room that another run holds is waited for
+# The host is mostly there from the start: then only a room that another run holds is waited for.
+WAIT_SECONDS = "{{ dag_run.conf.get('wait', 20) }}"
 
 
 def planned(context: Any) -> str | None:

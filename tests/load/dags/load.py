@@ -13,6 +13,7 @@ import uuid
 from datetime import datetime
 from typing import Any
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, BaseOperator, Context, TaskGroup, task, task_group
 
 from airflow_provider_timav.broadcast import Broadcast
@@ -24,6 +25,7 @@ from airflow_provider_timav.triggers.on_air import OnAirTrigger
 
 CONN_ID = "timav_load"
 AT_ONCE = 1000  # as many as there are
+STOCK = 250
 
 
 class Show(BaseOperator):
@@ -71,6 +73,11 @@ def rooms(*, dag_run: Any) -> list[int]:
 
 
 END = "{{ dag_run.conf.end }}"
+
+# The runs that shows were reserved by which nobody ends: it is paused, so its tasks are there and do nothing.
+with DAG("stock", schedule=None, is_paused_upon_creation=True):
+    for number in range(STOCK):
+        EmptyOperator(task_id=f"show_{number}.reserve") >> EmptyOperator(task_id=f"show_{number}.on_air")
 
 with DAG("load_shows", schedule=None, max_active_tasks=AT_ONCE):
     listed = rooms()
