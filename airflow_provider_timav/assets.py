@@ -8,11 +8,15 @@ A series is an alias, through which events of any number of places are emitted: 
 ``timav://recordings/<DAG id>/<group id>``. Who wants what one host sends has the asset as the schedule; who wants what a DAG
 broadcasts, wherever, has the alias.
 
+In both, what is neither a letter or a digit of ASCII nor one of ``_.-~`` is percent-encoded, and a part that comes to more than
+Airflow's tables hold is replaced by ``~`` and its digest.
+
 Airflow loads this module wherever the address of an asset is looked at: it imports the standard library only.
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote, unquote, urlsplit
 
@@ -27,17 +31,27 @@ __all__ = ["address_of", "convert_asset_to_openlineage", "create_asset", "saniti
 SHAPE: Final = "timav://<connection>/<room>/<user>/<camera or screen>"
 KINDS: Final = ("camera", "screen")
 
+LONGEST_PART: Final = 600
+"""Characters, percent-encoded. Airflow's columns for names and addresses hold 1500, of ASCII only where they are MySQL's."""
+
 
 def address_of(*, timav_conn_id: str, room_id: int, user_id: str, push_data_type: str) -> str:
     """Return the address of the asset whose events are the recordings of this user in this room."""
-    return "timav://" + "/".join(
-        quote(str(part), safe="") for part in (timav_conn_id, room_id, user_id, push_data_type)
-    )
+    return _joined(timav_conn_id, room_id, user_id, push_data_type)
 
 
 def series_of(dag_id: str, group_id: str) -> str:
     """Return the name of the series that a broadcast's recordings belong to."""
-    return f"timav://recordings/{dag_id}/{group_id}"
+    return _joined("recordings", dag_id, group_id)
+
+
+def _joined(*parts: str | int) -> str:
+    return "timav://" + "/".join(_quoted(str(part)) for part in parts)
+
+
+def _quoted(part: str) -> str:
+    quoted = quote(part, safe="")
+    return quoted if len(quoted) <= LONGEST_PART else f"~{hashlib.sha256(part.encode()).hexdigest()}"
 
 
 def create_asset(
@@ -66,12 +80,16 @@ def sanitize_uri(uri: SplitResult) -> SplitResult:
     :raises ValueError: for an address that no recording has.
     """
     parts = [unquote(part) for part in (uri.netloc, *uri.path.removeprefix("/").split("/"))]
-    if len(parts) != 4 or not all(parts) or not parts[1].isdecimal() or parts[3] not in KINDS:
+    if len(parts) != 4 or not all(parts) or not _is_room(parts[1]) or parts[3] not in KINDS:
         raise ValueError(f"the address of a timav asset is {SHAPE}")
     expected = address_of(timav_conn_id=parts[0], room_id=int(parts[1]), user_id=parts[2], push_data_type=parts[3])
     if uri.geturl() != expected:
         raise ValueError(f"write this address as {expected}")
     return uri
+
+
+def _is_room(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 20
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:

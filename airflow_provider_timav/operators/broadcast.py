@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import AssetAlias, BaseOperator, conf
 
-from airflow_provider_timav.arguments import given, optional, time_span
+from airflow_provider_timav.arguments import given, is_constant, optional, template_marks, time_span
 from airflow_provider_timav.assets import create_asset
 from airflow_provider_timav.links import (
     PushConsoleLink,
@@ -20,15 +21,18 @@ from airflow_provider_timav.links import (
     show_links,
 )
 from airflow_provider_timav.operators.operation import TimAVOperator, said_on_failure
+from airflow_provider_timav.operators.options import hold_callback
 from airflow_provider_timav.operators.recordings import hand_on
 from airflow_provider_timav.operators.waiting import ask_again, waiting_until
 from airflow_provider_timav.runs import TaskKey, map_index_of
+from airflow_provider_timav.templates import TextStaysText
 from airflow_provider_timav.videorelay.errors import AlreadyRunning, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterable, Mapping
 
     from airflow.sdk import Context
+    from airflow.sdk.definitions.edges import EdgeModifier
 
     from airflow_provider_timav.hooks.timav import TimAVHook
     from airflow_provider_timav.leases import Kind, Lease, Ledger, Owner, Stopped
@@ -103,10 +107,10 @@ class ReserveBroadcastOperator(TimAVOperator):
         push_data_type: str | int = "camera",
         channel_name: str | None = None,
         player_password: str | None = None,
-        push_options: dict[str, Any] | None = None,
+        push_options: dict[str, Any] | str | None = None,
         record: bool | str = True,
         file_name: str | None = None,
-        record_options: dict[str, Any] | None = None,
+        record_options: dict[str, Any] | str | None = None,
         require_file_ids: bool | str = False,
         wait_for_user: timedelta | float | str = timedelta(minutes=5),
         if_already_running: str = "recover",
@@ -139,6 +143,13 @@ class ReserveBroadcastOperator(TimAVOperator):
         self.grace = grace
         self.on_stall = on_stall
         self.skip_if_late = skip_if_late
+        self.check_constants(ReserveBroadcastOperator.template_fields)
+
+    def hold(self, arguments: Mapping[str, Any], is_settled: Callable[[Any], bool]) -> None:
+        """Hold those of these options that are settled to their rules, one beside another, too."""
+        from airflow_provider_timav.operators.reservation import check_options
+
+        check_options(arguments, is_settled)
 
     @said_on_failure
     def execute(self, context: Context) -> dict[str, Any]:
@@ -151,8 +162,8 @@ class ReserveBroadcastOperator(TimAVOperator):
 
         ti, store = context["ti"], self._store(context)
         arrived = self._arrival(store, context)
-        if isinstance(self.player_password, str):
-            mask_secret(self.player_password)
+        if (password := optional(self.player_password)) is not None:
+            mask_secret(str(password))
         plan = Plan.of({name: getattr(self, name) for name in ("timav_conn_id", *self._fields)})
         self.log_request(
             {name: getattr(self, name) for name in self._fields if optional(getattr(self, name)) is not None}
@@ -377,6 +388,9 @@ class OnAirOperator(TimAVOperator):
         self.grace = grace
         self.on_stall = on_stall
         self.on_stall_callback = on_stall_callback
+        self.check_constants(OnAirOperator.template_fields)
+        marks = template_marks(self.get_dag())
+        hold_callback(on_stall_callback, on_stall, lambda value: is_constant(value, marks))
         self._retries_raised = not self.retries
         if self._retries_raised:
             self.retries = 1
@@ -544,7 +558,7 @@ class OnAirOperator(TimAVOperator):
         return context["ti"].xcom_pull(task_ids=task.task_id, key=key, map_indexes=task.map_index)
 
 
-class BroadcastResultOperator(BaseOperator):
+class BroadcastResultOperator(TextStaysText, BaseOperator):
     """What a broadcast comes to: the leaf of its group, which runs only if the show and both stops have succeeded.
 
     XComs, each also under its own key: ``file_ids``, ``file_ids_status``, ``file_name``, ``outcome`` (``deadline``, ``stopped``
@@ -569,14 +583,33 @@ class BroadcastResultOperator(BaseOperator):
         lease: Any,
         recordings: AssetAlias | str | None = None,
         multiple_outputs: bool = True,
-        outlets: Sequence[Any] | None = None,
+        outlets: Any = None,
         **kwargs: Any,
     ) -> None:
         series = AssetAlias(recordings) if isinstance(recordings, str) else recordings
-        emitted = [] if series is None else [series]
-        super().__init__(multiple_outputs=multiple_outputs, outlets=[*(outlets or ()), *emitted], **kwargs)
+        super().__init__(multiple_outputs=multiple_outputs, outlets=outlets, **kwargs)
+        if series is not None:
+            self.outlets = [*self.outlets, series]  # whatever the author's are: one asset, or several
         self.recordings = series
         self.lease = lease
+
+    def update_relative(self, other: Any, upstream: bool = True, edge_modifier: EdgeModifier | None = None) -> None:
+        """Take part in an edge that another task sets."""
+        super().update_relative(other, upstream, edge_modifier)
+        if not upstream:
+            self._after_the_stops([other])
+
+    def set_downstream(self, task_or_task_list: Any, edge_modifier: EdgeModifier | None = None) -> None:
+        """Set tasks below this one."""
+        super().set_downstream(task_or_task_list, edge_modifier)
+        self._after_the_stops(task_or_task_list if isinstance(task_or_task_list, Sequence) else [task_or_task_list])
+
+    def _after_the_stops(self, below: Iterable[Any]) -> None:
+        """Have teardowns below this task wait for the stops themselves: a failed broadcast has this task done before them."""
+        stops = [task for task in self.upstream_list if task.is_teardown]
+        for teardown in (root for one in below for root in one.roots if root.is_teardown):
+            if stops:
+                teardown.set_upstream(stops)
 
     def pre_execute(self, context: Context) -> None:
         """Show the buttons that can be shown while the task runs."""

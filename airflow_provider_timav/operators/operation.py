@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_timav.arguments import optional
+from airflow_provider_timav.arguments import is_constant, optional, template_marks
 from airflow_provider_timav.links import show_links
+from airflow_provider_timav.operators.options import hold, settled
 from airflow_provider_timav.retry import TimAVRetryPolicy
+from airflow_provider_timav.templates import TextStaysText
 from airflow_provider_timav.videorelay.errors import TimAVError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from airflow.sdk import Context, RetryPolicy
 
@@ -44,7 +46,7 @@ def said_on_failure(execute: ExecuteT) -> ExecuteT:
     return saying  # type: ignore[return-value]  # the same signature
 
 
-class TimAVOperator(BaseOperator):
+class TimAVOperator(TextStaysText, BaseOperator):
     """One operation of the API as a task.
 
     Errors of the provider leave the task as they are; ``retry_policy`` decides about another try.
@@ -69,6 +71,26 @@ class TimAVOperator(BaseOperator):
         super().__init__(retry_policy=retry_policy, multiple_outputs=multiple_outputs, **kwargs)
         self.timav_conn_id = timav_conn_id
 
+    def check_constants(self, names: Iterable[str]) -> None:
+        """Hold what the author has written as a constant to the rules that hold after rendering: at the end of ``__init__``.
+
+        What a mapped operator is unmapped to is checked by its task.
+
+        :param names: of the arguments; not ``template_fields``, to which a subclass may add what it has not set yet.
+        :raises ConfigurationError: naming the argument, its rule and the value.
+        """
+        if getattr(self, "_BaseOperator__from_mapped", False):
+            return
+        marks = template_marks(self.get_dag())
+        self.hold({name: getattr(self, name) for name in names}, lambda value: is_constant(value, marks))
+
+    def hold(self, arguments: Mapping[str, Any], is_settled: Callable[[Any], bool]) -> None:
+        """Hold those of these arguments that are settled to their rules.
+
+        :raises ConfigurationError: naming the argument, its rule and the value.
+        """
+        hold(arguments, is_settled)
+
     def pre_execute(self, context: Context) -> None:
         """Show the buttons that can be shown while the task runs."""
         show_links(self, context["ti"])
@@ -90,7 +112,7 @@ class TimAVOperator(BaseOperator):
         """Return a hook for this operation; close it after use."""
         from airflow_provider_timav.hooks.timav import TimAVHook
 
-        return TimAVHook(self.timav_conn_id)
+        return TimAVHook(str(self.timav_conn_id))
 
     def place(self, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
         """Return what tells a push or recording from any other: kind, connection, room, user, kind of data."""
@@ -116,6 +138,9 @@ class TimAVOperator(BaseOperator):
 
         An optional one that rendered to ``""`` or ``"None"`` was not. Required ones are handed on as they are, so that an empty
         one is refused under its name.
+
+        :raises ConfigurationError: naming the argument that breaks a rule.
         """
         found = {name: getattr(self, name) for name in names}
+        self.hold({"timav_conn_id": self.timav_conn_id, **found}, settled)
         return {name: value for name, value in found.items() if name in self.required or optional(value) is not None}

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_provider_timav.arguments import optional
 from airflow_provider_timav.links import PushConsoleLink, WatchLiveLink, live_page
 from airflow_provider_timav.operators.interrupted import forget
 from airflow_provider_timav.operators.operation import said_on_failure
+from airflow_provider_timav.operators.options import options
 from airflow_provider_timav.operators.start import StartOperator
 from airflow_provider_timav.operators.stop import StopOperator
 
@@ -56,6 +58,8 @@ class StartPushOperator(StartOperator):
     :param watermark_flag: put a watermark on the picture, one that was uploaded in the vendor's console.
     :param watermark_id: which one; 0 is the default. Has no effect without the flag, and is refused then.
     :param rate_types: one or more of ``original``, ``sd`` (550K), ``hd`` (900K) (or 0, 10, 20); each gives URLs of its own.
+    :param push_options: ``channel_describe``, ``watermark_flag`` and ``watermark_id`` as one dict, or as a JSON object in one
+        string, where that is what a task or a form gives; what is given by itself counts before it.
     :raises TimAVError: see ``videorelay.errors``; a wrong argument is a ``ConfigurationError`` before anything is sent.
     """
 
@@ -71,7 +75,7 @@ class StartPushOperator(StartOperator):
         "watermark_id",
         "rate_types",
     )
-    template_fields: Sequence[str] = (*StartOperator.template_fields, *_fields)
+    template_fields: Sequence[str] = (*StartOperator.template_fields, *_fields, "push_options")
     operator_extra_links = (WatchLiveLink(), PushConsoleLink())
 
     def __init__(
@@ -89,6 +93,7 @@ class StartPushOperator(StartOperator):
         watermark_flag: bool | str | None = None,
         watermark_id: int | str | None = None,
         rate_types: Sequence[str | int] | str | None = None,
+        push_options: dict[str, Any] | str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -104,6 +109,8 @@ class StartPushOperator(StartOperator):
         self.watermark_flag = watermark_flag
         self.watermark_id = watermark_id
         self.rate_types = rate_types
+        self.push_options = push_options
+        self.check_constants(StartPushOperator.template_fields)
 
     @said_on_failure
     def execute(self, context: Context) -> dict[str, Any]:
@@ -132,9 +139,9 @@ class StartPushOperator(StartOperator):
 
         from airflow_provider_timav.videorelay import calls
 
-        arguments = self.arguments(*self._fields)
-        if isinstance(arguments.get("player_password"), str):
-            mask_secret(arguments["player_password"])
+        if (password := optional(self.player_password)) is not None:
+            mask_secret(str(password))
+        arguments = options(self.push_options, "push_options") | self.arguments(*self._fields)
         calls.start_push(**arguments)
         return arguments
 
@@ -183,6 +190,7 @@ class StopPushOperator(StopOperator):
         self.user_id = user_id
         self.sdk_type = sdk_type
         self.push_data_type = push_data_type
+        self.check_constants(StopPushOperator.template_fields)
 
     @said_on_failure
     def execute(self, context: Context) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from airflow_provider_timav.arguments import flag, optional
 from airflow_provider_timav.links import RecordingConsoleLink, RecordingLink
 from airflow_provider_timav.operators.interrupted import forget
 from airflow_provider_timav.operators.operation import said_on_failure
+from airflow_provider_timav.operators.options import options
 from airflow_provider_timav.operators.start import StartOperator
 from airflow_provider_timav.operators.stop import StopOperator
 from airflow_provider_timav.reading import LONGEST_FILE_ID, MOST_FILE_IDS, Fields, Unreadable
@@ -49,12 +50,14 @@ class StartRecordOperator(StartOperator):
     :param record_data_type: ``camera`` or ``screen`` (or 0, 1).
     :param requested: whether to record at all; without, the task succeeds as ``not_requested``. For graphs whose shape must
         not hang on what is known only when they run.
+    :param record_options: ``tags``, ``class_id``, ``transcode``, ``screenshot`` and ``watermark`` as one dict, or as a JSON
+        object in one string, where that is what a task or a form gives; what is given by itself counts before it.
     :raises TimAVError: see ``videorelay.errors``; a wrong argument is a ``ConfigurationError`` before anything is sent.
     """
 
     kind = "record"
     _fields = (*_IDENTITY, "file_name", "tags", "class_id", "transcode", "screenshot", "watermark")
-    template_fields: Sequence[str] = (*StartOperator.template_fields, *_fields, "requested")
+    template_fields: Sequence[str] = (*StartOperator.template_fields, *_fields, "requested", "record_options")
     operator_extra_links = (RecordingLink(), RecordingConsoleLink())
 
     def __init__(
@@ -71,6 +74,7 @@ class StartRecordOperator(StartOperator):
         sdk_type: str | int = "normal",
         record_data_type: str | int = "camera",
         requested: bool | str = True,
+        record_options: dict[str, Any] | str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -85,6 +89,8 @@ class StartRecordOperator(StartOperator):
         self.watermark = watermark
         self.sdk_type = sdk_type
         self.record_data_type = record_data_type
+        self.record_options = record_options
+        self.check_constants(StartRecordOperator.template_fields)
 
     @said_on_failure
     def execute(self, context: Context) -> dict[str, Any]:
@@ -106,7 +112,7 @@ class StartRecordOperator(StartOperator):
         """Return the arguments of ``TimAVHook.start_record``, with a file name."""
         from airflow_provider_timav.videorelay import calls
 
-        arguments = self.arguments(*self._fields)
+        arguments = options(self.record_options, "record_options") | self.arguments(*self._fields)
         if "file_name" not in arguments:
             arguments["file_name"] = default_file_name(self.room_id, context["ti"])
         calls.start_record(**arguments)
@@ -182,6 +188,7 @@ class StopRecordOperator(StopOperator):
         self.sdk_type = sdk_type
         self.record_data_type = record_data_type
         self.require_file_ids = require_file_ids
+        self.check_constants(StopRecordOperator.template_fields)
 
     @said_on_failure
     def execute(self, context: Context) -> dict[str, Any]:

@@ -10,41 +10,37 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_timav.arguments import DEFAULTS, flag, optional, point_in_time, time_span
 from airflow_provider_timav.arguments import given as or_default
+from airflow_provider_timav.operators.options import hold, options, settled
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from airflow_provider_timav.leases import LeaseKey, Owner
 
-__all__ = ["PUSH_OPTIONS", "RECORD_OPTIONS", "Plan", "check_times", "default_file_name", "options"]
-
-PUSH_OPTIONS = ("channel_describe", "watermark_flag", "watermark_id")
-RECORD_OPTIONS = ("tags", "class_id", "transcode", "screenshot", "watermark")
-
-_CHOICES = {
-    "if_already_running": ("recover", "restart", "fail"),
-    "until": ("deadline", "stream_ended"),
-    "on_stall": ("ignore", "notify", "fail"),
-}
+__all__ = ["Plan", "check_options", "default_file_name"]
 
 
-def options(given: Any, name: str, known: tuple[str, ...]) -> dict[str, Any]:
-    """Return ``push_options`` or ``record_options`` as a dict of what they may hold.
+def check_options(given: Mapping[str, Any], is_settled: Callable[[Any], bool]) -> None:
+    """Hold those options of a `Broadcast` that are settled to their rules, each by itself and one beside another.
 
-    :raises ConfigurationError: naming the option, where it is none of these or not a dict.
+    :param is_settled: tells whether a value is what it will be, or still to be rendered.
+    :raises ConfigurationError: naming the option, the rule and the value.
     """
-    if given is None:
-        return {}
-    if not isinstance(given, dict):
-        raise ConfigurationError(f"{name} must be a dict with some of {', '.join(known)}", field=name)
-    for option in given:
-        if option not in known:
-            raise ConfigurationError(f"{name}: {option} is not known; known are {', '.join(known)}", field=name)
-    return dict(given)
+    hold(given, is_settled)
+    known = {name: optional(value) if is_settled(value) else value for name, value in given.items()}
+    _check_times(known["duration"], known["ends_at"])
+    for name in ("duration", "max_duration"):
+        if known[name] is not None and is_settled(known[name]) and time_span(known[name], name) == timedelta(0):
+            raise ConfigurationError(f"{name} must be more than nothing", field=name)
+    rtmp = is_settled(known["live_code"]) and str(known["live_code"]).strip() in ("rtmp", "5")
+    if known["until"] == "stream_ended" and rtmp:
+        raise ConfigurationError(
+            "until: the end of a stream can be seen in HLS only, and live_code is rtmp", field="until"
+        )
 
 
-def check_times(duration: Any, ends_at: Any) -> None:
+def _check_times(duration: Any, ends_at: Any) -> None:
     """Refuse both and neither of the two ways to say when a broadcast ends. None is not given; a template is.
 
     :raises ConfigurationError: naming ``duration``.
@@ -84,39 +80,30 @@ class Plan:
         """
         from airflow_provider_timav.leases import LeaseKey
         from airflow_provider_timav.videorelay import calls
-        from airflow_provider_timav.videorelay.models import DATA_TYPES, SDK_TYPES
+        from airflow_provider_timav.videorelay.rules import DATA_TYPES, SDK_TYPES
 
         given = {
             name: optional(value) if name not in DEFAULTS else or_default(value, name)
             for name, value in rendered.items()
         }
+        check_options(rendered, settled)
         names = ("live_code", "rate_types", "channel_name", "player_password")
         where = {"room_id": rendered["room_id"], "user_id": rendered["user_id"], "sdk_type": given["sdk_type"]}
         push: Any = calls.start_push(
             **where,
             push_data_type=given["push_data_type"],
             **{name: given[name] for name in names},
-            **_given(options(given["push_options"], "push_options", PUSH_OPTIONS)),
+            **options(given["push_options"], "push_options"),
         ).request
         calls.start_record(
             **where,
             record_data_type=given["push_data_type"],
             file_name=given["file_name"] or "to be chosen",
-            **_given(options(given["record_options"], "record_options", RECORD_OPTIONS)),
+            **options(given["record_options"], "record_options"),
         )
-        for name, words in _CHOICES.items():
-            if given[name] not in words:
-                raise ConfigurationError(f"{name} must be {', '.join(words)}, not {given[name]!r}", field=name)
-        if given["until"] == "stream_ended" and push.live_code == 5:
-            raise ConfigurationError(
-                "until: the end of a stream can be seen in HLS only, and live_code is rtmp", field="until"
-            )
-        flag(given["require_file_ids"] or False, "require_file_ids")
-        time_span(given["grace"], "grace")
         ends_at, duration = given["ends_at"], given["duration"]
-        check_times(duration, ends_at)
         late = None if rendered["skip_if_late"] is None else given["skip_if_late"]
-        plan = cls(
+        return cls(
             key=LeaseKey(
                 timav_conn_id=str(rendered["timav_conn_id"]),
                 room_id=push.room_id,
@@ -134,10 +121,6 @@ class Plan:
             skip_if_late=None if late is None else time_span(late, "skip_if_late"),
             protected=given["player_password"] is not None,
         )
-        for name in ("duration", "max_duration"):
-            if getattr(plan, name) == timedelta(0):
-                raise ConfigurationError(f"{name} must be more than nothing", field=name)
-        return plan
 
     def end(self, now: datetime) -> datetime:
         """Return when a broadcast that is reserved now ends."""
@@ -146,10 +129,6 @@ class Plan:
             return min(self.ends_at, longest)
         assert self.duration is not None  # noqa: S101 - one of the two is given, see `of`
         return min(now + self.duration, longest)
-
-
-def _given(rendered: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in rendered.items() if optional(value) is not None}
 
 
 def _word(words: Mapping[str, int], code: int) -> str:

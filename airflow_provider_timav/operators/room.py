@@ -31,6 +31,7 @@ class KickMembersOperator(TimAVOperator):
         super().__init__(**kwargs)
         self.room_id = room_id
         self.user_ids = user_ids
+        self.check_constants(KickMembersOperator.template_fields)
 
     def subject(self) -> str:
         """Return whose removal this is."""

@@ -12,9 +12,10 @@ from airflow.sdk import BaseSensorOperator, conf
 from airflow.sdk.bases.sensor import PokeReturnValue
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
-from airflow_provider_timav.arguments import given, optional, time_span
+from airflow_provider_timav.arguments import check, given, is_constant, one_of, optional, template_marks, time_span
 from airflow_provider_timav.retry import TimAVRetryPolicy
 from airflow_provider_timav.runs import TaskKey
+from airflow_provider_timav.templates import TextStaysText
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class _Wait:
     timav_conn_id: str | None
 
 
-class LiveStreamSensor(BaseSensorOperator):
+class LiveStreamSensor(TextStaysText, BaseSensorOperator):
     """Waits until a stream is live, or has ended.
 
     Live means that our own reads saw the HLS playlist move on and that its newest segment has bytes; one look never
@@ -92,6 +93,21 @@ class LiveStreamSensor(BaseSensorOperator):
         self.grace = grace
         self.deferrable = deferrable
         self.timav_conn_id = timav_conn_id
+        self._check_constants()
+
+    def _check_constants(self) -> None:
+        """Refuse what is wrong however it is rendered when the DAG is parsed."""
+        if getattr(self, "_BaseOperator__from_mapped", False):
+            return
+        marks = template_marks(self.get_dag())
+        if is_constant(self.until, marks):
+            _until(self.until)
+        if is_constant(self.grace, marks):
+            check("grace", self.grace)
+        if is_constant(self.url, marks):
+            _stream_url(self.url)
+        if is_constant(self.timav_conn_id, marks):
+            _conn_id(self.timav_conn_id)
 
     def execute(self, context: Context) -> Any:
         """Wait; return what was found."""
@@ -179,14 +195,11 @@ class LiveStreamSensor(BaseSensorOperator):
 
     def _wait(self) -> _Wait:
         """Check the arguments, which are rendered by now."""
-        until = "live" if optional(self.until) is None else self.until
-        if until not in ("live", "ended"):
-            raise ConfigurationError(f"until must be live or ended, not {until!r}", field="until")
         return _Wait(
             url=_stream_url(self.url),
-            until="live" if until == "live" else "ended",
+            until=_until(self.until),
             grace=time_span(given(self.grace, "grace"), "grace").total_seconds(),
-            timav_conn_id=optional(self.timav_conn_id),
+            timav_conn_id=_conn_id(self.timav_conn_id),
         )
 
 
@@ -226,6 +239,18 @@ class _Memory:
         except Exception:  # whatever Airflow's stores raise: a poke without its memory is better than none
             self.log.warning("What is known of the stream could not be %s", what, exc_info=True)
             return None
+
+
+def _until(value: Any) -> Literal["live", "ended"]:
+    word = "live" if optional(value) is None else one_of(("live", "ended"), value, "until")
+    return "live" if word == "live" else "ended"
+
+
+def _conn_id(value: Any) -> str | None:
+    if optional(value) is None:
+        return None
+    check("timav_conn_id", value)
+    return str(value)
 
 
 def _stream_url(value: Any) -> str:

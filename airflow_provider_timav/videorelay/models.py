@@ -2,15 +2,15 @@
 
 Requests carry every field of the specification under its name without the type prefix (``uint32_live_code`` →
 ``live_code``); they are filled under the names that operators and hook use (``rate_types``, ``class_id`` …) and dumped under
-the wire's. Unknown arguments are refused. A boolean is no number, in arguments as in answers.
+the wire's. Unknown arguments are refused. A boolean is no number, in arguments as in answers. What each may hold stands in
+``rules``.
 
 Results are what the hook returns: frozen, with the closed sets of outcomes that the provider promises.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import (
@@ -25,7 +25,15 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from airflow_provider_timav.videorelay import rules
+from airflow_provider_timav.videorelay.rules import DATA_TYPES, RATE_TYPES, SDK_TYPES, UINT32_MAX
+
 __all__ = [
+    "DATA_TYPES",
+    "RATE_TYPES",
+    "SDK_TYPES",
+    "UINT32_MAX",
+    "UINT64_MAX",
     "Head",
     "KickMembersResult",
     "LiveUrl",
@@ -39,128 +47,40 @@ __all__ = [
     "StopPushResult",
     "StopRecord",
     "StopRecordResult",
-    "flag",
-    "uint",
 ]
 
-UINT32_MAX: Final = 2**32 - 1
 UINT64_MAX: Final = 2**64 - 1
 
-LIVE_CODES: Final = {"hls": 1, "rtmp": 5, "hls+rtmp": 6}
-SDK_TYPES: Final = {"normal": 1, "iot_camera": 2}
-DATA_TYPES: Final = {"camera": 0, "screen": 1}
-RATE_TYPES: Final = {"original": 0, "sd": 10, "hd": 20}
 
+def _by(rule: Callable[..., Any]) -> Callable[[Any], Any]:
+    """Return a rule as pydantic wants it: its error is free of pydantic's own wording and of the input."""
 
-def _broken(rule: str) -> PydanticCustomError:
-    # PydanticCustomError keeps the message free of pydantic's own wording and of the input.
-    return PydanticCustomError("rule", "{rule}", {"rule": rule})
-
-
-def uint(value: Any, *, most: int = UINT32_MAX) -> int:
-    """Return an unsigned integer that was given as int or as decimal digits.
-
-    :raises PydanticCustomError: for anything else, booleans and floats included, and past ``most``.
-    """
-    if isinstance(value, str) and value.strip().isascii() and value.strip().isdigit() and len(value) <= 40:
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _broken(f"must be a whole number from 0 to {most}")
-    if not 0 <= value <= most:
-        raise _broken(f"must be from 0 to {most}")
-    return value
-
-
-def flag(value: Any) -> bool:
-    """Return a switch that was given as bool, as 0 or 1, or as true, false, 1 or 0 in any case.
-
-    :raises PydanticCustomError: for anything else.
-    """
-    if isinstance(value, bool):
-        return value
-    word = str(value).strip().lower() if isinstance(value, str | int) else ""
-    if word in ("true", "1"):
-        return True
-    if word in ("false", "0"):
-        return False
-    raise _broken("must be true or false (1 or 0)")
-
-
-def _word(words: Mapping[str, int]) -> Callable[[Any], int]:
-    """Return a validator that takes the words of a set, or the specification's numbers for them."""
-    allowed = " or ".join((", ".join(repr(word) for word in words), ", ".join(str(code) for code in words.values())))
-
-    def check(value: Any) -> int:
-        if isinstance(value, str) and value in words:
-            return words[value]
+    def check(value: Any) -> Any:
         try:
-            code = uint(value)
-        except PydanticCustomError:
-            raise _broken(f"must be one of {allowed}") from None
-        if code not in words.values():
-            raise _broken(f"must be one of {allowed}")
-        return code
-
-    return check
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)  # an id that Jinja or a form turned into a number
-    if not isinstance(value, str):
-        raise _broken("must be a text")
-    try:
-        value.encode("utf-8")
-    except UnicodeEncodeError:
-        raise _broken("must be text that UTF-8 can carry") from None
-    return value
-
-
-def _name(value: Any) -> str:
-    text = _text(value)
-    if not text.strip():
-        raise _broken("must not be empty")
-    return text
-
-
-def _listed(value: Any) -> list[Any]:
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except (ValueError, RecursionError):
-            raise _broken("must be a list, or a JSON list in one string") from None
-    if not isinstance(value, list | tuple):
-        raise _broken("must be a list, or a JSON list in one string")
-    return list(value)
-
-
-def _counted(least: int, most: int) -> Callable[[list[Any]], list[Any]]:
-    def check(values: list[Any]) -> list[Any]:
-        if not least <= len(values) <= most:
-            raise _broken(f"must have {least} to {most} entries, it has {len(values)}")
-        if len(set(values)) != len(values):
-            raise _broken("must name each entry once")
-        return values
+            return rule(value)
+        except rules.Broken as broken:
+            raise PydanticCustomError("rule", "{rule}", {"rule": broken.rule}) from None
 
     return check
 
 
 def _secret(value: Any) -> SecretStr:
-    return SecretStr(_name(value.get_secret_value() if isinstance(value, SecretStr) else value))
+    return SecretStr(rules.name(value.get_secret_value() if isinstance(value, SecretStr) else value))
 
 
 def _switch(value: Any) -> int:
-    return int(flag(value))
+    return int(rules.flag(value))
 
 
-Uint32 = Annotated[int, BeforeValidator(uint)]
-Switch = Annotated[int, BeforeValidator(_switch)]
-Text = Annotated[str, BeforeValidator(_text)]
-Name = Annotated[str, BeforeValidator(_name)]
-LiveCode = Annotated[int, BeforeValidator(_word(LIVE_CODES))]
-SdkType = Annotated[int, BeforeValidator(_word(SDK_TYPES))]
-DataType = Annotated[int, BeforeValidator(_word(DATA_TYPES))]
-RateType = Annotated[int, BeforeValidator(_word(RATE_TYPES))]
+Uint32 = Annotated[int, BeforeValidator(_by(rules.uint))]
+Switch = Annotated[int, BeforeValidator(_by(_switch))]
+Text = Annotated[str, BeforeValidator(_by(rules.text))]
+Name = Annotated[str, BeforeValidator(_by(rules.name))]
+LiveCode = Annotated[int, BeforeValidator(_by(rules.live_code))]
+SdkType = Annotated[int, BeforeValidator(_by(rules.sdk_type))]
+DataType = Annotated[int, BeforeValidator(_by(rules.data_type))]
+RateType = Annotated[int, BeforeValidator(_by(rules.rate_type))]
+Listed = BeforeValidator(_by(rules.listed))
 
 
 class Head(BaseModel):
@@ -240,14 +160,14 @@ class StartPush(_OneUser):
     sdk_type: SdkType = Field(1, serialization_alias="uint32_sdk_type")
     channel_name: Text | None = Field(None, serialization_alias="str_channel_name")
     channel_describe: Text | None = Field(None, serialization_alias="str_channel_describe")
-    player_pwd: Annotated[SecretStr, BeforeValidator(_secret)] | None = Field(
+    player_pwd: Annotated[SecretStr, BeforeValidator(_by(_secret))] | None = Field(
         None, validation_alias="player_password", serialization_alias="str_player_pwd", repr=False
     )
     push_data_type: DataType = Field(0, serialization_alias="uint32_push_data_type")
     tape_flag: Switch = Field(0, serialization_alias="uint32_tape_flag")
     watermark_flag: Switch | None = Field(None, serialization_alias="uint32_watermark_flag")
     watermark_id: Uint32 | None = Field(None, serialization_alias="uint32_watermark_id")
-    rate_type: Annotated[list[RateType], BeforeValidator(_listed), AfterValidator(_counted(1, 3))] | None = Field(
+    rate_type: Annotated[list[RateType], Listed, AfterValidator(_by(rules.rate_count))] | None = Field(
         None, validation_alias="rate_types", serialization_alias="rpt_rate_type"
     )
 
@@ -259,7 +179,7 @@ class StartPush(_OneUser):
     def _rules(self) -> StartPush:
         if self.watermark_id is not None and not self.watermark_flag:
             # The type names the field: an error of a whole model has no location of its own.
-            raise PydanticCustomError("watermark_id", "has no effect without watermark_flag=True")
+            raise PydanticCustomError("watermark_id", "{rule}", {"rule": rules.WATERMARK_ID_ALONE})
         return self
 
 
@@ -284,7 +204,7 @@ class StartRecord(_OneUser):
     oper: ClassVar[int | None] = 1
 
     file_name: Name = Field(serialization_alias="string_file_name")
-    tags: Annotated[list[Name], BeforeValidator(_listed)] | None = Field(None, serialization_alias="string_tags")
+    tags: Annotated[list[Name], Listed] | None = Field(None, serialization_alias="string_tags")
     classid: Uint32 | None = Field(None, validation_alias="class_id", serialization_alias="uint32_classid")
     is_trans_code: Switch | None = Field(None, validation_alias="transcode", serialization_alias="uint32_IsTransCode")
     is_screen_shot: Switch | None = Field(
@@ -301,7 +221,7 @@ class RemoveMembers(Request):
     sub_cmd: ClassVar[int] = 1
     body_name: ClassVar[str] = "req_0x1"
 
-    user_ids: Annotated[list[Name], BeforeValidator(_listed), AfterValidator(_counted(1, 10))]
+    user_ids: Annotated[list[Name], Listed, AfterValidator(_by(rules.user_count))]
 
     @property
     def accounts(self) -> tuple[str, ...]:

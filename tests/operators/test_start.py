@@ -104,7 +104,9 @@ class TestPush:
     def test_wrong_argument_is_refused_before_anything_is_sent(
         self, arguments: dict[str, Any], field: str, timav_emulator: Emulator
     ) -> None:
-        task = push(**arguments)
+        task = push()
+        for name, value in arguments.items():  # as a template renders it: a constant is refused before there is a task
+            setattr(task.operator, name, value)
         with pytest.raises(ConfigurationError, match=field) as refused:
             task.execute()
         assert refused.value.field == field

@@ -368,9 +368,9 @@ def test_the_triggers_memory_is_there_before_the_trigger_and_knows_nothing() -> 
 
 
 def test_the_authors_retry_policy_wins_over_the_default() -> None:
-    assert isinstance(LiveStreamSensor(task_id="a", url="x").retry_policy, TimAVRetryPolicy)
-    assert LiveStreamSensor(task_id="b", url="x", retry_policy=None).retry_policy is None
-    assert LiveStreamSensor(task_id="c", url="x", default_args={"retry_policy": None}).retry_policy is None
+    assert isinstance(LiveStreamSensor(task_id="a", url="http://x/").retry_policy, TimAVRetryPolicy)
+    assert LiveStreamSensor(task_id="b", url="http://x/", retry_policy=None).retry_policy is None
+    assert LiveStreamSensor(task_id="c", url="http://x/", default_args={"retry_policy": None}).retry_policy is None
 
 
 def test_it_can_be_mapped() -> None:

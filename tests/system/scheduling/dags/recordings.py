@@ -62,7 +62,7 @@ for name, series in SCHEDULES.items():
         pick_up()
 
 with DAG("shown_failures", schedule=None, default_args={"timav_conn_id": "timav_shown", "user_id": "host"}):
-    StartPushOperator(task_id="wrong_room", room_id=-1)
+    StartPushOperator(task_id="wrong_room", room_id="{{ -1 }}")
     StartPushOperator(task_id="nobody_there", room_id=999, wait_for_user=0)
-    KickMembersOperator(task_id="nobody_named", room_id=999, user_ids=[])
+    KickMembersOperator(task_id="nobody_named", room_id=999, user_ids="{{ [] }}")
     StartPushOperator(task_id="slow", room_id=998, timav_conn_id="timav_slow", player_password=SHOW["player_password"])
