@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow.sdk import Context, XComArg
+    from airflow.sdk.definitions.edges import EdgeModifier
 
 __all__ = ["Broadcast"]
 
@@ -295,6 +296,12 @@ class Broadcast(TaskGroup):
             reserve.set_upstream(setup)
         for teardown in teardowns:
             teardown.set_upstream(stops)
+
+    def update_relative(self, other: Any, upstream: bool = True, edge_modifier: EdgeModifier | None = None) -> None:
+        """Take part in an edge; a teardown below the group waits for its stops as well."""
+        super().update_relative(other, upstream, edge_modifier)
+        if not upstream:
+            self["result"].keep_after_the_stops([other])  # type: ignore[attr-defined]  # each child is an operator
 
     def _output(self, task: str, key: str) -> XComArg:
         found: XComArg = self[task].output[key]  # type: ignore[attr-defined]  # each child is an operator

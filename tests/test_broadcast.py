@@ -61,9 +61,11 @@ def test_signature_is_the_promised_one() -> None:
         "on_stall_callback": None,
         "skip_if_late": timedelta(minutes=10),
         "timav_conn_id": "timav_default",
+        "task_group": inspect.Parameter.empty,
     }
     kinds = {name: parameter.kind for name, parameter in parameters.items()}
     assert kinds.pop("group_id") is inspect.Parameter.POSITIONAL_OR_KEYWORD
+    assert kinds.pop("task_group") is inspect.Parameter.VAR_KEYWORD  # Airflow's own keywords of a group
     assert set(kinds.values()) == {inspect.Parameter.KEYWORD_ONLY}
 
 
@@ -142,7 +144,7 @@ def test_attributes(attribute: str, task_id: str) -> None:
 
 class TestArguments:
     def test_every_option_is_a_template(self, dag: DAG) -> None:
-        options = set(inspect.signature(Broadcast).parameters) - {"group_id", "on_stall_callback"}
+        options = set(inspect.signature(Broadcast).parameters) - {"group_id", "on_stall_callback", "task_group"}
         assert options <= set(dag.get_task("broadcast.reserve").template_fields)
 
     def test_place_is_the_one_that_was_reserved(self, dag: DAG) -> None:
@@ -192,15 +194,15 @@ class TestArguments:
 
     def test_unknown_option_is_an_error(self) -> None:
         with DAG("show"), pytest.raises(TypeError, match="room"):
-            Broadcast(**SHOW, room=1)  # type: ignore[call-arg]
+            Broadcast(**SHOW, room=1)
 
     def test_options_of_push_and_recording_reach_their_tasks(self) -> None:
         with DAG("show") as dag:
             Broadcast(**SHOW, push_options={"watermark_flag": "{{ x }}"}, record_options={"tags": ["news"]})
         start_push: Any = dag.get_task("broadcast.start_push")
         start_record: Any = dag.get_task("broadcast.start_record")
-        assert start_push.watermark_flag == "{{ x }}"
-        assert start_record.tags == ["news"]
+        assert start_push.push_options == {"watermark_flag": "{{ x }}"}
+        assert start_record.record_options == {"tags": ["news"]}
 
     def test_options_are_not_changed(self) -> None:
         given: dict[str, Any] = {"watermark_flag": True}

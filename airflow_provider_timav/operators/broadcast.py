@@ -597,19 +597,22 @@ class BroadcastResultOperator(TextStaysText, BaseOperator):
         """Take part in an edge that another task sets."""
         super().update_relative(other, upstream, edge_modifier)
         if not upstream:
-            self._after_the_stops([other])
+            self.keep_after_the_stops([other])
 
     def set_downstream(self, task_or_task_list: Any, edge_modifier: EdgeModifier | None = None) -> None:
         """Set tasks below this one."""
         super().set_downstream(task_or_task_list, edge_modifier)
-        self._after_the_stops(task_or_task_list if isinstance(task_or_task_list, Sequence) else [task_or_task_list])
+        self.keep_after_the_stops(task_or_task_list if isinstance(task_or_task_list, Sequence) else [task_or_task_list])
 
-    def _after_the_stops(self, below: Iterable[Any]) -> None:
-        """Have teardowns below this task wait for the stops themselves: a failed broadcast has this task done before them."""
+    def keep_after_the_stops(self, below: Iterable[Any]) -> None:
+        """Have teardowns below this task wait for the stops by themselves: where the broadcast fails, this task is done first.
+
+        What ``@teardown`` makes has the rule of a teardown before it is one.
+        """
         stops = [task for task in self.upstream_list if task.is_teardown]
-        for teardown in (root for one in below for root in one.roots if root.is_teardown):
-            if stops:
-                teardown.set_upstream(stops)
+        for task in (root for one in below for root in one.roots):
+            if stops and (task.is_teardown or task.trigger_rule == "all_done_setup_success"):
+                task.set_upstream(stops)
 
     def pre_execute(self, context: Context) -> None:
         """Show the buttons that can be shown while the task runs."""
