@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk import DAG, Asset, AssetAlias
 from airflow.sdk.providers_manager_runtime import ProvidersManagerTaskRuntime
 
-from airflow_provider_timav.assets import convert_asset_to_openlineage, create_asset
+from airflow_provider_timav.assets import convert_asset_to_openlineage, create_asset, series_of
 from airflow_provider_timav.broadcast import Broadcast
 
 HOST = "timav://timav_default/10086/host_1/camera"
@@ -36,6 +36,8 @@ class TestAddress:
             ("timav://timav_default/10086/host_1", "the address of a timav asset is"),
             ("timav://timav_default/room/host_1/camera", "the address of a timav asset is"),
             ("timav://timav_default/10086/host_1/audio", "the address of a timav asset is"),
+            ("timav://timav_default/١٢/host_1/camera", "the address of a timav asset is"),
+            (f"timav://timav_default/{'1' * 5000}/host_1/camera", "the address of a timav asset is"),
             ("timav://timav_default/10086//camera", "the address of a timav asset is"),
             ("timav://timav_default/010/host_1/camera", "write this address as timav://timav_default/10/host_1/camera"),
             ("timav://c/1/a b/camera", "write this address as timav://c/1/a%20b/camera"),
@@ -46,6 +48,17 @@ class TestAddress:
         """It would never have an event, and nobody would be told."""
         with pytest.raises(ValueError, match=said):
             Asset(uri=address)
+
+    @pytest.mark.parametrize("user_id", ["主持人", "节" * 1024, "a" * 1024, "~" * 700, "+86 138"])
+    @pytest.mark.parametrize("timav_conn_id", ["timav_default", "连接" * 100])
+    def test_any_user_has_one_on_any_database(
+        self, user_id: str, timav_conn_id: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("airflow.sdk.definitions.asset.SQL_ALCHEMY_CONN", "mysql+mysqldb://x")
+        asset = create_asset(room_id=2**32 - 1, user_id=user_id, timav_conn_id=timav_conn_id)
+        assert asset.uri.isascii()
+        assert Asset(uri=asset.uri) == asset
+        assert asset != create_asset(room_id=2**32 - 1, user_id=user_id + "a", timav_conn_id=timav_conn_id)
 
     def test_airflow_knows_handler_factory_and_converter(self) -> None:
         known: Any = ProvidersManagerTaskRuntime()  # type: ignore[no-untyped-call]  # Airflow's
@@ -60,6 +73,29 @@ class TestSeries:
             show = Broadcast("show", room_id=1, user_id="host", duration=60)
         assert show.recordings == AssetAlias("timav://recordings/friday/show")
         assert show["result"].outlets == [show.recordings]  # type: ignore[attr-defined]
+
+    @pytest.mark.parametrize(
+        ("dag_id", "group_id"),
+        [
+            ("早间节目", "broadcast"),
+            ("show", "出镜"),
+            ("节" * 250, "播" * 200),
+            ("émission", "ü-c_d"),
+            ("𠀀" * 250, "a"),
+        ],
+        ids=["dag", "group", "longest", "accents", "astral"],
+    )
+    def test_dag_ids_in_any_script_have_one_on_any_database(
+        self, dag_id: str, group_id: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """MySQL's tables hold ASCII, and no database a name of more than 1500 characters."""
+        monkeypatch.setattr("airflow.sdk.definitions.asset.SQL_ALCHEMY_CONN", "mysql+mysqldb://x")
+        name = series_of(dag_id, group_id)
+        assert AssetAlias(name).name == name
+        assert name.isascii()
+        assert name != series_of(dag_id + "a", group_id)
+        with DAG(dag_id, schedule=None):
+            assert Broadcast(group_id, room_id=1, user_id="host", duration=60).recordings.name == name
 
     def test_a_broadcast_that_is_never_recorded_has_no_outlet(self) -> None:
         with DAG("friday", schedule=None):

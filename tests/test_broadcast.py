@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.sdk import DAG, BaseOperator, TriggerRule, XComArg, task, task_group
+from airflow.sdk import DAG, BaseOperator, TaskGroup, TriggerRule, XComArg, task, task_group
 
 from airflow_provider_timav.broadcast import Broadcast
+from airflow_provider_timav.leases import Owner
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 SHOW: dict[str, Any] = {"room_id": 10086, "user_id": "host_1", "duration": 600}
@@ -224,6 +225,73 @@ class TestArguments:
         }
 
 
+class TestGroupKeywords:
+    """What Airflow's own task groups take."""
+
+    @pytest.mark.parametrize(
+        "keyword",
+        [
+            {"tooltip": "t"},
+            {"group_display_name": "Morning"},
+            {"ui_color": "#fff"},
+            {"ui_fgcolor": "#000"},
+            {"doc_md": "# Show"},
+            {"default_args": {"retries": 3}},
+        ],
+        ids=lambda keyword: next(iter(keyword)),
+    )
+    def test_it_is_the_groups(self, keyword: dict[str, Any]) -> None:
+        with DAG("show"):
+            show = Broadcast(**SHOW, **keyword)
+        ((name, value),) = keyword.items()
+        assert getattr(show, name) == value
+
+    def test_a_dag_without_its_block(self) -> None:
+        dag = DAG("show")
+        show = Broadcast(dag=dag, **SHOW)
+        assert sorted(dag.task_ids) == sorted(f"broadcast.{name}" for name in TASKS)
+        assert show.recordings.name == "timav://recordings/show/broadcast"
+        assert set(serialized(dag).task_ids) == set(dag.task_ids)
+
+    def test_a_group_around_it_without_its_block(self) -> None:
+        with DAG("show", default_args={"retries": 1}) as dag:
+            outer = TaskGroup("studio")
+        outer.default_args["timav_conn_id"] = "studio"
+        Broadcast(parent_group=outer, **SHOW)
+        reserve: Any = dag.get_task("studio.broadcast.reserve")
+        assert (reserve.timav_conn_id, reserve.retries) == ("studio", 1)
+
+    def test_the_same_id_twice_with_a_suffix(self) -> None:
+        with DAG("show") as dag:
+            Broadcast(**SHOW)
+            second = Broadcast(**SHOW, add_suffix_on_collision=True)
+        assert dag.has_task("broadcast__1.result")
+        assert second.recordings.name == "timav://recordings/show/broadcast__1"
+
+    @pytest.mark.parametrize("nested", [False, True])
+    def test_without_a_prefix_it_is_wired_alike(self, nested: bool) -> None:
+        with DAG("show") as dag:
+            if nested:
+                with TaskGroup("studio"):
+                    show = Broadcast(**SHOW, prefix_group_id=False)
+            else:
+                show = Broadcast(**SHOW, prefix_group_id=False)
+        assert sorted(dag.task_ids) == sorted(TASKS)
+        stop: Any = dag.get_task("stop_push")
+        assert (stop.start_task_id, stop.upstream_task_ids) == ("start_push", {"on_air", "reserve"})
+        output: Any = show.file_ids
+        assert output.operator.task_id == "result"
+        owner = Owner("show", "run", "")
+        assert {owner.task(name).task_id for name in TASKS} == set(TASKS)
+
+    @pytest.mark.parametrize(
+        "keyword", ["tooltop", "children", "upstream_task_ids", "group", "retries", "pool", "trigger_rule"]
+    )
+    def test_any_other_is_an_error(self, keyword: str) -> None:
+        with DAG("show"), pytest.raises(TypeError, match=f"unexpected keyword argument '{keyword}'"):
+            Broadcast(**SHOW, **{keyword: 1})
+
+
 class TestPlaces:
     def test_in_a_loop(self) -> None:
         with DAG("show") as dag:
@@ -241,8 +309,6 @@ class TestPlaces:
         assert dag.get_task("evening.reserve").upstream_task_ids == {"morning.result"}
 
     def test_in_a_group(self) -> None:
-        from airflow.sdk import TaskGroup
-
         with DAG("show") as dag, TaskGroup("studio"):
             Broadcast(**SHOW)
         stop: Any = dag.get_task("studio.broadcast.stop_push")

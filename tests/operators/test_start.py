@@ -114,6 +114,55 @@ class TestPush:
         assert task.store is not None
         assert not task.store.values
 
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"channel_describe": "News", "watermark_flag": "true", "watermark_id": ""},
+            '{"channel_describe": "News", "watermark_flag": 1}',
+        ],
+        ids=["dict", "JSON"],
+    )
+    def test_options_in_one_are_sent(self, given: Any, timav_emulator: Emulator) -> None:
+        push(push_options=given).execute()
+        (entry,) = timav_emulator.journal
+        assert {"uint32_watermark_flag", "str_channel_describe"} <= set(entry.fields)
+        assert "uint32_watermark_id" not in entry.fields
+
+    def test_what_is_given_by_itself_counts_before_them(self, timav_emulator: Emulator) -> None:
+        task = push(channel_describe="", watermark_flag=False, push_options={"watermark_flag": True})
+        operator: Any = task.operator
+        assert operator.checked_arguments({"ti": task})["watermark_flag"] is False
+
+    @pytest.mark.parametrize(
+        ("given", "field"),
+        [
+            ({"channel_name": "x"}, "push_options"),
+            ("{'watermark_flag': True}", "push_options"),
+            ("[" * 100_000, "push_options"),
+            ({"watermark_id": 1}, "watermark_id"),
+            ({"channel_describe": "a\0"}, "channel_describe"),
+        ],
+        ids=["unknown", "no JSON", "deep", "without its flag", "NUL"],
+    )
+    def test_wrong_options_are_refused_before_anything_is_sent(
+        self, given: Any, field: str, timav_emulator: Emulator
+    ) -> None:
+        task = push()
+        task.operator.push_options = given  # type: ignore[attr-defined]  # as a template renders it
+        with pytest.raises(ConfigurationError, match=r"^push_options") as refused:
+            task.execute()
+        assert (refused.value.field, timav_emulator.journal) == (field, ())
+
+    def test_a_password_that_is_a_number_is_masked(
+        self, timav_emulator: Emulator, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        """As an expression gives one where a DAG asks for native objects."""
+        from airflow.sdk._shared.secrets_masker import redact
+
+        push(player_password=77_001_122).execute()
+        assert "77001122" not in str(redact("the password is 77001122"))
+        assert "77001122" not in capsys.readouterr().out
+
     def test_bad_connection_leaves_no_intent(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("AIRFLOW_CONN_TIMAV_DEFAULT", '{"conn_type": "timav"}')
         task = push()
