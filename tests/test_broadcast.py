@@ -288,8 +288,9 @@ class TestGroupKeywords:
         "keyword", ["tooltop", "children", "upstream_task_ids", "group", "retries", "pool", "trigger_rule"]
     )
     def test_any_other_is_an_error(self, keyword: str) -> None:
+        given: Any = {keyword: 1}
         with DAG("show"), pytest.raises(TypeError, match=f"unexpected keyword argument '{keyword}'"):
-            Broadcast(**SHOW, **{keyword: 1})
+            Broadcast(**SHOW, **given)
 
 
 class TestPlaces:

@@ -52,7 +52,8 @@ def native(request: pytest.FixtureRequest) -> dict[str, Any]:
 
 
 def rendered(operator: type[BaseOperator], *, native: Any = None, context: Any = None, **arguments: Any) -> Any:
-    with DAG("x", schedule=None, render_template_as_native_obj=not native, template_undefined=jinja2.Undefined):
+    lenient: Any = jinja2.Undefined
+    with DAG("x", schedule=None, render_template_as_native_obj=not native, template_undefined=lenient):
         task: Any = operator(task_id="a", **arguments, **(native or {}))
     task.render_template_fields({"params": PARAMS, **(context or {})})
     return task

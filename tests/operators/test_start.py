@@ -148,7 +148,7 @@ class TestPush:
         self, given: Any, field: str, timav_emulator: Emulator
     ) -> None:
         task = push()
-        task.operator.push_options = given  # type: ignore[attr-defined]  # as a template renders it
+        task.operator.push_options = given  # as a template renders it
         with pytest.raises(ConfigurationError, match=r"^push_options") as refused:
             task.execute()
         assert (refused.value.field, timav_emulator.journal) == (field, ())

@@ -164,7 +164,7 @@ def test_ids_are_handed_on_where_they_cannot_be_noted(
 @pytest.mark.parametrize("value", ["perhaps", 7])
 def test_wrong_argument_is_refused_before_anything_is_sent(value: Any, timav_emulator: Emulator) -> None:
     _, stop = recorded()
-    stop.operator.require_file_ids = value  # type: ignore[attr-defined]  # as a template renders it
+    stop.operator.require_file_ids = value  # as a template renders it
     timav_emulator.clear_journal()
     with pytest.raises(ConfigurationError, match="require_file_ids"):
         stop.execute()
