@@ -16,7 +16,6 @@ from typing import Any, Final
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 __all__ = [
-    "CHOICES",
     "DEFAULTS",
     "check",
     "flag",
@@ -52,6 +51,7 @@ CHOICES: Final[Mapping[str, tuple[str, ...]]] = {
     "until": ("deadline", "stream_ended"),
     "on_stall": ("ignore", "notify", "fail"),
 }
+"""The words that an option may be."""
 
 
 def optional(value: Any) -> Any:
@@ -87,25 +87,25 @@ def one_of(words: tuple[str, ...], value: Any, field: str) -> str:
 
 def shown(value: Any) -> str:
     """Return how a wrong value is shown in a message: shortened."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001 - an author's object, or a number of more digits than Python writes
+        return f"this {type(value).__name__}"
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
-def check(
-    field: str, value: Any, *, within: str | None = None, choices: Mapping[str, tuple[str, ...]] = CHOICES
-) -> None:
+def check(field: str, value: Any, *, within: str | None = None) -> None:
     """Hold one argument to its rule. An optional one that is not given has none, and neither has one that is no argument.
 
     :param within: the dict that it is an entry of, such as ``push_options``.
-    :param choices: the words of those that are one of a few.
     :raises ConfigurationError: naming the argument, the rule and the value, which is left out where it is a password.
     """
     from airflow_provider_timav.videorelay import rules
 
     if field not in rules.REQUIRED and field != "timav_conn_id" and optional(value) is None:
         return
-    if field in choices:
-        one_of(choices[field], value, field)
+    if field in CHOICES:
+        one_of(CHOICES[field], value, field)
     elif field in _AIRFLOWS:
         _AIRFLOWS[field](value, field)
     elif field in rules.ARGUMENTS:
@@ -179,6 +179,8 @@ def time_span(value: Any, field: str) -> timedelta:
     else:
         try:
             seconds = float(value)
+        except OverflowError:
+            raise ConfigurationError(f"{rule}, not {shown(value)}", field=field) from None
         except ValueError:
             span = _iso_span(str(value), field, rule)
         else:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, BaseNotifier, task, task_group
 
+from airflow_provider_timav.arguments import shown
 from airflow_provider_timav.broadcast import Broadcast
 from airflow_provider_timav.operators.broadcast import OnAirOperator
 from airflow_provider_timav.operators.push import StartPushOperator, StopPushOperator
@@ -27,10 +28,10 @@ SHOW: dict[str, Any] = {"room_id": 10086, "user_id": "host_1", "duration": 600}
 WRONG: list[dict[str, Any]] = [
     *(
         {"room_id": value}
-        for value in (-5, 2**32, "studio", "", None, True, 1.5, "1_000", "+5", "0x10", "1e5", "①", [1])
+        for value in (-5, 2**32, "studio", "", None, True, 1.5, "1_000", "+5", "0x10", "1e5", "①", [1], 10**5000)
     ),
     *({"user_id": value} for value in ("", " ", None, True, 1.5, ["a"], "a\0b", "\ud800", "x" * 1025)),
-    *({"duration": value} for value in ("45M", 0, "PT0S", -1, True, "soon", "1:30", 10**12, timedelta(0))),
+    *({"duration": value} for value in ("45M", 0, "PT0S", -1, True, "soon", "1:30", 10**12, 10**5000, timedelta(0))),
     *({"max_duration": value} for value in (0, "6h", timedelta(days=-1))),
     *({"ends_at": value, "duration": None} for value in ("22:00", "2026-01-01T00:00:00", datetime(2099, 1, 1), 7)),  # noqa: DTZ001
     *({"live_code": value} for value in ("dash", 2, True, ["hls"])),
@@ -77,11 +78,28 @@ ACROSS: list[dict[str, Any]] = [
 ]
 
 
+class Unshowable:
+    """What has no text."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("on purpose")
+
+
+def test_a_value_that_cannot_be_shown_is_named_by_its_type() -> None:
+    assert shown(Unshowable()) == "this Unshowable"
+    assert shown("x" * 1000) == "'" + "x" * 76 + "..."
+
+
 def option_of(wrong: dict[str, Any]) -> str:
     return next(iter(wrong))
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=ascii)
+def name_of(wrong: dict[str, Any]) -> str:
+    option, value = next(iter(wrong.items()))
+    return ascii(f"{option}={shown(value)}")
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=name_of)
 def test_a_broadcast_with_it_is_refused_naming_option_and_rule(wrong: dict[str, Any]) -> None:
     with DAG("x", schedule=None), pytest.raises(ConfigurationError, match=option_of(wrong)) as refused:
         Broadcast(**{**SHOW, **wrong})
@@ -97,7 +115,7 @@ def test_options_that_do_not_go_together_are_refused(wrong: dict[str, Any]) -> N
         Broadcast(**{**SHOW, **wrong})
 
 
-@pytest.mark.parametrize("wrong", [*WRONG, *ACROSS], ids=ascii)
+@pytest.mark.parametrize("wrong", [*WRONG, *ACROSS], ids=name_of)
 def test_the_reservation_refuses_the_same_in_the_same_words(wrong: dict[str, Any]) -> None:
     """As it would where a template has rendered to it."""
     with DAG("x", schedule=None) as dag, pytest.raises(ConfigurationError) as parsed:
