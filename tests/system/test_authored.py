@@ -67,9 +67,10 @@ def played(airflow_site: AirflowSite) -> Iterator[Played]:
         failing.fail_next(1, "stop_push", delay_answer=8.0)
         airflow_site.write_dag("authored", SOURCE.read_text(encoding="utf-8"))
         airflow_site.write_dag("authored_bare", BARE_DAG + textwrap.indent(MAPPED, "    "))
-        site, runs = airflow_site, {}
+        site = airflow_site
+        runs: dict[str, Run] = {}
         # In two parts: all at once they would take longer to begin than the shows last.
-        for part in (
+        parts: tuple[dict[str, tuple[str, dict[str, Any]]], ...] = (
             {
                 "around": ("authored_around", {"room": AROUND}),
                 "failing": ("authored_failing", {"room": FAILING}),
@@ -82,7 +83,8 @@ def played(airflow_site: AirflowSite) -> Iterator[Played]:
                 "first": ("authored_defaults", {"room": DEFAULTS[0]}),
                 "second": ("authored_defaults", {"room": DEFAULTS[1]}),
             },
-        ):
+        )
+        for part in parts:
             begun = {name: site.trigger(dag_id, conf) for name, (dag_id, conf) in part.items()}
             states = {name: run.wait(timeout=300) for name, run in begun.items()}
             expected = {name: "failed" if name.startswith("fail") else "success" for name in begun}
