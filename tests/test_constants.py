@@ -173,7 +173,7 @@ def _given(**kwargs: Any) -> int:
         {"until": "{{ x }}", "live_code": "rtmp"},
         {"until": "stream_ended", "live_code": "{{ x }}"},
     ],
-    ids=str,
+    ids=lambda late: str(late).split(" at ")[0],
 )
 def test_what_is_rendered_is_left_to_the_reservation(late: dict[str, Any]) -> None:
     with DAG("x", schedule=None):
