@@ -518,8 +518,13 @@ class OnAirOperator(TimAVOperator):
             for kind, error in ending.errors.items():
                 self.log.error("The %s is not stopped yet: %s", kind, error.with_advice)
             if ending.outcomes:
-                outcomes = {str(kind): outcome for kind, outcome in ending.outcomes.items()}
-                Stopped(outcomes, ending.file_ids, datetime.now(UTC)).note(TaskKey.of(context["ti"]))
+                outcomes, task = (
+                    {str(kind): outcome for kind, outcome in ending.outcomes.items()},
+                    TaskKey.of(context["ti"]),
+                )
+                # A trigger that died between its stop and its event has noted them, and a second stop is given none.
+                file_ids = ending.file_ids or Stopped.noted_by(task).file_ids
+                Stopped(outcomes, file_ids, datetime.now(UTC)).note(task)
         ended_at = datetime.now(UTC).isoformat()
         return {"outcome": "deadline", "ended_at": ended_at, "verdict": verdict}
 

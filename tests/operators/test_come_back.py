@@ -10,6 +10,7 @@ from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, TriggerFailureReason
 from airflow.sdk.exceptions import TaskDeferralError, TaskDeferred
 
 from airflow_provider_timav.emulator import Emulator
+from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.leases import Claim, Watch
 from airflow_provider_timav.operators import stop as stop_module
 from tests.supervisor import Run, Supervisor, triggered
@@ -61,6 +62,14 @@ def test_file_ids_reach_the_result(run: Run, timav_emulator: Emulator) -> None:
     assert (result["file_ids"], result["file_ids_status"], result["outcome"]) == (ids, "recovered", "deadline")
 
 
+def test_file_ids_that_a_trigger_noted_before_it_died_are_kept(run: Run, timav_emulator: Emulator) -> None:
+    with TimAVHook() as hook:
+        ids = list(hook.stop_record(room_id=10086, user_id="host_1").file_ids)
+    run["on_air"].xcoms["stopped"] = {"file_ids": ids}
+    come_back(run)
+    assert run.execute("stop_record")["file_ids"] == ids
+
+
 @pytest.mark.parametrize("how", ["control", "ledger"])
 def test_moved_end_is_handed_to_a_trigger_again(how: str, run: Run, timav_emulator: Emulator) -> None:
     later = datetime.now(UTC) + timedelta(minutes=5)
@@ -89,7 +98,7 @@ def test_stall_is_told_of_once_over_a_moved_end(verdict: str, told: bool, run: R
 
 def test_show_that_the_trigger_has_ended_meanwhile_is_not_stopped_twice(run: Run, timav_emulator: Emulator) -> None:
     for kind in ("push", "record"):
-        run.ledger.tell(kind, Claim(run.lease.generation, "stopped"))  # type: ignore[arg-type]
+        run.ledger.tell(kind, Claim(run.lease.generation, "stopped"))
     run.ledger.close(run.lease.generation)
     timav_emulator.clear_journal()
     assert come_back(run)["outcome"] == "deadline"

@@ -86,10 +86,11 @@ class Database:
         xcoms: dict[tuple[str, str], Any] | None = None,
         *,
         confirmed: bool = True,
+        over: bool = False,
     ) -> None:
         """Write the run that a lease belongs to: its tasks' states, and XComs by task and key.
 
-        Its `reserve` has noted the reservation, unless it is not to be `confirmed`.
+        Its `reserve` has noted the reservation, unless it is not to be `confirmed`. No scheduler touches a run that is `over`.
         """
         owner = lease.owner
         states = {"reserve": "success", **states}
@@ -104,7 +105,7 @@ class Database:
                     run_type=DagRunType.MANUAL,
                     run_after=datetime.now(UTC),
                     triggered_by=DagRunTriggeredByType.TEST,
-                    state=DagRunState.RUNNING,
+                    state=DagRunState.SUCCESS if over else DagRunState.RUNNING,
                 )
                 session.add(run)
                 session.flush()

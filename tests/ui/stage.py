@@ -13,16 +13,22 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
 
+from airflow.models.dagrun import DagRun
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
 from playwright.sync_api import BrowserContext, Page, expect, sync_playwright
+from sqlalchemy import create_engine, delete, select
 
 import airflow_provider_timav.plugins
 from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Owner, Watch
+from tests.plugins.database import Database
 from tests.system.conftest import EXAMPLES
 from tests.system.rest import Run
 from tests.system.service import Witness, connect
@@ -138,9 +144,14 @@ class Stage:
         """A run that brings a host on air."""
         return self.site.trigger(dag_id, {"room": room, "host": host, **params})
 
-    def pretend(self, *leases: Mapping[str, str]) -> None:
-        """Write entries of the ledger as tasks and triggers do: names and texts of Variables."""
-        texts = {name: text for lease in leases for name, text in lease.items()}
+    def pretend(self, *broadcasts: Pretended) -> None:
+        """Write what tasks and triggers leave of a broadcast: entries of the ledger, and what its run has noted."""
+        texts = {name: text for one in broadcasts for name, text in one.texts.items()}
+        engine = create_engine(self.site.database_url)
+        database = Database(engine)
+        for one in broadcasts:
+            database.run(one.lease, {"start_push": "success"}, {("start_push", "plays"): one.plays}, over=True)
+        engine.dispose()
         body = {
             "actions": [
                 {"action": "create", "entities": [{"key": name, "value": text} for name, text in texts.items()]},
@@ -150,13 +161,37 @@ class Stage:
         assert not answer["create"]["errors"], answer
 
     def forget(self) -> None:
-        """Remove all of the ledger's entries."""
+        """Remove all of the ledger's entries, and the runs that were pretended."""
+        engine = create_engine(self.site.database_url)
+        with engine.begin() as connection:
+            pretended = TaskInstance.task_id.startswith(PRETENDED)
+            of_runs = select(DagRun.id).where(
+                DagRun.run_id.in_(select(TaskInstance.run_id).where(pretended)), DagRun.dag_id == DAG_ID
+            )
+            runs = [row.id for row in connection.execute(of_runs)]
+            connection.execute(delete(XComModel).where(XComModel.task_id.startswith(PRETENDED)))
+            connection.execute(delete(TaskInstance).where(pretended))
+            connection.execute(delete(DagRun).where(DagRun.id.in_(runs)))
+        engine.dispose()
         while True:
             answer = self.site.rest("GET", "variables", params={"limit": 100, "variable_key_pattern": "timav_lease_%"})
             keys = [row["key"] for row in answer["variables"]]
             if not keys:
                 return
             self.site.rest("PATCH", "variables", {"actions": [{"action": "delete", "entities": keys}]})
+
+
+PRETENDED = "pretended_"
+"""What the groups of broadcasts begin with that were not."""
+
+
+@dataclass(frozen=True)
+class Pretended:
+    """A broadcast that was not: its lease, the ledger's entries by name, and where its start says that it plays."""
+
+    lease: Lease
+    texts: Mapping[str, str]
+    plays: Mapping[str, Any]
 
 
 def entries(
@@ -174,19 +209,21 @@ def entries(
     since: timedelta = timedelta(minutes=12),
     left: timedelta = timedelta(minutes=48),
     error: str | None = None,
-) -> dict[str, str]:
-    """What the ledger holds of one broadcast, as `Stage.pretend` takes it."""
+) -> Pretended:
+    """One broadcast, as `Stage.pretend` takes it."""
     now = datetime.now(UTC)
     key, generation = LeaseKey("timav_default", room, host, "camera"), uuid4().hex
-    lease = Lease(key, Owner(DAG_ID, run_id, "broadcast"), generation, now + left, title, record, protected)
-    push: Any = Claim(generation, state, None, now - since, hls_url=hls_url, rtmp_url=rtmp_url)  # type: ignore[arg-type]
-    texts = {key.variable: lease.to_json(), f"{key.variable}.push": push.to_json()}
+    owner = Owner(DAG_ID, run_id, f"{PRETENDED}{room}")
+    lease = Lease(key, owner, generation, now + left, title, record, protected)
+    push = Claim(generation, state, None, now - since)  # type: ignore[arg-type]
+    texts = {key.variable: lease.to_json(), f"{key.variable}-push": push.to_json()}
     if record:
-        texts[f"{key.variable}.record"] = Claim(generation, "ours", None, now - since).to_json()
+        texts[f"{key.variable}-record"] = Claim(generation, "ours", None, now - since).to_json()
     if verdict is not None:
         stream = {"verdict": verdict, "since": (now - since).timestamp() + 6, "at": now.timestamp()}
-        texts[f"{key.variable}.watch"] = Watch(generation, stream=stream, error=error).to_json()
-    return {name: json.dumps(entry) for name, entry in texts.items()}
+        texts[f"{key.variable}-watch"] = Watch(generation, stream=stream, error=error).to_json()
+    plays = {name: url for name, url in (("hls_url", hls_url), ("rtmp_url", rtmp_url)) if url is not None}
+    return Pretended(lease, {name: json.dumps(entry) for name, entry in texts.items()}, plays)
 
 
 def chromium_is_there() -> bool:
