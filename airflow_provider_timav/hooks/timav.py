@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import BaseHook
 
+from airflow_provider_timav.frames import HiddenText, without_variables
 from airflow_provider_timav.videorelay.errors import ConfigurationError, TimAVError
 
 if TYPE_CHECKING:
@@ -226,6 +227,7 @@ class TimAVHook(BaseHook):
     def __repr__(self) -> str:
         return f"<TimAVHook {self.timav_conn_id}>"
 
+    @without_variables
     def settings(self) -> Settings:
         """Look the connection up, read it, and have Airflow mask its secrets in logs.
 
@@ -238,8 +240,10 @@ class TimAVHook(BaseHook):
     @property
     def proxy(self) -> str | None:
         """The connection's proxy; it may hold a password. For readers of a stream, which need nothing else of it."""
-        return self.settings().proxy
+        proxy = self.settings().proxy
+        return None if proxy is None else HiddenText(proxy)
 
+    @without_variables
     def get_conn(self) -> Client:
         """Return the client, made at the first call.
 
@@ -252,6 +256,7 @@ class TimAVHook(BaseHook):
             self._client = self._make_client(self._settings)
         return self._client
 
+    @without_variables
     def another(self) -> TimAVHook:
         """Return a second hook with connections of its own and the same settings, without asking Airflow for anything.
 
@@ -263,6 +268,7 @@ class TimAVHook(BaseHook):
             twin._client = twin._make_client(self._settings)
         return twin
 
+    @without_variables
     def async_client(self, settings: Settings | None = None) -> AsyncClient:
         """Return a client for a trigger's loop, from the same settings and with the same trust; the trigger closes it.
 
@@ -322,6 +328,7 @@ class TimAVHook(BaseHook):
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
+    @without_variables
     def start_push(
         self,
         *,

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 from airflow.sdk import BaseOperator
 
 from airflow_provider_timav.arguments import is_constant, optional, template_marks
+from airflow_provider_timav.frames import without_variables
 from airflow_provider_timav.links import show_links
 from airflow_provider_timav.operators.options import hold, settled
 from airflow_provider_timav.retry import TimAVRetryPolicy
@@ -31,9 +32,11 @@ ExecuteT = TypeVar("ExecuteT", bound=Callable[..., Any])
 def said_on_failure(execute: ExecuteT) -> ExecuteT:
     """Have ``execute`` say in one readable line what failed, for which room and user, and what to do about it.
 
-    The traceback that Airflow logs says the same to those who know the code. The error itself passes on as it is.
+    The traceback that Airflow logs says the same to those who know the code. The error itself passes on as it is, without the
+    variables of its frames: a viewers' password may be among them.
     """
 
+    @without_variables
     @functools.wraps(execute)
     def saying(self: TimAVOperator, *args: Any, **kwargs: Any) -> Any:
         try:

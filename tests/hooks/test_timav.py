@@ -385,3 +385,12 @@ class TestAsyncClient:
         shown = f"{client!r} {client!s} {vars(client)}"
         for secret in filter(None, [*secrets_of(connection), "pr0xypass"]):
             assert secret not in shown
+
+
+def test_proxy_for_readers_of_streams_shows_no_password(
+    timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It becomes a variable of sensors and triggers."""
+    proxy = connect(monkeypatch, timav_emulator.connection(proxy="http://user:pr0xypass@127.0.0.1:1")).proxy
+    assert proxy == "http://user:pr0xypass@127.0.0.1:1"
+    assert "pr0xypass" not in repr(proxy)
