@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from pydantic import SecretStr
-
+from airflow_provider_timav.frames import forget_variables
 from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.calls import Call
 from airflow_provider_timav.videorelay.errors import TimAVError
 from airflow_provider_timav.videorelay.exchange import Exchange, Post, Service
+from airflow_provider_timav.videorelay.line import Proxy, RequestLine
 from airflow_provider_timav.videorelay.outcomes import table
 from airflow_provider_timav.videorelay.transport import Flight, error_of, in_flight
 
@@ -52,7 +53,7 @@ class AsyncClient:
     ) -> None:
         self._service = service
         self._make_context = context
-        self._proxy = SecretStr(proxy) if proxy else None
+        self._proxy = Proxy.of(proxy) if proxy else None
         self._sleep = sleep
         self._opening = asyncio.Lock()
         self._opened: tuple[ModuleType, ssl.SSLContext] | None = None
@@ -78,6 +79,14 @@ class AsyncClient:
         :param limits: ``max_posts``, ``seconds`` and ``numbers`` of ``Exchange``.
         :raises TimAVError: what came of it; the error knows operation, room, users, posts and whether it was executed.
         """
+        handled = sys.exception()
+        try:
+            return await self._call(call, **limits)
+        except BaseException as error:
+            forget_variables(error, handled)
+            raise
+
+    async def _call(self, call: Call[ResultT], **limits: Any) -> ResultT:
         exchange = Exchange(call, self._service, **limits)
         while True:
             post = exchange.next_post()
@@ -97,19 +106,20 @@ class AsyncClient:
             await self._sleep(pause)
 
     async def _post(self, post: Post) -> Reply:
-        """Send one post, return what came back: the one place that sees the address and the transport's exceptions."""
+        """Send one post, return what came back: the one place that sees the transport's exceptions."""
         asockets, context = await self._open()
-        flight = Flight(time.monotonic() + post.seconds)
-        proxy = self._proxy.get_secret_value() if self._proxy else None
+        proxy = self._proxy
+        introduction = proxy.introduction if proxy else None
+        flight = Flight(time.monotonic() + post.seconds, RequestLine(post.usersig), introduction)
         trouble: BaseException
         with in_flight(flight):
             try:
                 async with asyncio.timeout(post.seconds):
-                    reply: Reply = await asockets.send(post, context, proxy)
+                    reply: Reply = await asockets.send(post, context, proxy.address if proxy else None)
                     return reply
-            except Exception as raised:  # noqa: BLE001 - whatever it is, and it has been an AssertionError, holds the address
+            except Exception as raised:  # noqa: BLE001 - whatever it is, and it has been an AssertionError, holds the request
                 trouble = raised
-        # Outside of the except clause, so that the new error has no context: the address stands in the old one.
+        # Outside of the except clause, so that the new error has no context: the request stands in the old one.
         error = error_of(trouble, flight, proxied=proxy is not None)
         trouble = error
         raise error

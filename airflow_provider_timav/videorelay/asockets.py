@@ -4,7 +4,7 @@ Importing it imports aiohttp, which takes longer than a loop may be blocked: ``a
 
 Four traps of the library are closed here:
 
-- its exceptions carry the address, and not all of them are its ``ClientError``: ``aclient`` lets none of them out;
+- its exceptions carry the request, and not all of them are its ``ClientError``: ``aclient`` lets none of them out;
 - which of them came before the first byte cannot be told: the TLS object notes it, as the synchronous client's socket does;
 - it looks names up in the loop's pool of threads, where a name server that does not answer would block every other trigger;
 - closing TLS is a goodbye to the peer, and the socket of one that does not answer stays open: it is cut off instead.
@@ -25,6 +25,7 @@ from yarl import URL
 from airflow_provider_timav.names import Names
 from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.exchange import ANSWER_BYTES, CONNECT_SECONDS, READ_SECONDS, Post
+from airflow_provider_timav.videorelay.line import Secret, introduced
 from airflow_provider_timav.videorelay.transport import HEADERS, Flight, TooLargeError, current_flight
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ __all__ = ["TlsObject", "send"]
 
 
 class TlsObject(ssl.SSLObject):
-    """TLS that notes in the flight in which it shakes hands what came of it."""
+    """TLS that notes in the flight in which it shakes hands what came of it, and puts the UserSig into the request line."""
 
     _flight: Flight | None = None
 
@@ -47,6 +48,11 @@ class TlsObject(ssl.SSLObject):
 
     def write(self, data: Any) -> int:
         """Encrypt what is to be sent, and note that something was."""
+        if self._flight is None or self._flight.line.filled:
+            return self._leave(data)
+        return self._flight.line.write(data, self._leave)
+
+    def _leave(self, data: Any) -> int:
         if self._flight is not None:
             self._flight.sent = True  # from here on, nobody can prove that nothing was executed
         return super().write(data)
@@ -78,6 +84,25 @@ class _Abrupt:
         self._transport.abort()
 
 
+class _Introducing:
+    """A transport to a proxy that adds the introduction to the request for a tunnel: the one thing that is written on it."""
+
+    def __init__(self, transport: asyncio.Transport, introduction: Secret) -> None:
+        self._transport = transport
+        self._introduction = introduction
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: Any) -> None:
+        """Send it."""
+        self._transport.write(introduced(data, self._introduction))
+
+    def writelines(self, pieces: Any) -> None:
+        """Send it in one piece."""
+        self.write(b"".join(pieces))
+
+
 class _Connector(aiohttp.TCPConnector):
     """Makes one connection, and can cut it off."""
 
@@ -94,6 +119,14 @@ class _Connector(aiohttp.TCPConnector):
         protocol.transport = cast("asyncio.Transport", _Abrupt(protocol.transport))
         return protocol
 
+    async def _create_direct_connection(self, *args: Any, **kwargs: Any) -> tuple[asyncio.Transport, ResponseHandler]:
+        transport, protocol = await super()._create_direct_connection(*args, **kwargs)
+        flight = current_flight()
+        if flight is not None and flight.introduction is not None and protocol.transport is not None:
+            # TLS will begin on the transport itself.
+            protocol.transport = cast("asyncio.Transport", _Introducing(transport, flight.introduction))
+        return transport, protocol
+
     def cut(self) -> None:
         """Close the connection, where it is open still."""
         if self._transport is not None:
@@ -103,7 +136,8 @@ class _Connector(aiohttp.TCPConnector):
 async def send(post: Post, context: ssl.SSLContext, proxy: str | None) -> Reply:
     """Send a post, return what came back. The caller keeps the post's deadline, and no connection is left.
 
-    :raises Exception: of aiohttp, asyncio, ssl, zlib …, whose text may hold the address.
+    :param proxy: its address, without credentials.
+    :raises Exception: of aiohttp, asyncio, ssl, zlib …, whose text may hold the request's address.
     """
     limits = aiohttp.ClientTimeout(
         total=None,
@@ -121,9 +155,9 @@ async def send(post: Post, context: ssl.SSLContext, proxy: str | None) -> Reply:
         trust_env=False,
     ) as session:
         try:
-            # The address is encoded already: yarl would take the percent signs of a UserSig for something to tidy up.
+            # The address is encoded already: yarl would take the percent signs of an identifier for something to tidy up.
             async with session.post(
-                URL(post.url, encoded=True), data=post.body, allow_redirects=False, proxy=proxy
+                URL(post.url, encoded=True), data=memoryview(post.body), allow_redirects=False, proxy=proxy
             ) as response:
                 return Reply(
                     response.status,

@@ -5,16 +5,14 @@ traps of the library are closed here, each seen in a measurement:
 
 - with a prebuilt context and ``verify=True``, requests adds certifi's CAs to it on every new connection: the trust is pinned;
 - its timeouts count per read, so that a peer that drips holds a call for as long as it likes: ``sockets`` know the deadline;
-- it follows redirects, with the UserSig in the address: it is used below the layer that does;
-- its exceptions carry the address: none of them leaves this module.
+- it follows redirects: it is used below the layer that does, for the UserSig is the service's only;
+- its exceptions carry the request: none of them leaves this module.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import logging
-import re
 import socket
 import ssl
 import threading
@@ -24,9 +22,9 @@ from typing import Any, Final, TypeVar
 
 import requests
 import requests.adapters
-from pydantic import SecretStr
 from requests.structures import CaseInsensitiveDict
 
+from airflow_provider_timav.frames import without_variables
 from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.calls import Call
 from airflow_provider_timav.videorelay.errors import TimAVError
@@ -38,6 +36,7 @@ from airflow_provider_timav.videorelay.exchange import (
     Post,
     Service,
 )
+from airflow_provider_timav.videorelay.line import Proxy, RequestLine
 from airflow_provider_timav.videorelay.sockets import Pool, TlsSocket
 from airflow_provider_timav.videorelay.transport import HEADERS, Flight, TooLargeError, error_of, in_flight
 
@@ -47,22 +46,6 @@ ResultT = TypeVar("ResultT")
 
 # A server's idle close that meets a reuse looks like an answer that was lost; after this long a new connection is cheaper.
 IDLE_SECONDS: Final = 2.0
-
-
-class _WithoutQuery(logging.Filter):
-    """Takes the UserSig out of the lines in which urllib3 logs a request's path, at DEBUG."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        message = record.getMessage()
-        if "usersig=" in message:
-            record.msg, record.args = re.sub(r"usersig=[^&\s]*", "usersig=***", message), ()
-        return True
-
-
-# On the loggers that write the lines: a filter of a parent is not asked for the lines of a child.
-for _name in ("urllib3.connectionpool", "urllib3.connection", "urllib3.util.retry"):
-    logging.getLogger(_name).addFilter(_WithoutQuery())
-
 
 _POOLS: Final[dict[str, Any]] = {"https": Pool}
 
@@ -130,7 +113,7 @@ class Client:
     ) -> None:
         self._service = service
         self._make_context = context
-        self._proxy = SecretStr(proxy) if proxy else None
+        self._proxy = Proxy.of(proxy) if proxy else None
         self._sleep = sleep or self._wait
         self._flight: Flight | None = None
         self._cancelled = False
@@ -153,6 +136,7 @@ class Client:
             self._adapter.close()
             self._adapter = None
 
+    @without_variables
     def call(self, call: Call[ResultT], **limits: Any) -> ResultT:
         """Carry an operation out: at most 3 posts, 60 seconds in all, the same operation sent again where that is safe.
 
@@ -177,8 +161,9 @@ class Client:
             self.forget_connections()
 
     def _post(self, post: Post) -> Reply:
-        """Send one post, return what came back: the one place that sees the address and the transport's exceptions."""
-        flight = self._flight = Flight(time.monotonic() + post.seconds)
+        """Send one post, return what came back: the one place that sees the transport's exceptions."""
+        introduction = self._proxy.introduction if self._proxy else None
+        flight = self._flight = Flight(time.monotonic() + post.seconds, RequestLine(post.usersig), introduction)
         if self._is_cut:  # in the moment before this flight began
             flight.deadline = time.monotonic()
         trouble: BaseException
@@ -188,11 +173,11 @@ class Client:
                     return self._send(post)
                 except TimAVError:  # our own, of certificate and key
                     raise
-                except Exception as raised:  # noqa: BLE001 - whatever a library raises, it carries the address
+                except Exception as raised:  # noqa: BLE001 - whatever a library raises, it carries the request
                     trouble = raised
         finally:
             self._flight = None
-        # Outside of the except clause, so that the new error has no context: the address stands in the old one.
+        # Outside of the except clause, so that the new error has no context: the request stands in the old one.
         error = error_of(trouble, flight, proxied=self._proxy is not None)
         trouble = error
         self.forget_connections()
@@ -231,7 +216,9 @@ class Client:
         adapter = self._connected()
         request = _template(self._service.endpoint).copy()
         request.url = post.url
-        request.body = post.body
+        # A viewers' password may be in it: as a view, it shows in no frame's variables.
+        body_view: Any = memoryview(post.body)
+        request.body = body_view
         request.headers["Content-Length"] = str(len(post.body))
         if time.monotonic() - self._last_used > IDLE_SECONDS:
             adapter.forget_connections()
@@ -240,7 +227,7 @@ class Client:
             stream=True,
             timeout=(min(CONNECT_SECONDS, post.seconds), min(READ_SECONDS, post.seconds)),
             verify=True,
-            proxies={"https": self._proxy.get_secret_value()} if self._proxy else {},
+            proxies={"https": self._proxy.address} if self._proxy else {},
         )
         body: bytes = response.raw.read(ANSWER_BYTES + 1, decode_content=True)
         if len(body) > ANSWER_BYTES:

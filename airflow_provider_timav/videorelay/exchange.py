@@ -19,8 +19,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
-from pydantic import SecretStr
-
 from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.calls import Call
 from airflow_provider_timav.videorelay.errors import (
@@ -30,6 +28,7 @@ from airflow_provider_timav.videorelay.errors import (
     TimAVError,
     TransportError,
 )
+from airflow_provider_timav.videorelay.line import PATH, PLACEHOLDER, Secret
 from airflow_provider_timav.videorelay.models import UINT32_MAX
 from airflow_provider_timav.videorelay.outcomes import OutcomeClass
 from airflow_provider_timav.videorelay.usersig import Credential
@@ -38,7 +37,6 @@ __all__ = ["Exchange", "Post", "Service", "endpoint"]
 
 ResultT = TypeVar("ResultT")
 
-PATH: Final = "/v3/openim/videorelay"
 HOSTS: Final = {"production": "https://openapi.tim.qq.com", "test": "https://test.tim.qq.com"}
 
 MAX_POSTS: Final = 3
@@ -97,26 +95,31 @@ class Service:
     identifier: str
     credential: Credential = field(repr=False)
 
-    def url(self, *, usersig: str, number: int) -> str:
-        """Return the address of one post; it holds the UserSig and must reach no text.
+    def url(self, *, number: int) -> str:
+        """Return the address of one post as libraries get it: the UserSig takes its placeholder's place while the bytes leave.
 
         :param number: ``random`` of the specification, a 32-bit integer.
         """
-        return f"{_address(self.endpoint, usersig, self.identifier, self.sdkappid)}{number}&apn=0&contenttype=json"
+        return f"{_address(self.endpoint, self.identifier, self.sdkappid)}{number}&apn=0&contenttype=json"
 
 
 @functools.lru_cache(maxsize=8)
-def _address(endpoint: str, usersig: str, identifier: str, sdkappid: int) -> str:
-    """Return what the addresses of all posts of one service begin with: to quote a UserSig takes longer than the rest."""
-    query = {"usersig": usersig, "identifier": identifier, "sdkappid": str(sdkappid)}
-    return f"{endpoint}{PATH}?{urllib.parse.urlencode(query, quote_via=urllib.parse.quote, safe='')}&random="
+def _address(endpoint: str, identifier: str, sdkappid: int) -> str:
+    """Return what the addresses of all posts of one service begin with."""
+    # What no address can hold is for the service to refuse.
+    quoted = urllib.parse.quote(identifier, safe="", errors="surrogatepass")
+    return f"{endpoint}{PATH}?usersig={PLACEHOLDER}&identifier={quoted}&sdkappid={sdkappid}&random="
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """One request to send. ``seconds`` is all the time it may take, from connecting to the last byte of the answer."""
+    """One request to send. ``seconds`` is all the time it may take, from connecting to the last byte of the answer.
+
+    ``url`` holds a placeholder where ``usersig`` belongs.
+    """
 
     url: str = field(repr=False)
+    usersig: Secret = field(repr=False)
     body: bytes = field(repr=False)
     seq: int
     cookie: str
@@ -181,7 +184,7 @@ class Exchange(Generic[ResultT]):
         self._deadline = clock() + seconds
         self._numbers = numbers or _random_numbers
         self._budget = budget
-        self._usersig = SecretStr(service.credential.usersig())
+        self._usersig = Secret.quoted(service.credential.usersig())
         self._signed_again = False
         self._in_doubt = False
         self._post: Post | None = None
@@ -197,7 +200,8 @@ class Exchange(Generic[ResultT]):
         seq, cookie, number = self._numbers()
         self.posts += 1
         self._post = Post(
-            url=self._service.url(usersig=self._usersig.get_secret_value(), number=number),
+            url=self._service.url(number=number),
+            usersig=self._usersig,
             body=self.call.body(seq=seq, cookie=cookie, sdkappid=self._service.sdkappid),
             seq=seq,
             cookie=cookie,
@@ -259,7 +263,7 @@ class Exchange(Generic[ResultT]):
                 return jitter(0.5, 2.0)
             case OutcomeClass.CREDENTIAL if self._service.credential.renewable and not self._signed_again:
                 self._signed_again = True
-                self._usersig = SecretStr(self._service.credential.usersig())
+                self._usersig = Secret.quoted(self._service.credential.usersig())
                 return 0.0
         return None
 

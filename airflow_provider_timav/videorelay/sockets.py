@@ -17,6 +17,7 @@ import urllib3.connectionpool
 import urllib3.exceptions
 
 from airflow_provider_timav.names import look_up
+from airflow_provider_timav.videorelay.line import introduced
 from airflow_provider_timav.videorelay.transport import Flight, current_flight
 
 __all__ = ["Pool", "TlsSocket"]
@@ -40,7 +41,7 @@ def _bound(own: socket.socket) -> Flight | None:
 
 
 class TlsSocket(ssl.SSLSocket):
-    """A TLS socket that keeps the deadline."""
+    """A TLS socket that keeps the deadline, and puts the UserSig into the request line."""
 
     def do_handshake(self, block: bool = False) -> None:
         """Shake hands, within the deadline."""
@@ -56,6 +57,12 @@ class TlsSocket(ssl.SSLSocket):
 
     def send(self, data: Any, flags: int = 0) -> int:
         """Send what can be sent, and note that something was."""
+        flight = current_flight()
+        if flight is None or flight.line.filled:
+            return self._leave(data, flags)
+        return flight.line.write(data, self._leave)
+
+    def _leave(self, data: Any, flags: int = 0) -> int:
         flight = _bound(self)
         if flight is not None:
             flight.sent = True  # from here on, nobody can prove that nothing was executed
@@ -68,6 +75,13 @@ class _PlainSocket(socket.socket):
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         _bound(self)
         return super().recv_into(buffer, nbytes, flags)
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        flight = _bound(self)
+        if flight is None or flight.introduction is None:
+            super().sendall(data, flags)
+        else:
+            super().sendall(introduced(data, flight.introduction), flags)
 
 
 class _Connection(urllib3.connection.HTTPSConnection):

@@ -14,11 +14,12 @@ import ssl
 import zlib
 from collections.abc import Iterator
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeGuard
 
 from airflow_provider_timav.videorelay.errors import CertificateError, ProtocolError, TimAVError, TransportError
 from airflow_provider_timav.videorelay.exchange import ANSWER_BYTES
+from airflow_provider_timav.videorelay.line import RequestLine, Secret
 
 __all__ = ["HEADERS", "Flight", "TooLargeError", "current_flight", "error_of", "in_flight"]
 
@@ -32,9 +33,11 @@ HEADERS: Final = {
 
 @dataclass
 class Flight:
-    """The post that this thread, or this task of a loop, has in the air, as its sockets know it.
+    """The post that this thread, or this task of a loop, has in the air, as its sockets know it. ``repr`` shows no credential.
 
     :param deadline: until when it may take, on the monotonic clock.
+    :param line: writes the UserSig into the request line.
+    :param introduction: what a proxy is told with the request for a tunnel.
     :param reached: whether TLS with the service has begun; until then a proxy, where there is one, has the word.
     :param sent: whether the first byte has left.
     :param refusal: what TLS said, where a library might lose it.
@@ -42,6 +45,8 @@ class Flight:
     """
 
     deadline: float
+    line: RequestLine = field(repr=False)
+    introduction: Secret | None = field(default=None, repr=False)
     reached: bool = False
     sent: bool = False
     refusal: ssl.SSLError | None = None

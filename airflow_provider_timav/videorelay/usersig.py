@@ -44,7 +44,8 @@ class StaticUserSig:
 class SignedUserSig:
     """UserSigs signed with the application's secret key by the vendor's published algorithm. No key shows in a repr.
 
-    :raises ConfigurationError: naming ``secret_key``, where the package that signs is not installed.
+    :raises ConfigurationError: naming ``secret_key``, where the package that signs is not installed; naming ``secret_key`` or
+        ``login``, where it is no text that can be encoded.
     """
 
     __slots__ = ("_identifier", "_signer")
@@ -58,6 +59,10 @@ class SignedUserSig:
                 "secret_key: signing UserSigs needs the package tls-sig-api-v2; install airflow-provider-timav[usersig]",
                 field="secret_key",
             ) from None
+        # What the package would raise holds the key.
+        for name, text in (("secret_key", secret_key), ("login", identifier)):
+            if text.encode(errors="replace") != text.encode(errors="surrogatepass"):
+                raise ConfigurationError(f"{name} must hold no half characters (lone surrogates)", field=name)
         self._identifier = identifier
         self._signer = TLSSigAPIv2(sdkappid, secret_key)
 

@@ -7,6 +7,7 @@ that there is, and stopped. A turn is both (``CALLS``), so that each side finds 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import os
 import ssl
@@ -27,6 +28,7 @@ from airflow_provider_timav.hooks.timav import Settings, TimAVHook
 from airflow_provider_timav.videorelay import calls
 from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.exchange import Exchange, Post, Service
+from airflow_provider_timav.videorelay.line import PLACEHOLDER
 from airflow_provider_timav.videorelay.usersig import StaticUserSig
 from scripts.bench.service import ServiceProcess
 
@@ -153,12 +155,18 @@ def _stop() -> Any:
 
 def _posts() -> tuple[Post, Post]:
     """Return the two requests, made once: to the other sides they are bytes."""
-    return Exchange(_start(), _service()).next_post(), Exchange(_stop(), _service()).next_post()
+    return _post(_start()), _post(_stop())
 
 
 def _kick() -> Post:
-    call = calls.kick_members(room_id=ROOM_ID, user_ids=["nobody"])
-    return Exchange(call, _service()).next_post()
+    return _post(calls.kick_members(room_id=ROOM_ID, user_ids=["nobody"]))
+
+
+def _post(call: Any) -> Post:
+    """Return a request with its UserSig in the address, where the other sides have it."""
+    post = Exchange(call, _service()).next_post()
+    usersig = bytes(post.usersig.view).decode()
+    return dataclasses.replace(post, url=post.url.replace(f"usersig={PLACEHOLDER}&", f"usersig={usersig}&", 1))
 
 
 def _service() -> Service:

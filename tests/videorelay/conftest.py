@@ -21,6 +21,7 @@ class ConnectProxy:
         self._threads: list[threading.Thread] = []
         self._sockets: list[socket.socket] = []
         self.tunnels = 0
+        self.heads: list[bytes] = []
 
     @property
     def url(self) -> str:
@@ -53,6 +54,7 @@ class ConnectProxy:
             if not (piece := client.recv(4096)):
                 return
             asked += piece
+        self.heads.append(asked)
         if self._status is None:
             client.recv(1)
             return

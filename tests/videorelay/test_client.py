@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import dataclasses
+import functools
 import gzip
+import http.client
+import json
 import resource
 import socket
 import ssl
@@ -15,6 +20,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
+import aiohttp
 import pytest
 import requests.adapters
 
@@ -37,11 +43,13 @@ from airflow_provider_timav.videorelay.exchange import RetryBudget, Service
 from airflow_provider_timav.videorelay.tls import Identity
 from airflow_provider_timav.videorelay.transport import current_flight
 from airflow_provider_timav.videorelay.usersig import StaticUserSig
+from tests.faults.canary import Canaries, everything_logged
 from tests.faults.catalogue import looked_up
 from tests.faults.peer import BlackHole, Peer, Wire
 from tests.videorelay.clients import KINDS, AnyClient, Blocking, without_pauses
 
 FOREIGN = Certificates()
+REFUSED = b'{"ActionStatus":"FAIL","ErrorCode":70001,"ErrorInfo":"expired"}'
 
 
 @pytest.fixture
@@ -415,7 +423,7 @@ class TestCut:
 def test_whatever_a_library_raises_does_not_get_out(
     emulator: Emulator, sync_client_of: ClientOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its text holds the address, and with it the UserSig."""
+    """Its text holds the address: identifier and SDKAppID are no secret, and none of the error's business either."""
 
     def send(adapter: Any, request: Any, **_: Any) -> None:
         raise AssertionError(request.url)
@@ -425,6 +433,103 @@ def test_whatever_a_library_raises_does_not_get_out(
         start(client, emulator, max_posts=1)
     assert (failed.value.__cause__, failed.value.__context__) == (None, None)
     assert "usersig" not in str(failed.value)
+
+
+class TestLine:
+    """The UserSig is in the request that arrives, and in nothing that a library was given."""
+
+    LOOKALIKE = "usersig=***&"
+
+    def test_what_looks_like_the_placeholder_arrives_as_it_is(self, emulator: Emulator, client_of: ClientOf) -> None:
+        arrived: list[Wire] = []
+
+        def fault(wire: Wire) -> None:
+            arrived.append(wire)
+            wire.answer(b"", status="403 No")
+
+        with Peer(emulator, fault=fault, faults_left=2) as peer:
+            endpoint = f"https://127.0.0.1:{peer.port}"
+            for usersig, identifier in (("***", self.LOOKALIKE), (self.LOOKALIKE, "***")):
+                with client_of(emulator, endpoint=endpoint, usersig=usersig, identifier=identifier) as client:
+                    with pytest.raises(ProtocolError):
+                        client.call(calls.stop_push(room_id=1, user_id=self.LOOKALIKE))
+        for wire, (usersig, identifier) in zip(
+            arrived, (("***", self.LOOKALIKE), (self.LOOKALIKE, "***")), strict=True
+        ):
+            query = urllib.parse.parse_qs(urllib.parse.urlsplit(wire.target).query, strict_parsing=True)
+            assert (query["usersig"], query["identifier"]) == ([usersig], [identifier])
+            assert "***" not in wire.target
+            assert json.loads(wire.body)["reqhead"]["rpt_to_Account"] == [self.LOOKALIKE]
+
+    def test_long_one_arrives_whole(self, emulator: Emulator, client_of: ClientOf) -> None:
+        """Longer than what TLS sends in one piece."""
+        arrived: list[str] = []
+
+        def fault(wire: Wire) -> None:
+            arrived.append(wire.target)
+            wire.answer(b"", status="403 No")
+
+        with Peer(emulator, fault=fault, faults_left=1) as peer:
+            with client_of(emulator, endpoint=f"https://127.0.0.1:{peer.port}", usersig="x" * 50_000) as client:
+                with pytest.raises(ProtocolError):
+                    client.call(calls.stop_push(room_id=1, user_id="a"))
+        assert f"?usersig={'x' * 50_000}&identifier=" in arrived[0]
+
+    def test_each_post_has_its_own(self, emulator: Emulator, client_of: ClientOf) -> None:
+        """Over a connection that is kept, and where a refused one was signed anew."""
+        arrived: list[str] = []
+
+        def fault(wire: Wire) -> None:
+            arrived.append(urllib.parse.unquote(wire.target.partition("usersig=")[2].partition("&")[0]))
+            wire.answer(wire.execute() if len(arrived) != 2 else REFUSED)
+
+        given: list[str] = []
+
+        class Signer:
+            renewable = True
+
+            def usersig(self) -> str:
+                given.append(emulator.sign(issued_at=time.time() - 100 + len(given)))
+                return given[-1]
+
+        with Peer(emulator, fault=fault, faults_left=9) as peer:
+            with client_of(emulator, endpoint=f"https://127.0.0.1:{peer.port}") as client:
+                bare = client.client if isinstance(client, Blocking) else client
+                bare._service = dataclasses.replace(bare._service, credential=Signer())
+                for _ in range(3):
+                    client.call(calls.stop_push(room_id=1, user_id="a"), budget=RetryBudget())
+        assert len(set(given)) == 4
+        assert arrived == given
+
+    def test_who_watches_the_libraries_sees_a_placeholder(
+        self,
+        emulator: Emulator,
+        client_of: ClientOf,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        """What http.client prints, what urllib3 and asyncio log, and what aiohttp traces."""
+        seen: list[str] = []
+        trace = aiohttp.TraceConfig()
+
+        async def note(session: Any, context: Any, params: Any) -> None:
+            seen.append(repr(params))
+
+        for name in dir(trace):
+            if name.startswith("on_"):
+                getattr(trace, name).append(note)
+        made: Any = aiohttp.ClientSession.__init__
+        traced = functools.partialmethod(made, trace_configs=[trace])
+        monkeypatch.setattr(aiohttp.ClientSession, "__init__", traced)
+        monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
+        with everything_logged() as lines, client_of(emulator) as client:
+            start(client, emulator)
+        printed = capfd.readouterr()
+        told = "\n".join([*seen, *lines, printed.out, printed.err])
+        assert "usersig=***&identifier" in told
+        canaries = Canaries()
+        canaries.add("UserSig", emulator.usersig)
+        assert canaries.hits(told) == set()
 
 
 class TestTrust:
@@ -566,6 +671,42 @@ class TestProxy:
             assert start(client, emulator).outcome == "started"
             assert proxy.tunnels == 1
             assert len(contexts[0].get_ca_certs()) == 1
+
+    @pytest.mark.parametrize(
+        ("given", "sent"),
+        [
+            ("user:pr0xypass", b"user:pr0xypass"),
+            ("user", b"user:"),
+            ("CORP\\joe:p%40ss", b"CORP\\joe:p@ss"),
+            ("joe:密码", "joe:密码".encode()),
+            (None, None),
+        ],
+        ids=["user and password", "user", "encoded", "no ASCII", "none"],
+    )
+    def test_proxy_gets_its_own_credentials_and_no_others(
+        self,
+        given: str | None,
+        sent: bytes | None,
+        emulator: Emulator,
+        connect_proxy: Callable[..., Any],
+        client_of: ClientOf,
+    ) -> None:
+        """The same with both clients, with the request for a tunnel, once for each tunnel."""
+        with connect_proxy() as proxy:
+            place = proxy.url.rpartition("@")[2]
+            url = f"http://{place}" if given is None else f"http://{given}@{place}"
+            with client_of(emulator, proxy=url) as client:
+                for _ in range(2):
+                    client.call(calls.stop_push(room_id=1, user_id="a"))
+            assert len(proxy.heads) == proxy.tunnels == (2 if isinstance(client, Blocking) else 1)
+            for head in proxy.heads:
+                port = urllib.parse.urlsplit(emulator.api_url).port
+                assert head.startswith(f"CONNECT 127.0.0.1:{port} HTTP/1.".encode())
+                lines = [
+                    line.partition(b": ")[2] for line in head.splitlines() if b"roxy-authorization" in line.lower()
+                ]
+                assert lines == ([] if sent is None else [b"Basic " + base64.b64encode(sent)])
+                assert b"usersig" not in head
 
     def test_proxy_wants_other_credentials(
         self, emulator: Emulator, connect_proxy: Callable[..., Any], client_of: ClientOf

@@ -22,7 +22,7 @@ from airflow_provider_timav.videorelay.errors import (
     TransportError,
 )
 from airflow_provider_timav.videorelay.exchange import Exchange, RetryBudget, Service, endpoint
-from airflow_provider_timav.videorelay.usersig import StaticUserSig
+from airflow_provider_timav.videorelay.usersig import SignedUserSig, StaticUserSig
 from tests.videorelay.peers import Talk, gateway, head, kicked, lost, refused, result
 
 START = calls.start_push(room_id=10086, user_id="host_1")
@@ -129,15 +129,25 @@ def test_kick_without_a_body_is_requested() -> None:
     assert Talk(call).hold(kicked()).user_ids == ("a", "b")
 
 
+@pytest.mark.parametrize(
+    ("secret_key", "identifier", "field"), [("k3y\ud800", "admin", "secret_key"), ("k3y", "admin\udfff", "login")]
+)
+def test_key_that_cannot_sign_is_refused_without_its_text(secret_key: str, identifier: str, field: str) -> None:
+    with pytest.raises(ConfigurationError, match=field) as refused:
+        SignedUserSig(secret_key, sdkappid=1, identifier=identifier)
+    assert refused.value.field == field
+    assert "k3y" not in str(refused.value)
+    assert (refused.value.__cause__, refused.value.__context__) == (None, None)
+
+
 class TestRenewal:
     """A connection that holds the secret key signs a new UserSig where one was refused, once."""
 
     def test_refused_usersig_is_signed_anew(self) -> None:
         talk = Talk(START, signs=True)
         assert talk.hold(gateway(70001), result()).outcome == "started"
-        first, second = (post.url for post in talk.sent)
-        assert "usersig=sig-1&" in first
-        assert "usersig=sig-2&" in second
+        assert [bytes(post.usersig.view) for post in talk.sent] == [b"sig-1", b"sig-2"]
+        assert all("usersig=***&" in post.url for post in talk.sent)
 
     def test_second_refusal_is_final(self) -> None:
         talk = Talk(START, signs=True)

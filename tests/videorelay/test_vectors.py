@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Callable, Iterator
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
 import pytest
 
@@ -16,6 +17,7 @@ from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.client import Client
 from airflow_provider_timav.videorelay.errors import ConfigurationError, TimAVError
 from airflow_provider_timav.videorelay.exchange import Exchange, RetryBudget, Service, endpoint
+from airflow_provider_timav.videorelay.line import PLACEHOLDER
 from airflow_provider_timav.videorelay.tls import Identity
 from airflow_provider_timav.videorelay.usersig import StaticUserSig
 from tests.data import vectors
@@ -65,9 +67,9 @@ def test_address_is_the_specifications(case: dict[str, Any]) -> None:
     post = exchange(calls.stop_push(room_id=1, user_id="a"), service(case), given("requests")).next_post()
     address, _, query = post.url.partition("?")
     assert address == case["url"]
-    assert dict(parse_qsl(query, strict_parsing=True)) == case["query"]
+    assert dict(parse_qsl(query, strict_parsing=True)) == case["query"] | {"usersig": PLACEHOLDER}
+    assert unquote_to_bytes(bytes(post.usersig.view)).decode() == case["usersig"]
     assert "usersig" not in repr(post)
-    assert case["usersig"] not in urlsplit(post.url).path
 
 
 @pytest.mark.parametrize("case", cases("requests"))
@@ -127,6 +129,13 @@ class Line:
         self.arrived.append(wire)
         wire.answer(self._answer)
 
+    def send_as(self, name: str, value: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Change a field of the client's service for the time of a test."""
+        client = self._client.client if isinstance(self._client, Blocking) else self._client
+        before = getattr(client._service, name)
+        monkeypatch.setattr(client, "_service", dataclasses.replace(client._service, **{name: value}))
+        assert type(before) is type(value)
+
     def call(self, case: dict[str, Any], arguments: dict[str, Any], name: str, answer: bytes = b"") -> Any:
         """Carry the operation of a case out, with the numbers of its file."""
         self.arrived.clear()
@@ -151,6 +160,22 @@ def line(request: pytest.FixtureRequest, emulator: Emulator) -> Iterator[Line]:
 
 class TestOverTheWire:
     """The same vectors with both clients: nothing is lost or added on the way."""
+
+    @pytest.mark.parametrize("case", cases("urls"))
+    def test_address_arrives_as_the_vector(
+        self, case: dict[str, Any], line: Line, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With the UserSig, of which the libraries on the way know nothing."""
+        made = service(case)
+        for name in ("sdkappid", "identifier", "credential"):
+            line.send_as(name, getattr(made, name), monkeypatch)
+        with pytest.raises(TimAVError):
+            line.call({"call": "stop_push"}, ARGUMENTS["stop_push"], "requests")
+        (wire,) = line.arrived
+        path, _, query = wire.target.partition("?")
+        assert path == urlsplit(case["url"]).path
+        assert dict(parse_qsl(query, strict_parsing=True)) == case["query"]
+        assert list(dict(parse_qsl(query))) == list(case["query"])
 
     @pytest.mark.parametrize("case", cases("requests"))
     def test_request_arrives_as_the_vector(self, case: dict[str, Any], line: Line) -> None:

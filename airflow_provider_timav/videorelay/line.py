@@ -1,0 +1,140 @@
+"""Credentials on the line: libraries write a placeholder, and the real text takes its place while the bytes leave.
+
+What watches a process sees what libraries see: breadcrumbs and spans of ``http.client``, traces of aiohttp, debug logs, the
+variables of their frames. So none of them is given the UserSig or a proxy's password. There is no I/O in here.
+
+What is real is kept and handed on as a ``memoryview``: it becomes a variable of frames of ``ssl``, and shows in no ``repr``.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import urllib.parse
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+from airflow_provider_timav.videorelay.errors import ConfigurationError
+
+__all__ = ["PATH", "PLACEHOLDER", "Proxy", "RequestLine", "Secret", "introduced"]
+
+PATH: Final = "/v3/openim/videorelay"
+PLACEHOLDER: Final = "***"
+
+# What each request begins with: a known place, so that no other text is ever taken for the placeholder, whatever it holds.
+_BEFORE: Final = f"POST {PATH}?usersig=".encode()
+_OPENING: Final = _BEFORE + f"{PLACEHOLDER}&".encode()
+
+
+class Secret:
+    """Bytes that show in no ``repr``, and in no ``vars``."""
+
+    __slots__ = ("_view",)
+
+    def __init__(self, content: bytes) -> None:
+        self._view = memoryview(content)
+
+    @classmethod
+    def quoted(cls, text: str) -> Secret:
+        """Return a text as it stands in an address; one that no address can hold is for the service to refuse."""
+        return cls(urllib.parse.quote(text, safe="", errors="surrogatepass").encode())
+
+    @property
+    def view(self) -> memoryview:
+        """The bytes themselves, in a form that shows nothing."""
+        return self._view
+
+
+class RequestLine:
+    """Writes what a library writes on TLS, with the UserSig in its place in the request line: once, for one post.
+
+    Bytes are taken as they come, in one piece or in many, and a write that TLS wants repeated is gone on with where it stopped.
+
+    :param usersig: as it stands in the address.
+    """
+
+    __slots__ = ("_left", "_matched", "_taken", "_usersig")
+
+    def __init__(self, usersig: Secret) -> None:
+        self._usersig: Secret | None = usersig
+        self._matched = 0
+        self._left: memoryview | None = None
+        self._taken = 0
+
+    @property
+    def filled(self) -> bool:
+        """Whether the UserSig has left; what comes after it is written as it is."""
+        return self._usersig is None
+
+    def write(self, written: Any, leave: Callable[[memoryview], int]) -> int:
+        """Have bytes leave with the UserSig in its place; return how many of ``written`` are dealt with.
+
+        :param written: bytes, a bytearray or a memoryview.
+        :param leave: encrypts bytes, and returns how many it has taken.
+        :raises OSError: if a request begins otherwise than all of them do; nothing of it has left.
+        """
+        if self._left is None and not self._fill(memoryview(written).cast("B")):
+            return self._taken
+        while self._left:
+            self._left = self._left[leave(self._left) :]
+        self._usersig = self._left = None
+        return self._taken
+
+    def _fill(self, written: memoryview) -> bool:
+        """Note what is to leave; False where the placeholder has not been written to its end yet."""
+        awaited = _OPENING[self._matched :]
+        if written[: len(awaited)] != awaited[: len(written)]:
+            raise OSError("a request that begins otherwise than it should")
+        self._taken = len(written)
+        self._matched += min(len(awaited), len(written))
+        if self._matched < len(_OPENING) or self._usersig is None:
+            return False
+        self._left = memoryview(b"".join((_BEFORE, self._usersig.view, b"&", written[len(awaited) :])))
+        return True
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """The proxy to go through: its address without credentials, as libraries get it. ``repr`` shows no credential.
+
+    :param introduction: the header line with which it is asked to make way, where it wants one.
+    """
+
+    address: str
+    introduction: Secret | None
+
+    @classmethod
+    def of(cls, url: str) -> Proxy:
+        """Read ``http://[user:password@]host:port``.
+
+        User and password may be percent-encoded; the proxy gets them in UTF-8 (RFC 7617), or the very bytes that are encoded.
+
+        :raises ConfigurationError: naming ``proxy``.
+        """
+        parts = None
+        with contextlib.suppress(ValueError):  # its text holds the password
+            parts = urllib.parse.urlsplit(url)
+        if parts is None or parts.scheme != "http" or not parts.netloc:
+            raise ConfigurationError("proxy must be http://[user:password@]host:port", field="proxy")
+        credentials, known, place = parts.netloc.rpartition("@")
+        if not known:
+            return cls(f"http://{place}", None)
+        user, _, password = (_bytes(part) for part in credentials.partition(":"))
+        pair = base64.b64encode(user + b":" + password)
+        return cls(f"http://{place}", Secret(b"Proxy-Authorization: Basic " + pair + b"\r\n"))
+
+
+def _bytes(text: str) -> bytes:
+    return urllib.parse.unquote_to_bytes(text.encode(errors="surrogatepass"))
+
+
+def introduced(written: Any, introduction: Secret) -> memoryview:
+    """Return the request for a tunnel that a library writes, with the header line in it.
+
+    :raises OSError: if it is none.
+    """
+    line, end, rest = bytes(written).partition(b"\r\n")
+    if not end or not line.startswith(b"CONNECT "):
+        raise OSError("a proxy that is asked otherwise than for a tunnel")
+    return memoryview(b"".join((line, end, introduction.view, rest)))

@@ -1,0 +1,275 @@
+"""The request line: what libraries write, and what leaves."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import re
+import socket
+import ssl
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import trustme
+
+from airflow_provider_timav.videorelay.asockets import TlsObject
+from airflow_provider_timav.videorelay.errors import ConfigurationError
+from airflow_provider_timav.videorelay.line import PLACEHOLDER, Proxy, RequestLine, Secret, introduced
+from airflow_provider_timav.videorelay.sockets import TlsSocket
+from airflow_provider_timav.videorelay.transport import Flight, in_flight
+
+USERSIG = "eJw*tzcz2+Value/of-a_UserSig="
+QUOTED = b"eJw%2Atzcz2%2BValue%2Fof-a_UserSig%3D"
+REST = b"identifier=%2A%2A%2A&sdkappid=1&random=2 HTTP/1.1\r\nX: usersig=***&\r\n\r\n" + b'{"user":"usersig=***&"}'
+WRITTEN = b"POST /v3/openim/videorelay?usersig=***&" + REST
+LEAVES = b"POST /v3/openim/videorelay?usersig=" + QUOTED + b"&" + REST
+
+
+class Leaving:
+    """Takes what leaves, at most so many bytes at a time; before each time it may want to be asked again."""
+
+    def __init__(self, most: int = 1 << 20, *, reluctant: bool = False) -> None:
+        self.bytes = b""
+        self._most = most
+        self._reluctant = reluctant
+        self._refused = False
+
+    def __call__(self, data: memoryview) -> int:
+        if self._reluctant and not self._refused:
+            self._refused = True
+            raise ssl.SSLWantReadError
+        self._refused = False
+        piece = bytes(data[: self._most])
+        self.bytes += piece
+        return len(piece)
+
+
+def line() -> RequestLine:
+    return RequestLine(Secret.quoted(USERSIG))
+
+
+def write_all(line: RequestLine, data: Any, leave: Leaving) -> None:
+    """Write as libraries do: what was not taken again, and all of it again where TLS wants that."""
+    view = memoryview(data)
+    while view:
+        if line.filled:
+            view = view[leave(view) :]
+            continue
+        try:
+            view = view[line.write(view, leave) :]
+        except ssl.SSLWantReadError:
+            continue
+
+
+class TestRequestLine:
+    @pytest.mark.parametrize("kind", [bytes, bytearray, memoryview], ids=lambda kind: kind.__name__)
+    def test_usersig_takes_the_place_of_its_placeholder_and_of_no_other(self, kind: Callable[[bytes], Any]) -> None:
+        """An identifier, a header or a body may hold what looks like it."""
+        leave = Leaving()
+        write_all(line(), kind(WRITTEN), leave)
+        assert leave.bytes == LEAVES
+
+    @pytest.mark.parametrize("size", [1, 2, 7, 34, 35, 36, 38, 39, 40, 100])
+    def test_library_may_write_in_pieces(self, size: int) -> None:
+        leave, one = Leaving(), line()
+        for place in range(0, len(WRITTEN), size):
+            write_all(one, WRITTEN[place : place + size], leave)
+        assert leave.bytes == LEAVES
+
+    @pytest.mark.parametrize("reluctant", [False, True], ids=["at once", "asked again before each"])
+    @pytest.mark.parametrize("most", [1, 3, 40, 1000])
+    def test_tls_may_take_it_in_pieces(self, most: int, reluctant: bool) -> None:
+        leave = Leaving(most, reluctant=reluctant)
+        one = line()
+        written = memoryview(WRITTEN)
+        while written:
+            try:
+                written = written[(leave(written) if one.filled else one.write(written, leave)) :]
+            except ssl.SSLWantReadError:
+                assert leave.bytes == LEAVES[: len(leave.bytes)]
+        assert leave.bytes == LEAVES
+
+    def test_it_is_filled_once(self) -> None:
+        leave, one = Leaving(), line()
+        assert not one.filled
+        assert one.write(WRITTEN, leave) == len(WRITTEN)
+        assert one.filled
+
+    @pytest.mark.parametrize(
+        "written",
+        [
+            pytest.param(b"CONNECT 127.0.0.1:443 HTTP/1.1\r\n\r\n", id="a request for a tunnel"),
+            pytest.param(b"GET" + WRITTEN[4:], id="another method"),
+            pytest.param(b"POST /elsewhere?usersig=***&", id="another path"),
+            pytest.param(WRITTEN.replace(b"***", b"**x", 1), id="another text in its place"),
+            pytest.param(b"x" + WRITTEN, id="something before it"),
+        ],
+    )
+    def test_what_begins_otherwise_does_not_leave(self, written: bytes) -> None:
+        leave, one = Leaving(), line()
+        with pytest.raises(OSError, match="begins otherwise") as refused:
+            one.write(written, leave)
+        assert leave.bytes == b""
+        assert "usersig" not in str(refused.value)
+
+    def test_usersig_of_any_text_is_quoted(self) -> None:
+        """One that no address can hold is the service's to refuse: no error of ours would have its text at hand."""
+        for text, quoted in (
+            ("é", b"%C3%A9"),
+            ("a b&c", b"a%20b%26c"),
+            ("\ud800", b"%ED%A0%80"),
+            (PLACEHOLDER, b"%2A%2A%2A"),
+        ):
+            assert bytes(Secret.quoted(text).view) == quoted
+
+    def test_it_shows_nothing(self) -> None:
+        one = line()
+        with pytest.raises(ssl.SSLWantReadError):
+            one.write(WRITTEN, Leaving(reluctant=True))
+        flight = Flight(0.0, one, Proxy.of("http://user:pr0xypass@proxy:1").introduction)
+        for shown in (one, Secret.quoted(USERSIG), Secret.quoted(USERSIG).view, flight, vars(flight)):
+            assert not re.search("eJw|tzcz2|UserSig|dXNlcj", repr(shown))
+
+
+@pytest.fixture(scope="module")
+def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """The client's and the server's."""
+    authority = trustme.CA()
+    server, client = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.issue_cert("localhost").configure_cert(server)
+    authority.configure_trust(client)
+    client.sslsocket_class, client.sslobject_class = TlsSocket, TlsObject
+    return client, server
+
+
+class Talk:
+    """TLS in memory between a client's object and a server's."""
+
+    def __init__(self, contexts: tuple[ssl.SSLContext, ssl.SSLContext]) -> None:
+        self._there, self._back = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.client = contexts[0].wrap_bio(self._back, self._there, server_hostname="localhost")
+        self._server = contexts[1].wrap_bio(self._there, self._back, server_side=True)
+
+    def shake_hands(self, *, of: Any) -> None:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            of.do_handshake()
+
+    def finish(self) -> None:
+        for _ in range(3):
+            self.shake_hands(of=self._server)
+            self.shake_hands(of=self.client)
+
+    def received(self) -> bytes:
+        found = b""
+        with contextlib.suppress(ssl.SSLWantReadError):
+            while piece := self._server.read(1 << 16):
+                found += piece
+        return found
+
+
+def shown(error: BaseException) -> str:
+    """What a watcher of the process shows of an exception: the variables of each frame."""
+    frames = list(traceback.walk_tb(error.__traceback__))
+    assert any(frame.f_code.co_filename == ssl.__file__ for frame, _ in frames)
+    own = [frame for frame, _ in frames if frame.f_code.co_filename != __file__]
+    return repr([{name: repr(value) for name, value in frame.f_locals.items()} for frame in own])
+
+
+class TestTlsObject:
+    def test_write_that_waits_for_the_other_side_is_gone_on_with(self, contexts: Any) -> None:
+        """As in a renegotiation: TLS wants to read first, and asyncio writes the same bytes again."""
+        flight = Flight(0.0, line())
+        talk = Talk(contexts)
+        with in_flight(flight):
+            talk.shake_hands(of=talk.client)
+            for _ in range(2):
+                with pytest.raises(ssl.SSLWantReadError):
+                    talk.client.write(WRITTEN)
+            talk.finish()
+            assert talk.client.write(WRITTEN) == len(WRITTEN)
+            assert talk.client.write(WRITTEN) == len(WRITTEN)
+        assert talk.received() == LEAVES + WRITTEN
+
+    def test_long_one_leaves_whole(self, contexts: Any) -> None:
+        """TLS takes at most 16 KiB at a time."""
+        flight = Flight(0.0, RequestLine(Secret.quoted("x" * 50_000)))
+        talk = Talk(contexts)
+        with in_flight(flight):
+            talk.shake_hands(of=talk.client)
+            talk.finish()
+            assert talk.client.write(WRITTEN) == len(WRITTEN)
+        assert talk.received() == LEAVES.replace(QUOTED, b"x" * 50_000)
+
+    def test_write_that_fails_shows_no_usersig(self, contexts: Any) -> None:
+        flight = Flight(0.0, line())
+        talk = Talk(contexts)
+        with in_flight(flight):
+            talk.shake_hands(of=talk.client)
+            talk.finish()
+            with pytest.raises(ssl.SSLWantReadError):
+                talk.client.unwrap()
+            with pytest.raises(ssl.SSLError) as failed:
+                talk.client.write(WRITTEN)
+        assert flight.sent
+        assert not re.search("eJw|tzcz2|UserSig", shown(failed.value))
+
+
+class TestTlsSocket:
+    def test_write_that_fails_shows_no_usersig(self, contexts: Any) -> None:
+        ours, theirs = socket.socketpair()
+        flight = Flight(time.monotonic() + 30, line())
+        with ThreadPoolExecutor(1) as beside, in_flight(flight):
+            greeted = beside.submit(contexts[1].wrap_socket, theirs, server_side=True)
+            with contexts[0].wrap_socket(ours, server_hostname="localhost") as wrapped:
+                greeted.result().close()
+                with pytest.raises(OSError) as failed:
+                    wrapped.sendall(WRITTEN)
+        assert flight.sent
+        assert not re.search("eJw|tzcz2|UserSig", shown(failed.value))
+
+
+class TestProxy:
+    @pytest.mark.parametrize(
+        ("url", "address", "pair"),
+        [
+            ("http://proxy:3128", "http://proxy:3128", None),
+            ("http://user:pass@proxy:3128", "http://proxy:3128", b"user:pass"),
+            ("http://user@proxy:3128", "http://proxy:3128", b"user:"),
+            ("http://user:p%40ss%3A%25@proxy:3128/", "http://proxy:3128", b"user:p@ss:%"),
+            ("http://user:p@ss:word@proxy:3128", "http://proxy:3128", b"user:p@ss:word"),
+            ("http://CORP\\joe:pw@[::1]:3128", "http://[::1]:3128", b"CORP\\joe:pw"),
+            ("http://joe:密码@proxy:3128", "http://proxy:3128", "joe:密码".encode()),
+            ("http://joe:%E9@proxy:3128", "http://proxy:3128", b"joe:\xe9"),
+            ("http://joe:\ud800@proxy", "http://proxy", b"joe:\xed\xa0\x80"),
+        ],
+        ids=lambda value: ascii(value) if isinstance(value, str) else None,
+    )
+    def test_address_and_credentials_part(self, url: str, address: str, pair: bytes | None) -> None:
+        proxy = Proxy.of(url)
+        assert proxy.address == address
+        expected = None if pair is None else b"Proxy-Authorization: Basic " + base64.b64encode(pair) + b"\r\n"
+        assert (proxy.introduction and bytes(proxy.introduction.view)) == expected
+
+    @pytest.mark.parametrize(
+        "url", ["proxy:3128", "https://u:pr0xypass@proxy", "http://", "http://u:pr0xypass@[::1", "http://u:pr0xypass@℀"]
+    )
+    def test_what_is_no_proxy_is_refused_without_its_text(self, url: str) -> None:
+        with pytest.raises(ConfigurationError) as refused:
+            Proxy.of(url)
+        assert refused.value.field == "proxy"
+        assert "pr0xypass" not in str(refused.value)
+        assert (refused.value.__cause__, refused.value.__context__) == (None, None)
+
+    def test_introduction_follows_the_request_for_a_tunnel(self) -> None:
+        introduction = Secret(b"Proxy-Authorization: Basic eA==\r\n")
+        asked = introduced(b"CONNECT [::1]:443 HTTP/1.1\r\nHost: x\r\n\r\n", introduction)
+        assert bytes(asked) == (b"CONNECT [::1]:443 HTTP/1.1\r\nProxy-Authorization: Basic eA==\r\nHost: x\r\n\r\n")
+
+    @pytest.mark.parametrize("written", [WRITTEN, b"CONNECT x", b""], ids=["a request", "half a line", "nothing"])
+    def test_nothing_else_gets_an_introduction(self, written: bytes) -> None:
+        with pytest.raises(OSError, match="tunnel"):
+            introduced(written, Secret(b"x"))
