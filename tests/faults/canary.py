@@ -2,21 +2,42 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import json
 import logging
+import threading
 import traceback
 import urllib.parse
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
 
+import pytest
+import sentry_sdk
+import sentry_sdk.serializer
+from sentry_sdk.envelope import Envelope
+from sentry_sdk.scrubber import EventScrubber
+from sentry_sdk.transport import Transport
+
+from airflow_provider_timav.videorelay import aclient, client
 from airflow_provider_timav.videorelay.errors import TimAVError
 
-__all__ = ["Canaries", "everything_logged", "texts_of"]
+__all__ = ["Canaries", "Sentry", "everything_logged", "texts_of"]
 
 WINDOW = 12
 
 
 def _windows(text: str) -> Iterator[str]:
     return (text[place : place + WINDOW] for place in range(len(text) - WINDOW + 1))
+
+
+def _in_base64(secret: str) -> Iterator[str]:
+    """What of base64 a secret alone decides, wherever it begins in what is encoded."""
+    for before in range(3):
+        encoded = base64.b64encode(bytes(before) + secret.encode()).decode()
+        yield encoded[4 if before else 0 : -4]
 
 
 class Canaries:
@@ -26,12 +47,12 @@ class Canaries:
         self._names: dict[str, str] = {}
 
     def add(self, name: str, *secrets: str) -> None:
-        """Look for these from now on: as they are, and quoted as in an address."""
+        """Look for these from now on: as they are, quoted as in an address, and within what is encoded in base64."""
         for secret in secrets:
             if len(secret) < WINDOW:
                 raise ValueError(f"{name} is too short to look for a window of it")
             quoted = (urllib.parse.quote(secret, safe=""), urllib.parse.quote(secret), urllib.parse.quote_plus(secret))
-            for form in (secret, *quoted):
+            for form in (secret, *quoted, *_in_base64(secret)):
                 self._names.update(dict.fromkeys(_windows(form), name))
 
     def add_pem(self, name: str, pem: str) -> None:
@@ -89,3 +110,76 @@ def texts_of(error: BaseException) -> Iterable[str]:
         yield "".join(traceback.format_exception(link))
         if isinstance(link, TimAVError):
             yield repr(link.__reduce__())
+
+
+class _Kept(Transport):
+    """Keeps what would be sent to Sentry."""
+
+    def __init__(self, texts: list[str]) -> None:
+        super().__init__()
+        self._texts = texts
+
+    def capture_envelope(self, envelope: Envelope) -> None:
+        self._texts.append(envelope.serialize().decode())
+
+
+class Sentry:
+    """Watches this process as Sentry does with its defaults, and tells more: all variables, none scrubbed by its name.
+
+    It is shown each exception that leaves a call, and each that a library raises in one, before it is made into another.
+    """
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def __enter__(self) -> Sentry:
+        self._stack = contextlib.ExitStack()
+        patch = self._stack.enter_context(pytest.MonkeyPatch.context())
+        for name in ("MAX_DATABAG_DEPTH", "MAX_DATABAG_BREADTH"):
+            patch.setattr(sentry_sdk.serializer, name, 50)
+        for module in (client, aclient):
+            patch.setattr(module, "error_of", self._shown_to(module.error_of))
+        before = sentry_sdk.get_global_scope().client
+        self._stack.callback(sentry_sdk.get_global_scope().set_client, before)
+        sentry_sdk.init(
+            "http://key@127.0.0.1:1/1",
+            transport=_Kept(self._texts),
+            before_breadcrumb=self._crumb,
+            event_scrubber=EventScrubber(denylist=[], pii_denylist=[]),
+        )
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stack.close()
+
+    def see(self, error: BaseException) -> None:
+        """Capture an exception. Frames of the tests above the product know the secrets, and are left out."""
+        whole = error.__traceback__
+        sentry_sdk.capture_exception(error.with_traceback(_below_the_tests(whole)))
+        error.__traceback__ = whole
+
+    def take(self) -> str:
+        """Return what it was told since it was asked last: events and breadcrumbs."""
+        told = "\n".join(self._texts)
+        self._texts.clear()
+        return told
+
+    def _shown_to(self, error_of: Callable[..., TimAVError]) -> Callable[..., TimAVError]:
+        def seen(trouble: BaseException, *args: Any, **facts: Any) -> TimAVError:
+            self.see(trouble)
+            return error_of(trouble, *args, **facts)
+
+        return seen
+
+    def _crumb(self, crumb: dict[str, Any], hint: dict[str, Any]) -> dict[str, Any] | None:
+        if threading.current_thread().name == "fault-peer":
+            return None  # what hands a request on to the emulator knows the UserSig
+        self._texts.append(json.dumps(crumb, default=repr))
+        return crumb
+
+
+def _below_the_tests(trace: TracebackType | None) -> TracebackType | None:
+    tests = str(Path(__file__).parents[1])
+    while trace is not None and trace.tb_next is not None and trace.tb_frame.f_code.co_filename.startswith(tests):
+        trace = trace.tb_next
+    return trace

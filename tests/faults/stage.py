@@ -33,7 +33,7 @@ from airflow_provider_timav.videorelay.errors import TimAVError
 from airflow_provider_timav.videorelay.exchange import RetryBudget
 from airflow_provider_timav.videorelay.tls import Identity
 from airflow_provider_timav.videorelay.usersig import Credential
-from tests.faults.canary import Canaries, everything_logged, texts_of
+from tests.faults.canary import Canaries, Sentry, everything_logged, texts_of
 from tests.faults.peer import Fault, Greeting, Peer, server_context
 from tests.videorelay.clients import AnyClient, Blocking, without_pauses
 
@@ -157,6 +157,7 @@ class Stage:
         self._rooms = itertools.count(20001)
         self.emulator = self._stack.enter_context(Emulator(rooms={1: [HOST]}))
         self.elsewhere = self._stack.enter_context(Peer(self.emulator))
+        self._sentry = self._stack.enter_context(Sentry())
         self.foreign = trustme.CA(organization_name="somebody else")
         self.folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="timav-faults-")))
         own = self.emulator.certificates
@@ -227,19 +228,21 @@ class Stage:
             before = self.emulator.connections, self.elsewhere.connections
             error: TimAVError | None = None
             result = None
+            self._sentry.take()
             with everything_logged() as lines:
                 began = time.monotonic()
                 try:
                     result = self._operate(scene, operation, limits)
                 except TimAVError as raised:
                     error = raised
+                    self._sentry.see(raised)
                 seconds = time.monotonic() - began
             # What a script does after its last byte must be over before the truth is looked at.
             peer = scene.peer
             stack.close()
             own = [entry for entry in self.emulator.journal if entry.room_id == room_id]
             log = "\n".join(lines)
-            shown = [log, repr(result), repr(own), *(entry.line() for entry in own)]
+            shown = [log, self._sentry.take(), repr(result), repr(own), *(entry.line() for entry in own)]
             shown += texts_of(error) if error is not None else []
             return Observed(
                 error=error,

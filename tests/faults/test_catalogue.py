@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import base64
+import http.client
+import http.server
 import logging
+import threading
+import urllib.parse
 from collections.abc import Callable, Iterator
+from contextlib import closing
 
 import pytest
 
@@ -11,10 +17,10 @@ from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.videorelay import exchange
 from airflow_provider_timav.videorelay.client import Client
 from airflow_provider_timav.videorelay.errors import AlreadyRunning, TransportError
-from tests.faults.canary import Canaries, everything_logged
+from tests.faults.canary import Canaries, Sentry, everything_logged
 from tests.faults.catalogue import CASES, LEFT_OUT, NUMBERS, OTHERWHERE, Case
 from tests.faults.scenarios import SCENARIOS, Play
-from tests.faults.stage import PLAYER_PASSWORD, Observed, Scene, Stage
+from tests.faults.stage import PASSPHRASE, PLAYER_PASSWORD, Observed, Scene, Stage
 from tests.videorelay.clients import KINDS, AnyClient, Blocking
 
 pytestmark = pytest.mark.faults
@@ -142,6 +148,7 @@ class TestCanaries:
             pytest.param(f"GET /?usersig={SECRET}&x", id="raw"),
             pytest.param("usersig=eJw%2Atzcz2%2BValue%2Fof", id="quoted"),
             pytest.param("…Value/of-a_U…", id="a window of it"),
+            pytest.param(base64.b64encode(f"user:{SECRET}".encode()).decode(), id="within base64"),
         ],
     )
     def test_secret_is_found(self, text: str) -> None:
@@ -149,6 +156,36 @@ class TestCanaries:
         canaries.add("UserSig", self.SECRET)
         assert canaries.hits(text) == {"UserSig"}
         assert canaries.hits("Value/of-a_ and nothing more") == set()
+
+    @pytest.fixture
+    def answering(self) -> Iterator[http.server.HTTPServer]:
+        """A server that answers with an error, whatever it is asked."""
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler) as server:
+            thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+            thread.start()
+            yield server
+            server.shutdown()
+            thread.join()
+
+    def test_what_sentry_is_told_is_searched(self, answering: http.server.HTTPServer) -> None:
+        """The variables of frames, lines that are logged, and requests that http.client sends."""
+        canaries = Canaries()
+        for name, secret in (("variable", self.SECRET), ("line", PLAYER_PASSWORD), ("address", PASSPHRASE)):
+            canaries.add(name, secret)
+
+        def fails(secret: str) -> None:
+            raise ValueError(len(secret))
+
+        with Sentry() as sentry:
+            logging.getLogger("somebody.else").warning("%s", PLAYER_PASSWORD)
+            with closing(http.client.HTTPConnection("127.0.0.1", answering.server_port)) as there:
+                there.request("GET", f"/?{urllib.parse.quote(PASSPHRASE)}")
+                there.getresponse().read()
+            with pytest.raises(ValueError) as failed:
+                fails(self.SECRET)
+            sentry.see(failed.value)
+            assert canaries.hits(sentry.take()) == {"variable", "line", "address"}
+            assert sentry.take() == ""
 
     def test_hidden_context_and_log_are_searched(self, stage: Stage) -> None:
         """A secret that a transport error holds, however well hidden, would be seen."""

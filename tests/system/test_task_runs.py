@@ -36,9 +36,9 @@ from tests.system.site import AirflowSite
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
-SOURCE = Path(__file__).parent / "dags" / "task_runs.py"
+DAGS = Path(__file__).parent / "dags"
 MODES = ("poke", "reschedule", "deferrable")
-SHOW, ENDLIST, GONE, LATE, MAPPED, FAULTY, FOREIGN = 101, 201, 202, 301, (401, 402, 403), 500, 600
+SHOW, ENDLIST, GONE, LATE, MAPPED, FAULTY, FOREIGN, STUCK = 101, 201, 202, 301, (401, 402, 403), 500, 600, 700
 # Whoever writes a secret into a DAG file has it here: Airflow keeps the file's text and what it parsed from it.
 SOURCE_TABLES = ("dag_code", "serialized_dag")
 
@@ -46,32 +46,38 @@ SOURCE_TABLES = ("dag_code", "serialized_dag")
 class Secrets:
     """What must appear nowhere. `literal` stands in the DAG's own source, and is looked for everywhere else."""
 
-    def __init__(self, service: Witness, signing: Witness) -> None:
-        self.literal, self.audience, self.passphrase, proxy_password = (secrets.token_urlsafe(18) for _ in range(4))
+    def __init__(self, service: Witness, signing: Witness, stuck: Witness) -> None:
+        texts = [secrets.token_urlsafe(18) for _ in range(5)]
+        self.literal, self.audience, self.passphrase, self.wrong_passphrase, proxy_password = texts
         self.proxy = f"http://user:{proxy_password}@127.0.0.1:1"  # where nobody listens
         self._signing = signing
-        key = load_pem_private_key(signing.certificates.client_key_pem.encode(), None)
-        self._encrypted_key = key.private_bytes(
-            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(self.passphrase.encode())
-        ).decode()
+        self._encrypted_keys = {each: self._encrypted_key(each) for each in (signing, stuck)}
         self.canaries = Canaries()
         self.canaries.add("player password", self.audience)
-        self.canaries.add("passphrase", self.passphrase)
+        self.canaries.add("passphrase", self.passphrase, self.wrong_passphrase)
         self.canaries.add("proxy credential", proxy_password)
-        self.canaries.add_pem("private key", self._encrypted_key)
-        for emulator in (service, signing):
+        for encrypted_key in self._encrypted_keys.values():
+            self.canaries.add_pem("private key", encrypted_key)
+        for emulator in (service, signing, stuck):
             self.canaries.add("secret key", emulator.secret_key)
             self.canaries.add("UserSig", emulator.usersig)
             self.canaries.add_pem("private key", emulator.certificates.client_key_pem)
         self.in_source = Canaries()
         self.in_source.add("player password in the DAG file", self.literal)
 
-    def connection(self, **extra: str) -> dict[str, Any]:
+    def _encrypted_key(self, emulator: Witness) -> str:
+        key = load_pem_private_key(emulator.certificates.client_key_pem.encode(), None)
+        return key.private_bytes(
+            Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(self.passphrase.encode())
+        ).decode()
+
+    def connection(self, emulator: Witness | None = None, **extra: str) -> dict[str, Any]:
         """A connection with everything secret that one may hold: secret key, UserSig, encrypted key, passphrase."""
-        connection = self._signing.connection(
-            sign=True, private_key=self._encrypted_key, private_key_passphrase=self.passphrase
+        signing = emulator or self._signing
+        connection = signing.connection(
+            sign=True, private_key=self._encrypted_keys[signing], private_key_passphrase=self.passphrase
         )
-        return {**connection, "password": self._signing.usersig, "extra": connection["extra"] | extra}
+        return {**connection, "password": signing.usersig, "extra": connection["extra"] | extra}
 
     def add_posted(self, usersigs: set[str]) -> None:
         """Look for these, too."""
@@ -98,6 +104,7 @@ class Played:
     deferred: dict[str, dict[str, Any]]
     triggers: list[dict[str, Any]]
     said: list[str]
+    told: dict[str, str]
 
     def result(self, run: str, task_id: str) -> dict[str, Any]:
         """The verdict that a sensor came to."""
@@ -119,6 +126,14 @@ def faulty() -> Iterator[Witness]:
         emulator.fail_next(operation="kick_members", code=60020, layer="gateway")  # the plan: another try may pass
         emulator.fail_next(operation="stop_record", code=60021, layer="gateway")  # the address: no try will pass
         emulator.fail_next(3, operation="start_push", drop="after")  # all that one call may post
+        yield emulator
+
+
+@pytest.fixture(scope="module")
+def stuck() -> Iterator[Witness]:
+    with Witness(rooms={STUCK: ["host"]}) as emulator:
+        emulator.fail_next(9, operation="start_push", delay_answer=60.0)
+        emulator.fail_next(9, operation="start_record", code=60021, layer="gateway")
         yield emulator
 
 
@@ -154,21 +169,35 @@ def said() -> Iterator[list[str]]:
 
 
 @pytest.fixture(scope="module")
-def played(airflow_site: AirflowSite, service: Witness, faulty: Witness, posted: set[str], said: list[str]) -> Played:
-    hidden = Secrets(service, faulty)
+def played(
+    airflow_site: AirflowSite,
+    service: Witness,
+    faulty: Witness,
+    stuck: Witness,
+    posted: set[str],
+    said: list[str],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Played:
+    hidden = Secrets(service, faulty, stuck)
     connect(airflow_site, "timav_runs", service.connection())
     connect(airflow_site, "timav_signed", hidden.connection())
     connect(airflow_site, "timav_proxied", hidden.connection(proxy=hidden.proxy))
+    connect(airflow_site, "timav_stuck", hidden.connection(stuck))
+    connect(airflow_site, "timav_closed", hidden.connection(stuck, private_key_passphrase=hidden.wrong_passphrase))
     with Caller(service) as somebody:
         somebody.call(6, START_PUSH, FOREIGN, ("host",))
         somebody.call(5, START_RECORD, FOREIGN, ("host",))
     airflow_site.rest("POST", "variables", {"key": "audience", "value": hidden.audience})
-    airflow_site.write_dag("task_runs", SOURCE.read_text().replace("@player_password@", hidden.literal))
+    folder = tmp_path_factory.mktemp("sentry")
+    airflow_site.write_dag("watched", (DAGS / "watched.py").read_text().replace("@folder@", str(folder)))
+    airflow_site.write_dag(
+        "task_runs", (DAGS / "task_runs.py").read_text().replace("@player_password@", hidden.literal)
+    )
 
     def trigger(name: str, room_id: int) -> Run:
         return airflow_site.trigger(name, {"room_id": room_id, "user_id": "host"})
 
-    names = ("waits", "streams", "broadcast", "mapped", "failures", "foreign", "proxied")
+    names = ("waits", "streams", "broadcast", "mapped", "failures", "foreign", "proxied", "watched")
     with airflow_site.held(*(f"runs_{name}" for name in names)):
         runs = {
             "waits": trigger("runs_waits", LATE),
@@ -179,6 +208,7 @@ def played(airflow_site: AirflowSite, service: Witness, faulty: Witness, posted:
             "failures": airflow_site.trigger("runs_failures"),
             "foreign": trigger("runs_foreign", FOREIGN),
             "proxied": airflow_site.trigger("runs_proxied"),
+            "watched": airflow_site.trigger("runs_watched"),
         }
     waiting = {
         task_id: airflow_site.wait_for_task(runs["waits"], task_id, "up_for_reschedule")
@@ -216,7 +246,8 @@ def played(airflow_site: AirflowSite, service: Witness, faulty: Witness, posted:
     for run in runs.values():
         run.wait(timeout=150)
     hidden.add_posted(posted)
-    return Played(airflow_site, service, faulty, hidden, runs, waiting, asked, deferred, triggers, said)
+    told = {file.name: file.read_text() for file in folder.iterdir()}
+    return Played(airflow_site, service, faulty, hidden, runs, waiting, asked, deferred, triggers, said, told)
 
 
 def seen_live(site: AirflowSite, run: Run, mode: str) -> bool:
@@ -460,6 +491,23 @@ class TestSecrets:
         texts["emulators"] = "\n".join([*played.said, *(f"{entry!r}\n{entry.line()}" for entry in journal)])
         found = {name: played.secrets.hits(text, source=name in SOURCE_TABLES) for name, text in texts.items()}
         assert {name: hits for name, hits in found.items() if hits} == {}
+
+    def test_sentry_is_told_no_credential(self, played: Played) -> None:
+        """With its defaults, in the process of a task whose start fails: breadcrumbs, and the variables of all frames."""
+        words = {
+            "refused": "RequestRejected",
+            "late": "AirflowTaskTimeout",
+            "away": "TransportError",
+            "closed": "CertificateError",
+        }
+        assert {task.task_id: task.state for task in played.runs["watched"].tasks()} == dict.fromkeys(words, "failed")
+        assert played.told.keys() == words.keys()
+        found = {name: played.secrets.hits(told) for name, told in played.told.items()}
+        assert found == {name: set() for name in words}
+        for name, told in played.told.items():
+            assert f'"type":"{words[name]}"' in told
+            assert '"vars":' in told
+        assert "usersig=***" in played.told["refused"]
 
     def test_the_sweep_looks_where_secrets_would_be(self, played: Played) -> None:
         """It reads logs, consoles, rendered fields, XComs, the state store, triggers and events, with our words in them."""
