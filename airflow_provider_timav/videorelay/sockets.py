@@ -100,7 +100,8 @@ class _Connection(urllib3.connection.HTTPSConnection):
     def _connected(self) -> socket.socket:
         assert isinstance(self.timeout, float)  # noqa: S101 - every request has one
         until = time.monotonic() + self.timeout
-        addresses = _look_up(self._dns_host, self.port, self.timeout)
+        # A proxy's address keeps its brackets.
+        addresses = _look_up(self._dns_host.strip("[]"), self.port, self.timeout)
         trouble: OSError = socket.gaierror(socket.EAI_NONAME, "the name has no address")
         for place, (family, kind, protocol, _, address) in enumerate(addresses):
             # An address that does not answer leaves the next ones their share.

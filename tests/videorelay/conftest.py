@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 import pytest
 
@@ -15,9 +16,11 @@ import pytest
 class ConnectProxy:
     """Tunnels ``CONNECT`` requests, or answers them with another status, or (None) not at all."""
 
-    def __init__(self, status: int | None) -> None:
+    def __init__(self, status: int | None, *, host: str = "127.0.0.1") -> None:
         self._status = status
-        self._listener = socket.create_server(("127.0.0.1", 0))
+        self._host = f"[{host}]" if ":" in host else host
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._listener = socket.create_server((host, 0), family=family)
         self._threads: list[threading.Thread] = []
         self._sockets: list[socket.socket] = []
         self.tunnels = 0
@@ -25,7 +28,7 @@ class ConnectProxy:
 
     @property
     def url(self) -> str:
-        return f"http://user:pr0xypass@127.0.0.1:{self._listener.getsockname()[1]}"
+        return f"http://user:pr0xypass@{self._host}:{self._listener.getsockname()[1]}"
 
     def serve(self) -> None:
         while True:
@@ -81,8 +84,8 @@ class ConnectProxy:
 @pytest.fixture
 def connect_proxy() -> Callable[..., AbstractContextManager[ConnectProxy]]:
     @contextlib.contextmanager
-    def running(status: int | None = 200) -> Iterator[ConnectProxy]:
-        proxy = ConnectProxy(status)
+    def running(status: int | None = 200, **facts: Any) -> Iterator[ConnectProxy]:
+        proxy = ConnectProxy(status, **facts)
         thread = threading.Thread(target=proxy.serve, daemon=True)
         thread.start()
         try:

@@ -708,6 +708,14 @@ class TestProxy:
                 assert lines == ([] if sent is None else [b"Basic " + base64.b64encode(sent)])
                 assert b"usersig" not in head
 
+    @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+    def test_proxy_may_be_an_address_of_ipv6(
+        self, emulator: Emulator, connect_proxy: Callable[..., Any], client_of: ClientOf
+    ) -> None:
+        with connect_proxy(host="::1") as proxy, client_of(emulator, proxy=proxy.url) as client:
+            assert start(client, emulator).outcome == "started"
+            assert proxy.tunnels == 1
+
     def test_proxy_wants_other_credentials(
         self, emulator: Emulator, connect_proxy: Callable[..., Any], client_of: ClientOf
     ) -> None:
