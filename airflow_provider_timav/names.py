@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import socket
 import threading
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,7 @@ else:
     # aiohttp does not ask for the type, and importing it takes longer than a loop may be blocked.
     AbstractResolver = object
 
-__all__ = ["Names", "look_up"]
+__all__ = ["Names", "RememberedNames", "look_up"]
 
 
 def look_up(host: str, port: int, tell: Callable[[list[Any] | OSError], None]) -> threading.Thread:
@@ -48,25 +49,63 @@ class Names(AbstractResolver):
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
         """Return a name's addresses; whoever does not want to wait any longer is free to go."""
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[list[Any] | OSError] = loop.create_future()
-
-        def settle(found: list[Any] | OSError) -> None:
-            if not answer.done():
-                answer.set_result(found)
-
-        def tell(found: list[Any] | OSError) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
-                loop.call_soon_threadsafe(settle, found)
-
-        look_up(host, port, tell)
-        found = await answer
-        if isinstance(found, OSError):
-            raise found
-        return [
-            {"hostname": host, "host": address[0], "port": port, "family": kind, "proto": 0, "flags": 0}
-            for kind, _, _, _, address in found
-        ]
+        return _results(await _asked(host, port), host, port)
 
     async def close(self) -> None:
         """Nothing is kept."""
+
+
+REMEMBERED_SECONDS = 10.0
+"""What aiohttp remembers names for. A show's host moves more rarely than that, and a name server is not asked for each look."""
+
+MOST_NAMES = 1000
+
+
+class RememberedNames(Names):
+    """Asks once for a name that many want to know at once or shortly after one another; a failure is not remembered."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[float, asyncio.Future[list[Any] | OSError]]] = {}
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """Return a name's addresses; whoever does not want to wait any longer is free to go."""
+        asked_at, answer = self._known.get(host, (0.0, None))
+        if answer is None or (answer.done() and time.monotonic() - asked_at > REMEMBERED_SECONDS):
+            answer = _asked(host, port)
+            self._known.pop(host, None)  # the oldest stand first
+            self._known[host] = time.monotonic(), answer
+            while len(self._known) > MOST_NAMES:
+                del self._known[next(iter(self._known))]
+        # Shielded, for the others who wait.
+        found = await asyncio.shield(answer)
+        if isinstance(found, OSError) and self._known.get(host, (0.0, None))[1] is answer:
+            del self._known[host]
+        return _results(found, host, port)
+
+
+def _asked(host: str, port: int) -> asyncio.Future[list[Any] | OSError]:
+    """Return what a look-up in a thread of its own will have found."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[list[Any] | OSError] = loop.create_future()
+
+    def settle(found: list[Any] | OSError) -> None:
+        if not answer.done():
+            answer.set_result(found)
+
+    def tell(found: list[Any] | OSError) -> None:
+        with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
+            loop.call_soon_threadsafe(settle, found)
+
+    look_up(host, port, tell)
+    return answer
+
+
+def _results(found: list[Any] | OSError, host: str, port: int) -> list[ResolveResult]:
+    if isinstance(found, OSError):
+        raise found
+    return [
+        {"hostname": host, "host": address[0], "port": port, "family": kind, "proto": 0, "flags": 0}
+        for kind, _, _, _, address in found
+    ]

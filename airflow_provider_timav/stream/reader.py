@@ -6,6 +6,10 @@ that no mode can come to trust another certificate, follow another redirect or w
 What holds for each look, whatever the servers do: it is over within `LOOK_SECONDS`, holds at most a mebibyte of a body,
 sends no credential and no cookie, takes nothing from the environment or from ``.netrc``, and never raises for what it
 finds. One client serves all watches of one loop and proxy: one TLS context, at most `MOST_SOCKETS` connections in use.
+
+What a public server says leads to public addresses only. Without a proxy each request goes through a pool that leads to such
+addresses, or through one that leads to none (`pools`). Through a proxy it is the proxy that looks names up; addresses that are
+written out are held to the rule here.
 """
 
 from __future__ import annotations
@@ -17,16 +21,20 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_provider_timav.names import Names
+from airflow_provider_timav.names import RememberedNames
 from airflow_provider_timav.stream.looking import Answer, Conversation, Get, NoAnswer, looking
+from airflow_provider_timav.stream.network import may_be_public
+from airflow_provider_timav.stream.pools import WrongNetwork, open_pool
 from airflow_provider_timav.stream.watch import Look, Verdict, Watch, next_pause
 
 if TYPE_CHECKING:
     from types import ModuleType
 
     import aiohttp
+    from yarl import URL
 
 __all__ = ["Reader", "follow", "glance", "shared_reader"]
 
@@ -42,6 +50,8 @@ LARGE_BODY = 1 << 16
 """Bytes from which on a body is parsed in a thread: a mebibyte takes half a second, and the loop has others to serve."""
 
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "airflow-provider-timav"}
+
+_REFUSED = NoAnswer("no server on an address that may be asked", refused=True)
 
 T = TypeVar("T")
 
@@ -66,7 +76,7 @@ class Reader:
 
     def __init__(self, proxy: str | None = None) -> None:
         self._proxy = proxy
-        self._session: aiohttp.ClientSession | None = None
+        self._pools: dict[bool | None, aiohttp.ClientSession] = {}
         self._aiohttp: ModuleType | None = None
         self._opening = asyncio.Lock()
         # Waiting for a turn is no fault of the stream's: it must not count against the look's time.
@@ -79,24 +89,26 @@ class Reader:
     async def open(self) -> None:
         """Make the client, once, whoever asks first. What takes long (the import, the certificates) runs in a thread."""
         async with self._opening:
-            if self._session is not None:
+            if self._pools:
                 return
             aiohttp, context = await asyncio.to_thread(_load)
             self._aiohttp = aiohttp
-            self._session = aiohttp.ClientSession(
-                # A name server that does not answer must not keep the loop's pool of threads, nor the end of a glance.
-                connector=aiohttp.TCPConnector(limit=MOST_SOCKETS, ssl=context, resolver=Names()),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-                headers=_HEADERS,
-                auto_decompress=False,
-                trust_env=False,
-            )
+            # A name server that does not answer must not keep the loop's pool of threads, nor the end of a glance.
+            names = RememberedNames()
+            for public in (True, False) if self._proxy is None else (None,):
+                self._pools[public] = open_pool(
+                    context,
+                    names,
+                    public=public,
+                    limit=MOST_SOCKETS,
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+                    headers=_HEADERS,
+                )
 
     async def close(self) -> None:
         """Close every connection."""
-        if self._session is not None:
-            await self._session.close()
+        for pool in self._pools.values():
+            await pool.close()
 
     async def look(self, url: str, watch: Watch, clock: Callable[[], float]) -> Look:
         """Look at a stream once; see `looking` for the arguments and the answer."""
@@ -123,13 +135,33 @@ class Reader:
     async def _get(self, get: Get) -> Answer | NoAnswer:
         from yarl import URL
 
-        if self._session is None or self._aiohttp is None:
-            raise RuntimeError("the reader is not open")
+        # A signed query must arrive as it was written; only what is no ASCII has to be encoded.
         try:
-            # A signed query must arrive as it was written; only what is no ASCII has to be encoded.
             address = URL(get.url, encoded=get.url.isascii())
-            headers = {"Range": f"bytes=0-{get.limit - 1}"} if get.sample else None
-            async with self._session.get(
+        except ValueError as error:
+            return NoAnswer(f"no answer ({type(error).__name__})")
+        if self._proxy is not None:
+            public = may_be_public(address.raw_host or "")
+            if get.public_only and not public:
+                return _REFUSED
+            return replace(await self._ask(None, address, get), public=public)
+        if not get.public_only:
+            answer = await self._ask(False, address, get)
+            if answer is not _REFUSED:
+                return answer
+        answer = await self._ask(True, address, get)
+        if answer is not _REFUSED:
+            return replace(answer, public=True)
+        # Where any address may be asked, the name has changed its mind between two look-ups: the next look will tell.
+        return _REFUSED if get.public_only else NoAnswer("no connection")
+
+    async def _ask(self, public: bool | None, address: URL, get: Get) -> Answer | NoAnswer:
+        """Make one request through one of the pools."""
+        if self._aiohttp is None:
+            raise RuntimeError("the reader is not open")
+        headers = {"Range": f"bytes=0-{get.limit - 1}"} if get.sample else None
+        try:
+            async with self._pools[public].get(
                 address, headers=headers, allow_redirects=False, proxy=self._proxy
             ) as response:
                 # Of a sample the first bytes that come are enough; a playlist is read one byte beyond its limit.
@@ -144,6 +176,8 @@ class Reader:
                     location=response.headers.get("Location"),
                 )
         except (self._aiohttp.ClientError, OSError, ValueError) as error:
+            if isinstance(getattr(error, "os_error", None), WrongNetwork):
+                return _REFUSED
             return NoAnswer(_why(self._aiohttp, error))
 
 

@@ -75,6 +75,8 @@ class Look:
     :param variant: the place in the master playlist that this was read from; None without one. Numbers of different
         variants do not compare (RFC 8216, 6.2.4).
     :param absence: why there is no readable playlist, in a few words without any address.
+    :param refused: why the newest segment was not asked though it should have been, likewise.
+    :param public: whether the playlist's host is on a public address; what it says then leads to public addresses only.
     """
 
     at: float
@@ -85,6 +87,8 @@ class Look:
     playable: bool | None = None
     variant: int | None = None
     absence: str = ""
+    refused: str = ""
+    public: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,9 @@ class Watch:
     :param progress_at: when there last was a sign of life: a proven move, or a tail that had nothing to compare with.
     :param was_live: whether the stream was ever LIVE.
     :param gone_since: since when it has been ABSENT, EMPTY or STALLED without a break.
-    :param reason: why the last look found no playlist; empty if it found one.
+    :param reason: why the last look found no playlist, or would not ask for the newest segment; empty otherwise.
+    :param public: whether the playlist's host ever was on a public address. It then has to stay on one: a name that leads
+        into a network of our own later on is not trusted with it.
     """
 
     verdict: Verdict = Verdict.UNKNOWN
@@ -122,6 +128,7 @@ class Watch:
     was_live: bool = False
     gone_since: float | None = None
     reason: str = ""
+    public: bool = False
 
     def after(self, look: Look, *, grace: float) -> Watch:
         """Return what is known after one more look.
@@ -148,7 +155,8 @@ class Watch:
             since=look.at if verdict is not past.verdict else past.since,
             was_live=past.was_live or verdict is Verdict.LIVE,
             gone_since=gone_since,
-            reason=look.absence,
+            reason=look.absence or look.refused,
+            public=past.public or look.public,
         )
 
     def asks_for_segment(self, look: Look) -> bool:

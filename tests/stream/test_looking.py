@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -20,7 +22,7 @@ MASTER = (
 Web = dict[str, Answer | NoAnswer]
 
 
-def ok(text: str | bytes, **facts: str) -> Answer:
+def ok(text: str | bytes, **facts: Any) -> Answer:
     return Answer(200, text if isinstance(text, bytes) else text.encode(), **facts)
 
 
@@ -148,6 +150,27 @@ def test_a_redirect_to_where_nobody_should_go_is_not_followed(location: str, why
 def test_a_redirect_to_https_is_followed() -> None:
     plain = "http://cdn.example/live.m3u8"
     assert look({plain: moved(URL), URL: ok(media(7, 3))}, url=plain)[0].tail == 10
+
+
+def test_what_a_public_server_says_is_asked_for_at_public_addresses_only() -> None:
+    """Each document is judged by the servers that it came from, and a watch by what its playlist's host once was."""
+    variant, segment = "https://cdn.example/live/low/list.m3u8", "https://cdn.example/segment.ts?n=9"
+    web: Web = {URL: ok(MASTER), variant: ok(media(7, 3), public=True), segment: ok(b"G")}
+    watch = Watch().after(Look(at=999.0, tail=9, segments=3, target_duration=1, variant=0), grace=60)
+    found, gets = look(web, watch)
+    assert [get.public_only for get in gets] == [False, False, True]
+    assert not found.public
+    found, gets = look({**web, URL: ok(MASTER, public=True)}, watch)
+    assert [get.public_only for get in gets] == [False, True, True]
+    assert found.public
+    _, gets = look(web, replace(watch, public=True))
+    assert [get.public_only for get in gets] == [True, True, True]
+
+
+def test_playlists_host_counts_as_public_though_it_does_not_answer() -> None:
+    found, _ = look({URL: NoAnswer("no connection", public=True)})
+    assert (found.absence, found.public) == ("no connection", True)
+    assert look({URL: moved("/gone")}, Watch())[0].public is False
 
 
 @pytest.mark.parametrize("status", [302, 204, 206, 400, 403, 404, 500, 503])
