@@ -6,10 +6,12 @@ export const address = (path) => new URL(path, document.baseURI).href;
 /** A request that Airflow refused, or that did not arrive: the message is for people. */
 export class Refused extends Error {}
 
-const SAID = {
-  401: "Your session is over. Load the page again to log in.",
-  403: "Airflow refuses this: you lack the permission.",
-};
+const SAID = new Map([
+  [401, "Your session is over. Load the page again to log in."],
+  [403, "Airflow refuses this: you lack the permission."],
+]);
+
+const UNREADABLE = "Airflow's answer cannot be read.";
 
 async function ask(path, options) {
   let answer;
@@ -19,27 +21,42 @@ async function ask(path, options) {
     if (failed.name === "AbortError") throw failed;
     throw new Refused("Airflow does not answer.");
   }
-  if (answer.ok) return answer.json();
-  throw new Refused(SAID[answer.status] ?? `Airflow answered ${answer.status}: ${await reason(answer)}`);
+  if (!answer.ok) throw new Refused(SAID.get(answer.status) ?? `Airflow answered ${answer.status}: ${await reason(answer)}`);
+  try {
+    return await answer.json();
+  } catch (failed) {
+    if (failed.name === "AbortError") throw failed;
+    throw new Refused(UNREADABLE);
+  }
 }
 
 async function reason(answer) {
   try {
     const { detail } = await answer.json();
-    return typeof detail === "string" ? detail : JSON.stringify(detail);
+    return short(typeof detail === "string" ? detail : JSON.stringify(detail));
   } catch {
     return answer.statusText;
   }
 }
 
-/** One of the page's two lists. */
-export const list = (name, signal) => ask(`timav/${name}`, { signal, headers: { Accept: "application/json" } });
+/** One of the page's two lists: its rows, and the server's time. */
+export async function list(name, rows, signal) {
+  const answer = await ask(`timav/${name}`, { signal, headers: { Accept: "application/json" } });
+  if (!Array.isArray(answer?.[rows])) throw new Refused(UNREADABLE);
+  return { rows: answer[rows], now: moment(answer.now) ?? new Date() };
+}
 
 const patch = (path, body) =>
   ask(path, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
+/** A part of a path. Browsers take `.` and `..` for steps within it, however they are written. */
+function part(name) {
+  if (typeof name !== "string" || ["", ".", ".."].includes(name)) throw new Refused("This run cannot be addressed by its name.");
+  return encodeURIComponent(name);
+}
+
 const ofTask = (row, taskId) => {
-  const [dag, run, task] = [row.dag_id, row.run_id, taskId].map(encodeURIComponent);
+  const [dag, run, task] = [row.dag_id, row.run_id, taskId].map(part);
   return `api/v2/dags/${dag}/dagRuns/${run}/taskInstances/${task}`;
 };
 
@@ -61,13 +78,28 @@ export const extend = (row, end) =>
 
 /** The broadcast as it is now: what was shown may be seconds old, and a mark must not hit a task that has moved on. */
 export async function fresh(id) {
-  const { broadcasts } = await list("on-air");
-  const row = broadcasts.find((one) => one.id === id);
+  const { rows } = await list("on-air", "broadcasts");
+  const row = rows.find((one) => one?.id === id);
   if (row === undefined) throw new Refused("It is over already.");
   return row;
 }
 
-export const runPath = (row) => `/dags/${encodeURIComponent(row.dag_id)}/runs/${encodeURIComponent(row.run_id)}`;
+export const runPath = (row) => `/dags/${part(row.dag_id)}/runs/${part(row.run_id)}`;
+
+const LONGEST = 300;
+const short = (words) => (words.length > LONGEST ? `${words.slice(0, LONGEST)}…` : words);
+
+/** What is shown of a value that should be a text or a number; people can write what the server reads. */
+export function text(value, instead = "Not known") {
+  if (typeof value === "number") return String(value);
+  return typeof value === "string" && value !== "" ? short(value) : instead;
+}
+
+/** A point in time, or null where the text is none. */
+export function moment(value) {
+  const time = typeof value === "string" ? new Date(value) : null;
+  return time === null || Number.isNaN(time.getTime()) ? null : time;
+}
 
 const same = (a, b) => a.toDateString() === b.toDateString();
 
@@ -89,4 +121,4 @@ export function span(milliseconds) {
   return `${hours} h ${String(minutes % 60).padStart(2, "0")} min`;
 }
 
-export const named = (row) => row.title || `Room ${row.room_id}`;
+export const named = (row) => text(row.title, `Room ${text(row.room_id)}`);

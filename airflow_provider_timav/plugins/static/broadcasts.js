@@ -1,6 +1,7 @@
 // The page "Broadcasts": a component for the host's React. Texts reach the document as React's text nodes only.
 
-import { clock, list, runPath } from "./airflow.js";
+import { clock, list, moment, runPath, text } from "./airflow.js";
+import { Boundary } from "./boundary.js";
 import { STYLE } from "./style.js";
 import { Copy, Inside, Tile } from "./tile.js";
 
@@ -9,11 +10,15 @@ const { createElement: h, Fragment, useCallback, useEffect, useRef, useState } =
 const ON_AIR_MS = 3000;
 const RECORDINGS_MS = 10_000;
 
-const OUTCOMES = { deadline: "at its end", stopped: "stopped by hand", stream_ended: "the stream ended" };
-const MISSING = { lost: "The file ids are lost: look for the file name in Tencent's console." };
+const OUTCOMES = new Map([
+  ["deadline", "at its end"],
+  ["stopped", "stopped by hand"],
+  ["stream_ended", "the stream ended"],
+]);
+const MISSING = new Map([["lost", "The file ids are lost: look for the file name in Tencent's console."]]);
 
 /** Asks for a list again and again, while the page is in view; what was shown stays where an update fails. */
-function useList(name, pause) {
+function useList(name, rows, pause) {
   const [state, setState] = useState({ data: null, failed: null });
   const renew = useRef(() => {});
   useEffect(() => {
@@ -25,7 +30,7 @@ function useList(name, pause) {
       if (asking || document.hidden || leaving.signal.aborted) return;
       asking = true;
       try {
-        setState({ data: await list(name, leaving.signal), failed: null });
+        setState({ data: await list(name, rows, leaving.signal), failed: null });
       } catch (refused) {
         if (leaving.signal.aborted) return;
         setState((before) => ({ ...before, failed: refused.message }));
@@ -43,20 +48,31 @@ function useList(name, pause) {
       clearTimeout(timer);
       document.removeEventListener("visibilitychange", update);
     };
-  }, [name, pause]);
+  }, [name, rows, pause]);
   return { ...state, renew: useCallback(() => renew.current(), []) };
 }
 
+/** Rows with the text that each is made of, and a key of its own: no row is lost where two say the same of themselves. */
+function keyed(rows, name) {
+  const seen = new Map();
+  return rows.map((row) => {
+    const key = name(row ?? {});
+    const times = seen.get(key) ?? 0;
+    seen.set(key, times + 1);
+    return { row, text: JSON.stringify(row), key: `${key} ${times}` };
+  });
+}
+
 function count(rows) {
-  const on = rows.filter((row) => row.phase === "on_air").length;
-  const waiting = rows.filter((row) => row.phase === "waiting").length;
+  const on = rows.filter((row) => row?.phase === "on_air").length;
+  const waiting = rows.filter((row) => row?.phase === "waiting").length;
   const words = [`${on} on air`];
   if (waiting) words.push(`${waiting} waiting for the host`);
   return words.join(" · ");
 }
 
 function OnAir() {
-  const { data, failed, renew } = useList("on-air", ON_AIR_MS);
+  const { data, failed, renew } = useList("on-air", "broadcasts", ON_AIR_MS);
   const [said, setSaid] = useState("");
   const done = useCallback((text) => {
     setSaid(text);
@@ -66,7 +82,7 @@ function OnAir() {
     const timer = setTimeout(() => setSaid(""), 10_000);
     return () => clearTimeout(timer);
   }, [said]);
-  const rows = data?.broadcasts ?? [];
+  const rows = data?.rows ?? [];
   return h(
     "section",
     { "aria-labelledby": "timav-on-air" },
@@ -80,34 +96,51 @@ function OnAir() {
         : h(
             "div",
             { className: "timav-grid" },
-            rows.map((row) => h(Tile, { key: row.id, row, text: JSON.stringify(row), now: new Date(data.now), done })),
+            keyed(rows, (row) => JSON.stringify(row.id)).map((one) => h(Tile, { ...one, now: data.now, done })),
           ),
   );
 }
 
 function FileIds({ row }) {
-  if (row.file_ids.length === 0) return MISSING[row.file_ids_status] ?? "None";
-  return row.file_ids.map((id) =>
-    h("span", { key: id, className: "timav-file" }, h("code", null, id), h(Copy, { text: id, what: `file id ${id}` })),
+  const ids = Array.isArray(row.file_ids) ? row.file_ids.filter((id) => typeof id === "string") : [];
+  if (ids.length === 0) return MISSING.get(row.file_ids_status) ?? "None";
+  return ids.map((id, index) =>
+    h("span", { key: index, className: "timav-file" }, h("code", null, text(id)), h(Copy, { text: id, what: `file id ${text(id)}` })),
   );
 }
 
 function When({ row, now }) {
-  const [from, to] = [row.started_at, row.ended_at].map((at) => (at ? clock(new Date(at), now) : null));
+  const [from, to] = [row.started_at, row.ended_at].map(moment).map((at) => at && clock(at, now));
   return from && to ? `${from} to ${to}` : (to ?? from ?? "Not known");
 }
 
 function Show({ row }) {
-  const where = row.room_id === undefined ? null : `Room ${row.room_id} · ${row.user_id}`;
+  const where = row.room_id === undefined ? null : `Room ${text(row.room_id)} · ${text(row.user_id)}`;
   if (!row.title) return where ?? "Not known";
-  return h(Fragment, null, row.title, where && h("div", { className: "timav-where" }, where));
+  return h(Fragment, null, text(row.title), where && h("div", { className: "timav-where" }, where));
+}
+
+const COLUMNS = ["Show", "Recording", "On air", "Ended", "File ids", "Run"];
+const UNSHOWN = h("tr", null, h("td", { colSpan: COLUMNS.length }, "This recording cannot be shown: what is stored of it cannot be read."));
+
+function Recording({ row, now }) {
+  const cell = (name, content) => h("td", { "data-name": name }, content);
+  return h(
+    "tr",
+    null,
+    cell("Show", h(Show, { row })),
+    cell("Recording", text(row.file_name)),
+    cell("On air", h(When, { row, now })),
+    cell("Ended", OUTCOMES.get(row.outcome) ?? text(row.outcome)),
+    cell("File ids", h(FileIds, { row })),
+    cell("Run", h(Inside, { to: runPath(row) }, text(row.dag_id))),
+  );
 }
 
 function Recordings() {
-  const { data, failed } = useList("recordings", RECORDINGS_MS);
+  const { data, failed } = useList("recordings", "recordings", RECORDINGS_MS);
   const now = new Date();
-  const rows = data?.recordings ?? [];
-  const cell = (name, content) => h("td", { "data-name": name }, content);
+  const rows = data?.rows ?? [];
   return h(
     "section",
     { "aria-labelledby": "timav-recordings" },
@@ -118,29 +151,23 @@ function Recordings() {
       h(
         "table",
         { className: "timav-table" },
-        h("thead", null, h("tr", null, ...["Show", "Recording", "On air", "Ended", "File ids", "Run"].map((name) => h("th", { key: name, scope: "col" }, name)))),
+        h("thead", null, h("tr", null, ...COLUMNS.map((name) => h("th", { key: name, scope: "col" }, name)))),
         h(
           "tbody",
           null,
-          rows.map((row) =>
-            h(
-              "tr",
-              { key: `${row.dag_id} ${row.run_id} ${row.file_name}` },
-              cell("Show", h(Show, { row })),
-              cell("Recording", row.file_name ?? "Not known"),
-              cell("On air", h(When, { row, now })),
-              cell("Ended", OUTCOMES[row.outcome] ?? row.outcome ?? "Not known"),
-              cell("File ids", h(FileIds, { row })),
-              cell("Run", h(Inside, { to: runPath(row) }, row.dag_id)),
-            ),
+          keyed(rows, (row) => JSON.stringify([row.dag_id, row.run_id, row.file_name])).map(({ row, text, key }) =>
+            h(Boundary, { key, text, instead: UNSHOWN }, h(Recording, { row, now })),
           ),
         ),
       ),
   );
 }
 
+const UNLISTED = h("p", { className: "timav-error", role: "alert" }, "This list cannot be shown. Load the page again.");
+
 function Broadcasts() {
-  return h("div", { className: "timav-page" }, h("style", null, STYLE), h(OnAir), h(Recordings));
+  const lists = [OnAir, Recordings].map((list) => h(Boundary, { key: list.name, instead: UNLISTED }, h(list)));
+  return h("div", { className: "timav-page" }, h("style", null, STYLE), lists);
 }
 
 // Airflow looks for the component under the name of the menu's entry.

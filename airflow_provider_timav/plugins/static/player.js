@@ -1,5 +1,7 @@
 // The picture of one broadcast, or why there is none here. hls.js is loaded once the first picture comes into view.
 
+import { guarded, mayFetch, mayOpen, REFUSED } from "./loader.js";
+
 const { createElement: h, useEffect, useRef, useState } = globalThis.React;
 
 const AGAIN_MS = 4000;
@@ -8,7 +10,7 @@ let hls;
 /** hls.js, loaded once; where that fails, the next picture tries anew. */
 function library() {
   hls ??= import("./hls.light.min.mjs").then(
-    (module) => module.default,
+    (module) => ({ Hls: module.default, loader: guarded(module.FetchLoader) }),
     (failed) => {
       hls = undefined;
       throw failed;
@@ -26,14 +28,16 @@ export function obstacle(row, protocol = location.protocol) {
   if (row.foreign) return { text: "This push was started elsewhere: its address is not known here." };
   if (row.phase === "starting") return { text: "Starting" };
   if (row.protected) return { text: "A player password is set: only Tencent's own player can play this stream." };
-  if (!row.hls_url && row.rtmp_url) {
-    return { text: "RTMP only: browsers cannot play it. Open its address in a player such as VLC.", copy: row.rtmp_url };
+  const [hls, rtmp] = [row.hls_url, row.rtmp_url].map((url) => (typeof url === "string" ? url : ""));
+  if (!hls && rtmp) {
+    return { text: "RTMP only: browsers cannot play it. Open its address in a player such as VLC.", copy: rtmp };
   }
-  if (!row.hls_url) return { text: "No address is known at which it plays." };
-  if (protocol === "https:" && row.hls_url.toLowerCase().startsWith("http://")) {
+  if (!hls) return { text: "No address is known at which it plays." };
+  if (!mayOpen(hls)) return { text: REFUSED };
+  if (protocol === "https:" && hls.toLowerCase().startsWith("http:")) {
     return {
       text: "This page comes over https and the stream over http: browsers do not play that here (mixed content).",
-      open: row.hls_url,
+      open: hls,
     };
   }
   return null;
@@ -41,6 +45,7 @@ export function obstacle(row, protocol = location.protocol) {
 
 /** Why an address cannot be read: a request that asks for no permission tells a forbidden one from one that is not there. */
 async function whyUnreadable(url) {
+  if (!mayFetch(url)) return { text: REFUSED };
   try {
     await fetch(url, { mode: "no-cors", cache: "no-store", credentials: "omit" });
     return { text: "The stream's server does not let this page read it (no CORS header).", open: url };
@@ -57,17 +62,14 @@ async function whyFailed(Hls, fault, url) {
 }
 
 /** Plays `url` in `video`; calls `tell` with null once a picture moves, and with the reason where none does. */
-function play(Hls, video, url, tell) {
+function play({ Hls, loader }, video, url, tell) {
   if (!Hls.isSupported()) {
-    if (video.canPlayType("application/vnd.apple.mpegurl")) {
-      video.src = url;
-      video.onerror = () => tell({ text: "This browser cannot play the stream.", open: url });
-      return () => video.removeAttribute("src");
-    }
-    tell({ text: "This browser cannot play HLS.", open: url });
+    // Not `video.src = url`, where a browser plays HLS by itself: it would fetch whatever the playlist says, Airflow included.
+    tell({ text: "This browser cannot play the stream within a page.", open: url });
     return () => {};
   }
   const player = new Hls({
+    loader,
     enableWorker: false, // the worker would be one more file, and these pictures are small
     maxBufferLength: 12,
     backBufferLength: 10,
@@ -75,6 +77,11 @@ function play(Hls, video, url, tell) {
   });
   let recovered = false;
   player.on(Hls.Events.ERROR, async (_, fault) => {
+    if (fault.response?.text === REFUSED) {
+      player.destroy(); // at once: hls.js would try again for half a minute
+      tell({ text: REFUSED });
+      return;
+    }
     if (!fault.fatal) return;
     if (fault.type === Hls.ErrorTypes.MEDIA_ERROR && !recovered) {
       recovered = true;
@@ -115,11 +122,11 @@ function Video({ url, label, tell, again }) {
       if (why) timer = setTimeout(again, AGAIN_MS);
     };
     library().then(
-      (Hls) => {
-        if (!over) end = play(Hls, ref.current, url, told);
+      (library) => {
+        if (!over) end = play(library, ref.current, url, told);
       },
       () => told({ text: "The player could not be loaded from Airflow." }),
-    );
+    ).catch(() => told({ text: "The player cannot play this stream.", open: url }));
     return () => {
       over = true;
       clearTimeout(timer);

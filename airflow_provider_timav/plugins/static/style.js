@@ -75,17 +75,20 @@ export const STYLE = `
 .timav-minutes input {
   width: 6rem; padding: 0.3rem 0.5rem; border: 1px solid var(--line); border-radius: 0.375rem; background: var(--bg); color: inherit;
 }
-.timav-table { width: 100%; border-collapse: collapse; font-size: 0.875rem; margin-top: 0.75rem; }
+.timav-table { width: 100%; table-layout: fixed; border-collapse: collapse; font-size: 0.875rem; margin-top: 0.75rem; }
 .timav-table th { text-align: left; font-weight: 600; color: var(--muted); }
 .timav-table th, .timav-table td { padding: 0.4rem 0.75rem 0.4rem 0; border-bottom: 1px solid var(--line); vertical-align: top; overflow-wrap: anywhere; }
+.timav-table :is(th:nth-child(1), th:nth-child(2), th:nth-child(5)) { width: 21%; }
 .timav-table .timav-where { margin: 0; }
 .timav-file { display: flex; flex-wrap: wrap; gap: 0.25rem 0.5rem; align-items: center; }
-.timav-file code { font-family: ui-monospace, monospace; }
+.timav-file code { font-family: ui-monospace, monospace; min-width: 0; overflow-wrap: anywhere; }
 @container (max-width: 42rem) {
   .timav-table thead { display: none; }
   .timav-table, .timav-table tbody, .timav-table tr, .timav-table td { display: block; }
   .timav-table tr { border-bottom: 1px solid var(--line); padding: 0.5rem 0; }
-  .timav-table td { border: 0; padding: 0.1rem 0; display: grid; grid-template-columns: 6rem 1fr; }
+  .timav-table td { border: 0; padding: 0.1rem 0; display: grid; grid-template-columns: 6rem minmax(0, 1fr); }
+  .timav-table td > * { grid-column: 2; }
+  .timav-table td:not([data-name]) { display: block; }
   .timav-table td::before { content: attr(data-name); color: var(--muted); }
 }
 `;

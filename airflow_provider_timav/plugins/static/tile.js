@@ -1,30 +1,38 @@
 // One broadcast, and the two things that people do about it.
 
-import { clock, extend, fresh, named, runPath, span, stop } from "./airflow.js";
+import { clock, extend, fresh, moment, named, runPath, span, stop, text } from "./airflow.js";
+import { Boundary } from "./boundary.js";
+import { mayOpen } from "./loader.js";
 import { Player } from "./player.js";
 
 const { createElement: h, memo, useEffect, useId, useRef, useState } = globalThis.React;
 const Link = globalThis.ReactRouterDOM?.Link;
 
-const VERDICTS = {
-  LIVE: ["Live", "live"],
-  STARTING: ["Starting", "wait"],
-  RESET: ["Restarted", "wait"],
-  STALLED: ["Stalled", "bad"],
-  ABSENT: ["No picture", "bad"],
-  EMPTY: ["No picture yet", "wait"],
-  ENDED: ["Picture ended", "bad"],
-  UNKNOWN: ["On air", "calm"],
-};
-const PHASES = { waiting: ["Waiting for the host", "wait"], starting: ["Starting", "wait"], ending: ["Ending", "calm"] };
-const RECORDINGS = {
-  on: "On",
-  starting: "Starting",
-  due: "Planned",
-  stopped: "Stopped",
-  foreign: "Somebody else's",
-  off: "Off",
-};
+// Maps, not objects: an object also answers to `constructor` and the like, which a row may say.
+const ON_AIR = ["On air", "calm"];
+const VERDICTS = new Map([
+  ["LIVE", ["Live", "live"]],
+  ["STARTING", ["Starting", "wait"]],
+  ["RESET", ["Restarted", "wait"]],
+  ["STALLED", ["Stalled", "bad"]],
+  ["ABSENT", ["No picture", "bad"]],
+  ["EMPTY", ["No picture yet", "wait"]],
+  ["ENDED", ["Picture ended", "bad"]],
+  ["UNKNOWN", ON_AIR],
+]);
+const PHASES = new Map([
+  ["waiting", ["Waiting for the host", "wait"]],
+  ["starting", ["Starting", "wait"]],
+  ["ending", ["Ending", "calm"]],
+]);
+const RECORDINGS = new Map([
+  ["on", "On"],
+  ["starting", "Starting"],
+  ["due", "Planned"],
+  ["stopped", "Stopped"],
+  ["foreign", "Somebody else's"],
+  ["off", "Off"],
+]);
 
 /** A link within Airflow. */
 export function Inside({ to, title, children }) {
@@ -66,7 +74,7 @@ export function Note({ why }) {
     { className: "timav-note" },
     h("p", null, why.text),
     why.copy && h(Copy, { text: why.copy, what: "address", label: "Copy address" }),
-    why.open && h("a", { href: why.open, target: "_blank", rel: "noopener noreferrer" }, "Open the stream by itself"),
+    mayOpen(why.open) && h("a", { href: why.open, target: "_blank", rel: "noopener noreferrer" }, "Open the stream by itself"),
   );
 }
 
@@ -141,18 +149,21 @@ function AskStop({ row, close, done }) {
   return h(
     Ask,
     { title: `Stop ${named(row)} now?`, yes: "Stop now", danger: true, act, close },
-    h("p", null, `Room ${row.room_id}, ${row.user_id}. ${what}`),
+    h("p", null, `Room ${text(row.room_id)}, ${text(row.user_id)}. ${what}`),
   );
 }
 
 function AskExtend({ row, now, close, done }) {
   const [minutes, setMinutes] = useState("15");
   const id = useId();
-  const end = (until) => new Date(Math.max(new Date(until), now) + Number(minutes) * 60_000);
+  const until = moment(row.until);
+  const end = (from) => new Date(Math.max(from, now) + Number(minutes) * 60_000);
   const act = async () => {
     const current = await fresh(row.id);
     if (!current.extend) throw new Error("Its end can no longer be moved.");
-    const moved = end(current.until);
+    const from = moment(current.until);
+    if (from === null) throw new Error("Its end cannot be read.");
+    const moved = end(from);
     await extend(current, moved);
     done(`${named(row)} now ends at ${clock(moved, new Date())}.`);
   };
@@ -179,7 +190,7 @@ function AskExtend({ row, now, close, done }) {
         h("button", { key: choice, type: "button", className: "timav-small", onClick: () => setMinutes(String(choice)) }, `${choice} min`),
       ),
     ),
-    h("p", null, `It ends at ${clock(new Date(row.until), now)} now${valid ? `, then at ${clock(end(row.until), now)}` : ""}.`),
+    h("p", null, `It ends at ${clock(until, now)} now${valid ? `, then at ${clock(end(until), now)}` : ""}.`),
   );
 }
 
@@ -187,20 +198,20 @@ function Line({ name, children }) {
   return h("div", null, h("dt", null, name), h("dd", null, children));
 }
 
-function Moment({ at, now, children }) {
-  const time = new Date(at);
-  return h("time", { dateTime: at, title: time.toString() }, clock(time, now), children);
+function Moment({ time, now, children }) {
+  return time === null ? "Not known" : h("time", { dateTime: time.toISOString(), title: time.toString() }, clock(time, now), children);
 }
 
 function ShownTile({ row, now, done }) {
   const id = useId();
   const [asking, setAsking] = useState(null);
   const close = () => setAsking(null);
-  const [word, tone] = PHASES[row.phase] ?? VERDICTS[row.verdict] ?? VERDICTS.UNKNOWN;
-  const left = new Date(row.until) - now;
+  const [word, tone] = PHASES.get(row.phase) ?? VERDICTS.get(row.verdict) ?? ON_AIR;
+  const [since, until, verdictSince] = [row.since, row.until, row.verdict_since].map(moment);
+  const left = until - now;
   return h(
     "article",
-    { className: "timav-tile", "aria-labelledby": id, "data-broadcast": row.id, "data-phase": row.phase },
+    { className: "timav-tile", "aria-labelledby": id, "data-broadcast": text(row.id), "data-phase": text(row.phase) },
     h(
       "div",
       { className: "timav-picture" },
@@ -212,28 +223,29 @@ function ShownTile({ row, now, done }) {
       "div",
       { className: "timav-body" },
       h("h3", { id, title: named(row) }, named(row)),
-      h("p", { className: "timav-where" }, `Room ${row.room_id} · ${row.user_id}${row.kind === "screen" ? " · screen" : ""}`),
+      h("p", { className: "timav-where" }, `Room ${text(row.room_id)} · ${text(row.user_id)}${row.kind === "screen" ? " · screen" : ""}`),
       h(
         "dl",
         null,
-        row.since && h(Line, { name: "Since" }, h(Moment, { at: row.since, now }, ` (${span(now - new Date(row.since))})`)),
+        since && h(Line, { name: "Since" }, h(Moment, { time: since, now }, ` (${span(now - since)})`)),
         h(
           Line,
           { name: "Until" },
-          h(Moment, { at: row.until, now }, left > 0 ? ` (${span(left)} left)` : ""),
+          h(Moment, { time: until, now }, left > 0 ? ` (${span(left)} left)` : ""),
         ),
-        h(Line, { name: "Recording" }, RECORDINGS[row.recording]),
-        row.verdict_since && h(Line, { name: "Picture" }, `${VERDICTS[row.verdict][0]} since `, h(Moment, { at: row.verdict_since, now })),
+        h(Line, { name: "Recording" }, RECORDINGS.get(row.recording) ?? "Not known"),
+        verdictSince &&
+          h(Line, { name: "Picture" }, `${(VERDICTS.get(row.verdict) ?? ON_AIR)[0]} since `, h(Moment, { time: verdictSince, now })),
       ),
       row.overdue && h("p", { className: "timav-error" }, "Its end has passed, and nothing has stopped it yet: is the reaper DAG switched on?"),
       row.orphan && h("p", { className: "timav-error" }, "Its run is gone. The reaper DAG stops it at its end."),
-      row.error && h("p", { className: "timav-error" }, row.error),
+      row.error && h("p", { className: "timav-error" }, text(row.error)),
       h(
         "div",
         { className: "timav-actions" },
-        h(Inside, { to: runPath(row), title: row.run_id }, `Run of ${row.dag_id}`),
-        row.extend && h("button", { type: "button", className: "timav-button", "aria-describedby": id, onClick: () => setAsking("extend") }, "Extend"),
-        row.stop && h("button", { type: "button", className: "timav-button danger", "aria-describedby": id, onClick: () => setAsking("stop") }, "Stop now"),
+        h(Inside, { to: runPath(row), title: text(row.run_id) }, `Run of ${text(row.dag_id)}`),
+        row.extend && until && h("button", { type: "button", className: "timav-button", "aria-describedby": id, onClick: () => setAsking("extend") }, "Extend"),
+        typeof row.stop?.task_id === "string" && h("button", { type: "button", className: "timav-button danger", "aria-describedby": id, onClick: () => setAsking("stop") }, "Stop now"),
       ),
     ),
     asking === "stop" && h(AskStop, { row, close, done }),
@@ -243,5 +255,15 @@ function ShownTile({ row, now, done }) {
 
 const minute = (time) => Math.floor(time / 60_000);
 
+const UNSHOWN = h(
+  "article",
+  { className: "timav-tile" },
+  h("p", { className: "timav-body timav-error" }, "This broadcast cannot be shown: what is stored of it cannot be read."),
+);
+
+function OwnTile({ row, text, now, done }) {
+  return h(Boundary, { text, instead: UNSHOWN }, h(ShownTile, { row, now, done }));
+}
+
 /** A tile is drawn anew where its broadcast or the minute has changed: there may be a hundred. */
-export const Tile = memo(ShownTile, (before, after) => before.text === after.text && minute(before.now) === minute(after.now));
+export const Tile = memo(OwnTile, (before, after) => before.text === after.text && minute(before.now) === minute(after.now));
