@@ -8,11 +8,9 @@ OpenSSL loads the key from anonymous memory. There is no switch that turns verif
 from __future__ import annotations
 
 import contextlib
-import functools
 import itertools
 import logging
 import os
-import re
 import ssl
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,9 +19,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from airflow_provider_timav.videorelay.errors import CertificateError, ConfigurationError
+from airflow_provider_timav.videorelay.errors import CertificateError, ConfigurationError, TimAVError
+from airflow_provider_timav.videorelay.kept import Kept
+from airflow_provider_timav.videorelay.key_rounds import MOST_ROUNDS, rounds
+from airflow_provider_timav.videorelay.pem import ANYWHERE, BUNDLE_BYTES, Files, blocks, certificate_text, key_text
 
 if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateNumbers
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
     from cryptography.x509 import Certificate
 
@@ -33,52 +35,7 @@ log = logging.getLogger(__name__)
 
 WARN_BEFORE: Final = timedelta(days=30)
 ALARM_BEFORE: Final = timedelta(days=7)
-_BLOCK: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]+)-----(.*?)-----END \1-----", re.DOTALL)
-# Headers of a traditional encrypted key; they must stay lines of their own. The length of the IV tells where base64 begins.
-_HEADERS: Final = re.compile(
-    r"\s*Proc-Type:\s*(?P<proc>4,ENCRYPTED)\s*DEK-Info:\s*"
-    r"(?P<dek>AES-\d+-CBC,[0-9A-Fa-f]{32}|[A-Z0-9-]+,[0-9A-Fa-f]{16})(?P<rest>.*)",
-    re.DOTALL,
-)
-
-
-def _text(value: str, field_name: str) -> str:
-    """Return what a field holds that is PEM text or the path of a PEM file."""
-    return value if "-----BEGIN" in value else _read(value, field_name)
-
-
-def _repaired(text: str, field_name: str) -> str:
-    """Return PEM text with its line breaks, which a password control, a JSON escape or the environment may have taken."""
-    blocks = _BLOCK.findall(text.replace("\\r", "").replace("\\n", "\n").removeprefix("\ufeff"))
-    if not blocks:
-        raise CertificateError(
-            f"{field_name} holds no PEM: no -----BEGIN …----- with its -----END …-----", field=field_name
-        )
-    return "".join(f"-----BEGIN {label}-----\n{_rewrapped(inner)}-----END {label}-----\n" for label, inner in blocks)
-
-
-def _read(value: str, field_name: str) -> str:
-    path = value.strip()
-    # Whatever is no short single line is damaged PEM rather than a path, and must not be shown.
-    looks_like_path = 0 < len(path) < 1024 and "\n" not in path and "\x00" not in path
-    try:
-        if looks_like_path and (file := Path(path)).is_file():
-            return file.read_text(encoding="utf-8-sig", errors="replace")
-    except OSError as unreadable:
-        reason = unreadable.strerror or type(unreadable).__name__
-        raise CertificateError(f"{field_name}: the file cannot be read: {reason}", field=field_name) from None
-    raise CertificateError(
-        f"{field_name} is neither PEM text (-----BEGIN …) nor the path of a file on this machine", field=field_name
-    )
-
-
-def _rewrapped(inner: str) -> str:
-    headers = ""
-    if match := _HEADERS.match(inner):
-        headers = f"Proc-Type: {match['proc']}\nDEK-Info: {match['dek']}\n\n"
-        inner = match["rest"]
-    base64_text = re.sub(r"\s+", "", inner)
-    return headers + "".join(f"{base64_text[start : start + 64]}\n" for start in range(0, len(base64_text), 64))
+MOST_RSA_BITS: Final = 10240
 
 
 @dataclass(frozen=True)
@@ -96,17 +53,25 @@ class Identity:
 
     @classmethod
     def load(
-        cls, *, client_cert: str, private_key: str, passphrase: str | None = None, now: datetime | None = None
+        cls,
+        *,
+        client_cert: str,
+        private_key: str,
+        passphrase: str | None = None,
+        now: datetime | None = None,
+        files: Files = ANYWHERE,
     ) -> Identity:
         """Read certificate and key, each PEM text or a path, and check them.
 
         :param passphrase: of the key, where it is encrypted; nothing ever asks for one on a terminal.
+        :param files: which files a path may lead to.
         :param now: the time to check the validity against (default: now).
         :raises CertificateError: naming ``client_cert``, ``private_key`` or ``private_key_passphrase``: not readable, expired
             or not yet valid, not made for clients, a chain out of order, or a key that is another certificate's.
         """
         now = now or datetime.now(UTC)
-        identity = _checked(_text(client_cert, "client_cert"), _text(private_key, "private_key"), passphrase)
+        chain, key = certificate_text(client_cert, "client_cert", files), key_text(private_key, "private_key", files)
+        identity = _checked.get((chain, key, passphrase), lambda: _check(chain, key, passphrase))
         identity.check_validity(now)
         identity.warn_before_expiry(now)
         return identity
@@ -169,33 +134,41 @@ class Identity:
 
         :raises CertificateError: see ``context``.
         """
-        return _kept_context(self, ca_pem, _state_of_store() if ca_pem is None else ())
+        parts = (self.chain_pem, self.key_pem, ca_pem, _state_of_store() if ca_pem is None else ())
+        return _contexts.get(parts, lambda: self.context(ca_pem))
 
 
-def trusted(ca_cert: str | None) -> str | None:
+def trusted(ca_cert: str | None, files: Files = ANYWHERE) -> str | None:
     """Return the PEM of the CAs to trust, or None for the system's.
 
     OpenSSL reads them, which is to trust them: it takes what real bundles hold, such as a serial number of 0, of which
     ``cryptography`` warns that it will refuse it.
 
+    :param files: which files a path may lead to; one of CAs may be a whole bundle.
     :raises CertificateError: if ``ca_cert`` holds no certificate that can be read; it names the field.
     """
-    return None if ca_cert is None else _readable(_text(ca_cert, "ca_cert"))
+    if ca_cert is None:
+        return None
+    text = certificate_text(ca_cert, "ca_cert", files, most_of_a_file=BUNDLE_BYTES)
+    return _readable.get((text,), lambda: _read(text))
 
 
-@functools.lru_cache(maxsize=8)
-def _readable(text: str) -> str:
-    ca_pem = _repaired(text, "ca_cert")
+def _read(ca_pem: str) -> str:
     _certificate_blocks(ca_pem, "ca_cert")
     _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_pem)
     return ca_pem
 
 
 def _certificate_blocks(text: str, field_name: str) -> list[str]:
-    found = [block[0] for block in _BLOCK.finditer(text) if block[1] in ("CERTIFICATE", "X509 CERTIFICATE")]
+    found = [block for block in blocks(text) if block[0] in ("CERTIFICATE", "X509 CERTIFICATE")]
     if not found:
         raise CertificateError(f"{field_name} holds no certificate (-----BEGIN CERTIFICATE-----)", field=field_name)
-    return found
+    return [_armoured(block) for block in found]
+
+
+def _armoured(block: tuple[str, str]) -> str:
+    label, inner = block
+    return f"-----BEGIN {label}-----{inner}-----END {label}-----\n"
 
 
 def _certificates(text: str, field_name: str) -> list[Certificate]:
@@ -210,28 +183,62 @@ def _certificates(text: str, field_name: str) -> list[Certificate]:
 
 def _key(text: str, passphrase: str | None) -> PrivateKeyTypes:
     from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    found = next((block for block in _BLOCK.finditer(text) if block[1].endswith("PRIVATE KEY")), None)
-    if found is None:
+    block = next((block for block in blocks(text) if block[0].endswith("PRIVATE KEY")), None)
+    if block is None:
         raise CertificateError("private_key holds no private key (-----BEGIN … PRIVATE KEY-----)", field="private_key")
-    encrypted = "ENCRYPTED" in found[0]
+    found = _armoured(block)
+    encrypted = "ENCRYPTED" in found
     if encrypted and not passphrase:
         raise CertificateError(
             "private_key is encrypted: put its passphrase into private_key_passphrase", field="private_key_passphrase"
         )
-    try:
-        # A passphrase beside a key that is not encrypted is no harm; cryptography would refuse it.
-        return load_pem_private_key(found[0].encode(), passphrase.encode() if encrypted and passphrase else None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        if encrypted:
-            raise CertificateError(
-                "private_key does not open: private_key_passphrase is wrong, or the key is damaged",
-                field="private_key_passphrase",
-            ) from None
+    if encrypted and rounds(block[1]) > MOST_ROUNDS:
         raise CertificateError(
-            "private_key is damaged, or of a kind that is not supported", field="private_key"
-        ) from None
+            f"private_key: its passphrase is stretched by more than {MOST_ROUNDS} rounds, which would hold everything else up",
+            field="private_key",
+        )
+    key = None
+    with contextlib.suppress(ValueError, TypeError, UnsupportedAlgorithm):
+        # A passphrase beside a key that is not encrypted is no harm; cryptography would refuse it. Its own check of an RSA key
+        # looks for primes, which takes seconds with 8192 bits, and no other thread of the process runs meanwhile.
+        key = load_pem_private_key(
+            found.encode(),
+            passphrase.encode() if encrypted and passphrase else None,
+            unsafe_skip_rsa_key_validation=True,
+        )
+    if key is None and encrypted:
+        raise CertificateError(
+            "private_key does not open: private_key_passphrase is wrong, or the key is damaged",
+            field="private_key_passphrase",
+        )
+    if key is None or (isinstance(key, RSAPrivateKey) and not _fits_together(key.private_numbers())):
+        raise CertificateError("private_key is damaged, or of a kind that is not supported", field="private_key")
+    return key
+
+
+def _fits_together(numbers: RSAPrivateNumbers) -> bool:
+    """Return whether the numbers of an RSA key belong together, so that OpenSSL can be trusted with them (RFC 8017, 3.2)."""
+    p, q, d = numbers.p, numbers.q, numbers.d
+    e, n = numbers.public_numbers.e, numbers.public_numbers.n
+    return (
+        p * q == n
+        and p != q
+        and max(p, q).bit_length() <= MOST_RSA_BITS // 2  # beyond that, the last of these checks would take seconds
+        and e % 2 == 1
+        and 1 < e < n
+        and 0 < d < n
+        and all(
+            factor % 2 == 1
+            and d * e % (factor - 1) == 1
+            and part == d % (factor - 1)
+            and pow(2, factor - 1, factor) == 1
+            for factor, part in ((p, numbers.dmp1), (q, numbers.dmq1))
+        )
+        and numbers.iqmp * q % p == 1
+    )
 
 
 def _check_chain(chain: Sequence[Certificate]) -> None:
@@ -285,7 +292,7 @@ def _trust(context: ssl.SSLContext, ca_pem: str | None) -> None:
     if ca_pem is not None:
         try:
             context.load_verify_locations(cadata=ca_pem)
-        except (ssl.SSLError, ValueError):
+        except (ssl.SSLError, ValueError, TypeError):
             raise CertificateError("ca_cert: OpenSSL cannot read a certificate in it", field="ca_cert") from None
         return
     if os.name == "nt":
@@ -301,25 +308,33 @@ def _trust(context: ssl.SSLContext, ca_pem: str | None) -> None:
 
 
 # The hooks of one process, and its triggers, mostly have the same connection: what is made of the same contents is made once.
-@functools.lru_cache(maxsize=8)
-def _checked(client_cert: str, private_key: str, passphrase: str | None) -> Identity:
-    chain = _certificates(_repaired(client_cert, "client_cert"), "client_cert")
-    key = _key(_repaired(private_key, "private_key"), passphrase)
-    _check_match(chain, key)
-    _check_chain(chain)
-    validity = tuple((each.not_valid_before_utc, each.not_valid_after_utc) for each in chain)
-    return Identity(_dump_chain(chain), _dump_key(key), chain[0].subject.rfc4514_string(), validity)
+_checked: Final[Kept[Identity]] = Kept()
+_contexts: Final[Kept[ssl.SSLContext]] = Kept()
+_readable: Final[Kept[str]] = Kept()
 
 
-@functools.lru_cache(maxsize=8)
-def _kept_context(identity: Identity, ca_pem: str | None, store: tuple[object, ...]) -> ssl.SSLContext:
-    return identity.context(ca_pem)
+def _check(chain_pem: str, key_pem: str, passphrase: str | None) -> Identity:
+    odd = ""
+    try:
+        chain = _certificates(chain_pem, "client_cert")
+        key = _key(key_pem, passphrase)
+        _check_match(chain, key)
+        _check_chain(chain)
+        validity = tuple((each.not_valid_before_utc, each.not_valid_after_utc) for each in chain)
+        return Identity(_dump_chain(chain), _dump_key(key), chain[0].subject.rfc4514_string(), validity)
+    except TimAVError:
+        raise
+    except Exception as unexpected:  # noqa: BLE001  # parts of a certificate are read late, and fail in as many ways as there are
+        odd = type(unexpected).__name__
+    # Not where the library's error would be its context: it may quote what it read.
+    raise CertificateError(f"client_cert: it, or its key, cannot be read ({odd})", field="client_cert")
 
 
 def forget_contexts() -> None:
     """Let go of what hooks share, and of the keys in it."""
-    _checked.cache_clear()
-    _kept_context.cache_clear()
+    _checked.clear()
+    _contexts.clear()
+    _readable.clear()
 
 
 def _state_of_store() -> tuple[object, ...]:

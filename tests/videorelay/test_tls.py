@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import ssl
 import subprocess
@@ -14,6 +15,9 @@ from typing import Any
 import certifi
 import pytest
 import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -22,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from airflow_provider_timav.videorelay.errors import CertificateError, ConfigurationError
+from airflow_provider_timav.videorelay.key_rounds import rounds
 from airflow_provider_timav.videorelay.tls import Identity, trusted
 
 CA = trustme.CA()
@@ -139,6 +144,103 @@ def test_unusable_key_material_names_its_field(given: dict[str, str], field: str
         assert secret[60:80] not in str(refused.value)
 
 
+def der(tag: int, *contents: bytes | int) -> bytes:
+    """One value of ASN.1 in DER, whose contents are others, or numbers."""
+    content = b"".join(
+        each if isinstance(each, bytes) else der(2, each.to_bytes(each.bit_length() // 8 + 1, "big"))
+        for each in contents
+    )
+    size = len(content).to_bytes(2, "big").lstrip(b"\0")
+    return bytes([tag]) + (size if len(content) < 128 else bytes([0x80 + len(size)]) + size) + content
+
+
+def stretched(oid: str, *numbers: int) -> str:
+    """The base64 of an encrypted key whose passphrase is stretched as these numbers say (RFC 8018, RFC 7914)."""
+    salt = der(4, b"s" * 16)
+    kdf = der(0x30, der(6, bytes.fromhex(oid)), der(0x30, salt, *numbers))
+    cipher = der(0x30, der(6, bytes.fromhex("60864801650304012a")), der(4, b"i" * 16))
+    algorithm = der(0x30, der(6, bytes.fromhex("2a864886f70d01050d")), der(0x30, kdf, cipher))
+    return base64.b64encode(der(0x30, algorithm, der(4, b"k" * 128))).decode()
+
+
+PBKDF2, SCRYPT = "2a864886f70d01050c", "2b06010401da47040b"
+
+
+@pytest.mark.parametrize(
+    ("oid", "numbers", "count"),
+    [
+        (PBKDF2, (2048,), 2048),
+        (PBKDF2, (600_000, 32), 600_000),
+        (PBKDF2, (2**31 - 1,), 2**31 - 1),
+        (SCRYPT, (16384, 8, 1), 131_072),
+        (SCRYPT, (16384, 8, 16), 2_097_152),
+    ],
+)
+def test_rounds_of_a_key_are_counted_before_it_is_opened(oid: str, numbers: tuple[int, ...], count: int) -> None:
+    assert rounds(stretched(oid, *numbers)) == count
+    text = f"-----BEGIN ENCRYPTED PRIVATE KEY-----\n{stretched(oid, *numbers)}\n-----END ENCRYPTED PRIVATE KEY-----"
+    with pytest.raises(CertificateError, match="more than 2000000 rounds" if count > 2_000_000 else "does not open"):
+        load({"private_key": text, "passphrase": PASSPHRASE})
+
+
+def test_rounds_of_a_key_that_was_encrypted_here_are_few() -> None:
+    assert 0 < rounds("".join(encrypted().splitlines()[1:-1])) < 2_000_000
+
+
+RSA = rsa.generate_private_key(65537, 2048)
+NUMBERS = RSA.private_numbers()
+
+
+def rsa_key(**changes: int) -> str:
+    """The PEM of an RSA key with some numbers that are not its own (RFC 8017, A.1.2)."""
+    public = NUMBERS.public_numbers
+    own = {name: getattr(NUMBERS, name) for name in ("d", "p", "q", "dmp1", "dmq1", "iqmp")}
+    made = {"version": 0, "n": public.n, "e": public.e, **own} | changes
+    body = base64.b64encode(der(0x30, *made.values())).decode()
+    return f"-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----\n"
+
+
+def rsa_certificate() -> str:
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "client")])
+    builder = x509.CertificateBuilder(
+        name, name, RSA.public_key(), 1, NOW - timedelta(days=1), NOW + timedelta(days=90)
+    )
+    return builder.sign(RSA, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+
+
+def test_rsa_key_whose_numbers_belong_together_is_taken() -> None:
+    assert load({"client_cert": rsa_certificate(), "private_key": rsa_key()}).subject == "CN=client"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"d": NUMBERS.d + 2},
+        {"p": NUMBERS.p + 2},
+        {"p": NUMBERS.q},
+        {"p": NUMBERS.public_numbers.n, "q": 1},
+        {"q": 0},
+        {"dmp1": NUMBERS.dmp1 + 2},
+        {"dmq1": 1},
+        {"iqmp": NUMBERS.iqmp + 1},
+        {"e": 65536},
+        {"e": 1},
+        {"n": NUMBERS.public_numbers.n + 2},
+        {"n": NUMBERS.p * (2**9000 + 1), "q": 2**9000 + 1},
+    ],
+    ids=", ".join,
+)
+def test_rsa_key_whose_numbers_do_not_is_damaged(changes: dict[str, int]) -> None:
+    with pytest.raises(CertificateError) as refused:
+        load({"client_cert": rsa_certificate(), "private_key": rsa_key(**changes)})
+    assert refused.value.field == "private_key"
+
+
+@pytest.mark.parametrize("damaged", ["", "AAAA", "MIIB", "MP////8=", "no base64 at all", "MIAAAA=="])
+def test_what_is_no_key_has_no_rounds(damaged: str) -> None:
+    assert rounds(damaged) == 0
+
+
 @pytest.mark.filterwarnings("error")
 def test_ca_of_real_bundles_is_taken() -> None:
     bundle = Path(certifi.where()).read_text(encoding="utf-8")  # it holds a serial number of 0
@@ -152,8 +254,6 @@ def test_unusable_ca_names_its_field() -> None:
 
 
 def test_server_certificate_is_no_client_certificate() -> None:
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.x509.oid import ExtendedKeyUsageOID
 

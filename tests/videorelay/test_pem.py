@@ -1,0 +1,229 @@
+"""The PEM text of a field: how much of it is taken, which files are read, and that every failure to read one looks the same."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import trustme
+
+from airflow_provider_timav.videorelay import pem
+from airflow_provider_timav.videorelay.errors import CertificateError
+from airflow_provider_timav.videorelay.pem import ANYWHERE, Files, blocks, certificate_text, key_lines, key_text
+from airflow_provider_timav.videorelay.tls import Identity, trusted
+
+CA = trustme.CA()
+LEAF = CA.issue_cert("client@example.org")
+CERT = LEAF.cert_chain_pems[0].bytes().decode()
+KEY = LEAF.private_key_pem.bytes().decode()
+CA_PEM = CA.cert_pem.bytes().decode()
+
+READERS: dict[str, Callable[[str, Files], object]] = {
+    "client_cert": lambda value, files: Identity.load(client_cert=value, private_key=KEY, files=files),
+    "private_key": lambda value, files: Identity.load(client_cert=CERT, private_key=value, files=files),
+    "ca_cert": trusted,
+}
+FIT = {"client_cert": CERT, "private_key": KEY, "ca_cert": CA_PEM}
+OTHER = {"client_cert": KEY, "private_key": CERT, "ca_cert": KEY}
+each_field = pytest.mark.parametrize("field", READERS)
+
+
+def refusal(field: str, value: str, files: Files = ANYWHERE) -> str:
+    with pytest.raises(CertificateError) as refused:
+        READERS[field](value, files)
+    assert refused.value.field == field
+    return refused.value.message
+
+
+def written(folder: Path, content: bytes | str) -> str:
+    file = folder / "file.pem"
+    file.write_bytes(content.encode() if isinstance(content, str) else content)
+    return str(file)
+
+
+def fifo(folder: Path) -> str:
+    os.mkfifo(folder / "fifo")
+    return str(folder / "fifo")
+
+
+def listening(folder: Path) -> str:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(folder / "socket"))
+    return str(folder / "socket")
+
+
+def link(folder: Path, target: str) -> str:
+    (folder / "link").symlink_to(target)
+    return str(folder / "link")
+
+
+UNREADABLE: dict[str, Callable[[Path, str], str]] = {
+    "missing": lambda folder, field: str(folder / "missing.pem"),
+    "below a file": lambda folder, field: written(folder, FIT[field]) + "/x.pem",
+    "a folder": lambda folder, field: str(folder),
+    "empty": lambda folder, field: written(folder, ""),
+    "no PEM": lambda folder, field: written(folder, "hello"),
+    "no text": lambda folder, field: written(folder, bytes(range(256))),
+    "cut off": lambda folder, field: written(folder, FIT[field].partition("-----END")[0]),
+    "PEM of another kind": lambda folder, field: written(folder, OTHER[field]),
+    "too large": lambda folder, field: written(folder, FIT[field] + "\n" * pem.BUNDLE_BYTES),
+    "endless": lambda folder, field: "/dev/zero",
+    "a terminal": lambda folder, field: "/dev/tty",
+    "a FIFO": lambda folder, field: fifo(folder),
+    "a socket": lambda folder, field: listening(folder),
+    "of the kernel": lambda folder, field: "/proc/self/environ",
+    "a link to the kernel's": lambda folder, field: link(folder, "/proc/self/cmdline"),
+    "through the kernel": lambda folder, field: "/proc/self/root" + written(folder, FIT[field]),
+    "a link to itself": lambda folder, field: link(folder, str(folder / "link")),
+    "a name with NUL": lambda folder, field: "/etc/\0",
+    "half a surrogate pair": lambda folder, field: "/etc/\ud800",
+    "too long a name": lambda folder, field: "/" + "x" * 1000,
+    "a home": lambda folder, field: "~/.ssh/id_rsa",
+    "blank": lambda folder, field: " ",
+}
+
+
+@each_field
+@pytest.mark.parametrize("kind", UNREADABLE)
+def test_every_failure_to_read_a_file_has_one_message(kind: str, field: str, tmp_path: Path) -> None:
+    assert refusal(field, UNREADABLE[kind](tmp_path, field)) == refusal(field, "/nowhere/at/all.pem")
+
+
+@each_field
+def test_forbidden_file_has_that_message_too(field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Tests may run as the superuser, who is forbidden nothing."""
+    path = written(tmp_path, FIT[field])
+
+    def forbidden(*args: object, **kwargs: object) -> int:
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "open", forbidden)
+    assert refusal(field, path) == refusal(field, "/nowhere/at/all.pem")
+
+
+@each_field
+def test_file_is_read_up_to_its_limit(field: str, tmp_path: Path) -> None:
+    most = pem.BUNDLE_BYTES if field == "ca_cert" else pem.FIELD_BYTES
+    path = written(tmp_path, FIT[field].ljust(most, "\n"))
+    READERS[field](path, ANYWHERE)
+    path = written(tmp_path, FIT[field].ljust(most + 1, "\n"))
+    assert f"at most {most // 1024} KiB" in refusal(field, path)
+
+
+def test_limit_of_a_file_is_not_said_of_its_contents(tmp_path: Path) -> None:
+    assert str(tmp_path) not in refusal("private_key", written(tmp_path, "s3cret"))
+
+
+@each_field
+def test_text_over_the_limit_is_refused_by_the_rule(field: str) -> None:
+    most = pem.BUNDLE_BYTES if field == "ca_cert" else pem.FIELD_BYTES
+    assert refusal(field, FIT[field].ljust(most + 1)) == f"{field} is longer than {most // 1024} KiB"
+    assert "is longer than 64 KiB" in refusal(field, "x" * (pem.FIELD_BYTES + 1))
+    READERS[field](FIT[field].ljust(most), ANYWHERE)
+
+
+class TestFolder:
+    """A deployment may limit paths to a folder."""
+
+    @pytest.fixture
+    def files(self, tmp_path: Path) -> Files:
+        (tmp_path / "keys" / "team").mkdir(parents=True)
+        return Files(folder=str(tmp_path / "keys"), rule="; only within a folder")
+
+    @each_field
+    def test_file_within_is_read(self, field: str, files: Files, tmp_path: Path) -> None:
+        (tmp_path / "real").mkdir()
+        for path in (tmp_path / "keys" / "a.pem", tmp_path / "keys" / "team" / "b.pem"):
+            path.write_text(FIT[field])
+            READERS[field](str(path), files)
+        (tmp_path / "keys" / "link.pem").symlink_to(tmp_path / "keys" / "a.pem")
+        READERS[field](str(tmp_path / "keys" / "link.pem"), files)
+        (tmp_path / "also").symlink_to(tmp_path / "keys")
+        READERS[field](str(tmp_path / "keys" / "a.pem"), Files(folder=str(tmp_path / "also")))
+
+    @each_field
+    @pytest.mark.parametrize(
+        "path",
+        [
+            "{}/outside.pem",
+            "{}/keys/../outside.pem",
+            "{}/keys/../keys/inside.pem",
+            "{}/keys/link.pem",
+            "{}/keys/way/outside.pem",
+            "{}/keys-too/outside.pem",
+            "keys/inside.pem",
+        ],
+    )
+    def test_file_outside_is_not_read(
+        self, path: str, field: str, files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.chdir("/")
+        (tmp_path / "keys-too").mkdir()
+        for name in ("outside.pem", "keys/inside.pem", "keys-too/outside.pem"):
+            (tmp_path / name).write_text(FIT[field])
+        (tmp_path / "keys" / "link.pem").symlink_to(tmp_path / "outside.pem")
+        (tmp_path / "keys" / "way").symlink_to(tmp_path)
+        said = refusal(field, path.format(tmp_path), files)
+        assert said == refusal(field, "/nowhere/at/all.pem", files)
+        assert said.endswith("; only within a folder")
+
+    @each_field
+    @pytest.mark.parametrize("folder", ["keys", "/nowhere/at/all", ""], ids=["not absolute", "missing", "empty"])
+    def test_no_file_is_read_where_the_folder_is_none(
+        self, folder: str, field: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "keys").mkdir()
+        monkeypatch.chdir(tmp_path)
+        refusal(field, written(tmp_path / "keys", FIT[field]), Files(folder=folder))
+
+    @each_field
+    def test_no_file_is_read_where_none_may_be(self, field: str, tmp_path: Path) -> None:
+        refusal(field, written(tmp_path, FIT[field]), Files(allowed=False))
+        READERS[field](FIT[field], Files(allowed=False))
+
+
+def test_blocks_are_found_in_one_pass() -> None:
+    """Each mark once: a text of marks only would otherwise be read from each of them to its end."""
+    nested = "-----BEGIN A-----\n-----BEGIN B-----\nx\n-----END B-----\n-----END A-----"
+    assert blocks(nested) == [("B", "\nx\n")]
+    assert blocks("-----BEGIN A-----" * 60_000) == []
+    assert [label.split()[-1] for label, _ in blocks(CERT + KEY + CERT)] == ["CERTIFICATE", "KEY", "CERTIFICATE"]
+
+
+class TestKeyLines:
+    """What Airflow is told to mask."""
+
+    def test_only_of_private_keys(self) -> None:
+        assert key_lines(CERT + CA_PEM) == []
+        assert key_lines(CERT + KEY + CA_PEM) == KEY.splitlines()[1:-1]
+
+    @pytest.mark.parametrize("label", ["", "RSA ", "EC ", "DSA ", "ENCRYPTED ", "OPENSSH "])
+    def test_of_every_kind_of_key(self, label: str) -> None:
+        assert key_lines(f"-----BEGIN {label}PRIVATE KEY-----\nAAAA\nBBBB\n-----END {label}PRIVATE KEY-----") == [
+            "AAAA",
+            "BBBB",
+        ]
+
+    def test_of_a_key_that_was_cut_off(self) -> None:
+        assert key_lines(KEY.partition("-----END")[0]) == KEY.splitlines()[1:-1]
+
+    def test_each_once(self) -> None:
+        assert key_lines(KEY + KEY) == KEY.splitlines()[1:-1]
+
+
+def rewrapped(lines: int) -> str:
+    body = "A" * 64 * lines
+    return "-----BEGIN PRIVATE KEY-----\n" + body + "\n-----END PRIVATE KEY-----\n"
+
+
+def test_key_of_more_lines_than_any_is_refused_before_it_is_read() -> None:
+    assert "damaged" in refusal("private_key", rewrapped(pem.KEY_LINES))
+    assert "more than 128 lines of 64 characters" in refusal("private_key", rewrapped(pem.KEY_LINES + 1))
+
+
+def test_texts_of_fields_are_what_was_asked_for() -> None:
+    assert certificate_text(CERT, "client_cert", ANYWHERE) == CERT
+    assert key_text(KEY, "private_key", ANYWHERE) == KEY
