@@ -24,7 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.emulator.certificates import Certificates
-from airflow_provider_timav.hooks.timav import Settings, TimAVHook, _extra
+from airflow_provider_timav.hooks.connection import read_extra
+from airflow_provider_timav.hooks.timav import Settings, TimAVHook
 from airflow_provider_timav.videorelay import calls
 from airflow_provider_timav.videorelay.errors import CertificateError, ConfigurationError, RoomNotReady, TimAVError
 
@@ -108,7 +109,7 @@ def test_extra_that_is_no_json_is_refused_without_its_text() -> None:
     """The reader's error would hold all of it, and with it the private key."""
     for extra in ("{", "[" * 100_000):
         with pytest.raises(ConfigurationError, match="extra is not JSON") as refused:
-            _extra(extra)
+            read_extra(extra)
         assert (refused.value.__cause__, refused.value.__context__) == (None, None)
 
 
