@@ -22,6 +22,23 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
+        "config": {
+            "timav": {
+                "description": "What the Test button of a connection of type timav may do.",
+                "options": {
+                    "key_folder": {
+                        "description": "The folder in which a test of a connection may read the files that client_cert, "
+                        "private_key and ca_cert name: an absolute path. Left out, a test reads files anywhere; with the "
+                        "value none it reads no file at all. Tasks and triggers read the files that a connection names, "
+                        "whatever is set here.",
+                        "version_added": "0.1.0",
+                        "type": "string",
+                        "example": "/etc/timav",
+                        "default": None,
+                    }
+                },
+            }
+        },
         "hooks": [{"integration-name": "TIM AV", "python-modules": ["airflow_provider_timav.hooks.timav"]}],
         "operators": [
             {
@@ -110,7 +127,7 @@ def get_provider_info() -> dict[str, Any]:
                         "label": "Client certificate",
                         "description": "The certificate that Tencent issued for your application when mutual TLS was set up: "
                         "the whole text of its PEM file with its chain (-----BEGIN CERTIFICATE----- …), or the path of the "
-                        "file on workers, triggerers and, for the Test button, the API server.",
+                        "file on workers, triggerers and, for the Test button, the API server. At most 64 KiB.",
                         "schema": {"type": "string", "format": "multiline", "section": "2. Mutual TLS"},
                     },
                     "private_key": {
@@ -127,13 +144,14 @@ def get_provider_info() -> dict[str, Any]:
                     "ca_cert": {
                         "label": "CA to trust",
                         "description": "Empty: the system's CAs, which know Tencent's. PEM text or a path where another one "
-                        "signs for the host: an emulator's, a proxy's. There is no switch that turns verification off.",
+                        "signs for the host: an emulator's, a proxy's. There is no switch that turns verification off. Save a "
+                        "change of it before you test.",
                         "schema": {"type": ["string", "null"], "format": "multiline", "section": "2. Mutual TLS"},
                     },
                     "proxy": {
                         "label": "Proxy",
                         "description": "http://[user:password@]host:port, from whoever runs your network; empty: none. Proxies "
-                        "named in the environment are not used.",
+                        "named in the environment are not used. Save a change of it before you test.",
                         "schema": {"type": ["string", "null"], "section": "3. Network"},
                     },
                 },

@@ -292,14 +292,16 @@ class TimAVHook(BaseHook):
         :returns: whether they are, and one line for a person: host, certificate (with the days it has left), credential, and
             what to do about the one that is wrong.
         """
-        from airflow_provider_timav.hooks import diagnosis
+        from airflow_provider_timav.hooks import diagnosis, stored
         from airflow_provider_timav.videorelay import calls
 
         connection = self.get_connection(self.timav_conn_id)
         try:
             self._settings = settings = Settings.of(connection)
             mask(settings)
-            self._client = client = self._make_client(settings)
+            files = stored.key_files()
+            stored.check(connection, settings, files)
+            self._client = client = self._make_client(settings, files)
             try:
                 client.call(calls.stop_push(room_id=0, user_id="connection-test"), max_posts=1)
             except TimAVError as error:

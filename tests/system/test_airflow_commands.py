@@ -140,6 +140,9 @@ class TestMetadata:
     def test_it_names_every_module_that_users_import(self) -> None:
         root = Path(importlib.resources.files("airflow_provider_timav"))  # type: ignore[arg-type]
         shared = {
+            "hooks.connection",
+            "hooks.diagnosis",
+            "hooks.stored",
             "operators.ending",
             "operators.flight",
             "operators.intent",

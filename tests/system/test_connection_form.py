@@ -12,6 +12,7 @@ import pytest
 
 from airflow_provider_timav.emulator import Certificates, Emulator
 from tests.faults.canary import Canaries
+from tests.hooks.eavesdropper import Eavesdropper
 from tests.system.service import connect
 from tests.system.site import AirflowSite, free_port
 
@@ -136,6 +137,49 @@ class TestSaved:
 def _as_the_button_sends(shown: dict[str, Any]) -> dict[str, Any]:
     keys = ("connection_id", "conn_type", "description", "host", "port", "login", "password", "schema", "extra")
     return {key: shown[key] for key in keys}
+
+
+class TestStoredSecrets:
+    """Those who may only test a connection send what they like; the stored secrets go where the stored fields send them."""
+
+    @pytest.mark.parametrize("sign", [False, True], ids=["downloaded UserSig", "signed UserSig"])
+    @pytest.mark.parametrize(
+        "left_out", [(), ("password",), ("host", "port")], ids=["masked", "no password", "no host"]
+    )
+    def test_foreign_proxy_and_ca_get_nothing(
+        self, left_out: tuple[str, ...], sign: bool, airflow_site: AirflowSite, service: Emulator
+    ) -> None:
+        connect(airflow_site, "timav_guarded", service.connection(sign=sign))
+        body = _as_the_button_sends(airflow_site.rest("GET", "connections/timav_guarded"))
+        body = {name: value for name, value in body.items() if name not in left_out}
+        with Eavesdropper(service.certificates.ca_pem) as foreign:
+            for changes in (
+                {"proxy": foreign.proxy, "ca_cert": foreign.ca_pem},
+                {"proxy": foreign.proxy},
+                {"ca_cert": foreign.ca_pem},
+            ):
+                extra = json.loads(body["extra"]) | changes
+                answer = airflow_site.rest("POST", "connections/test", {**body, "extra": json.dumps(extra)})
+                assert not answer["status"]
+                (name, *_) = changes
+                assert answer["message"].startswith(f"Connection: not tested: {name}: "), answer["message"]
+                assert answer["message"].endswith("save the connection first, then test it.")
+            assert foreign.got == (0, 0, b"")
+
+    def test_saved_proxy_and_its_ca_are_used(self, airflow_site: AirflowSite, service: Emulator) -> None:
+        with Eavesdropper(service.certificates.ca_pem) as companys:
+            through = service.connection(proxy=companys.proxy, ca_cert=companys.ca_pem)
+            connect(airflow_site, "timav_proxied", through)
+            shown = airflow_site.rest("GET", "connections/timav_proxied")
+            airflow_site.rest("POST", "connections/test", _as_the_button_sends(shown))
+            assert (companys.callers > 0, b"usersig=" in companys.heard) == (True, True)
+
+    def test_new_connection_is_tested_before_it_is_saved(self, airflow_site: AirflowSite) -> None:
+        with Emulator() as another:
+            typed = another.connection()
+            body = {"connection_id": "timav_typed", **typed, "extra": json.dumps(typed["extra"])}
+            answer = airflow_site.rest("POST", "connections/test", body)
+            assert answer["status"], answer["message"]
 
 
 def _expired(service: Emulator) -> dict[str, Any]:

@@ -1,0 +1,324 @@
+"""Stored connections, and what of them a test may use: a stored secret goes where its stored connection sends it, or nowhere.
+
+Airflow's Test button takes the fields that a person sends and puts stored secrets in where a field was left out or is
+``***``, as long as host and port are the stored ones (``test_connection`` in Airflow's routes of connections). Here ``proxy``,
+``ca_cert`` and ``environment`` lead a secret somewhere, too: a person who may only test a connection would read its UserSig
+in a proxy of their own. The merged connection comes under a random id, without a word on what was merged. So it is held
+against what is stored:
+
+- Equal in secrets and route to a stored connection, it is that connection: it is tested.
+- Host and port of a connection of another type: the secrets may be that one's. It is not tested.
+- A credential of a stored connection with that host and port, but another route: it is not tested.
+- With a secrets backend, which lists nothing, anything else may hold a secret of one that is not known. It is tested only
+  where it goes straight to its host, whose certificate the system's CAs vouch for.
+- Anything else was typed in, all of it, and is tested.
+
+A key in a file of this machine is not typed in either: where a stored connection has it, it goes only where that one sends it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Final
+
+from airflow_provider_timav.videorelay.errors import ConfigurationError, TimAVError
+from airflow_provider_timav.videorelay.pem import FIELD_BYTES, Files, is_text, key_lines
+
+if TYPE_CHECKING:
+    from airflow_provider_timav.hooks.connection import Settings
+
+__all__ = ["Unsaved", "check", "key_files"]
+
+log = logging.getLogger(__name__)
+
+CONN_TYPE: Final = "timav"
+_DEFAULT_ID: Final = "timav_default"
+_ENVIRONMENT: Final = "AIRFLOW_CONN_"
+# Airflow's ids of connections that exist for a test only: `get_random_string()`. People's ids mostly hold more than that.
+_OF_A_TEST: Final = re.compile(r"[A-Za-z0-9]+")
+
+
+class Unsaved(ConfigurationError):
+    """A connection is not tested with this ``field`` before it is saved; nothing was sent."""
+
+
+def key_files() -> Files:
+    """Return which files of this machine a test may read: what ``[timav] key_folder`` says.
+
+    Unset, those anywhere; a folder, those within; ``none``, no file.
+    """
+    from airflow.sdk.configuration import conf
+
+    folder = (conf.get("timav", "key_folder", fallback=None) or "").strip()
+    if not folder:
+        return Files()
+    if folder.lower() == "none":
+        return Files(allowed=False, rule="; here a test reads no file ([timav] key_folder)")
+    return Files(folder=folder, rule="; here a test reads only what is within the folder of [timav] key_folder")
+
+
+def check(connection: Any, settings: Settings, files: Files) -> None:
+    """Check that a test of this connection sends no stored secret anywhere but where it is stored to go.
+
+    :param connection: what Airflow gave for the id: its fields as they are.
+    :param settings: the same, read.
+    :param files: which files a path may lead to.
+    :raises Unsaved: naming the field that differs.
+    """
+    tested = _Fields.of(connection)
+    if _is_typed_on_a_worker(tested.conn_id):
+        # Nothing is merged there, and nothing that is stored can be seen: only a file's key is not the person's own.
+        if tested.key_is_a_file and not _is_plain(tested, settings):
+            rule = "a test on a worker uses a key in a file with the vendor's own hosts only, without proxy and ca_cert"
+            raise Unsaved(
+                f"private_key: {rule}, so nothing was sent: save the connection first, then test it from the API server.",
+                field="private_key",
+            )
+        return
+    if not _may_be_merged(tested.conn_id):
+        return
+    try:
+        known, backends = [*_in_database(), *_in_environment(tested)], _further_backends()
+    except Exception:  # noqa: BLE001  # whatever it is that keeps the stored connections from being seen
+        if not _is_plain(tested, settings):
+            raise _unsaved(_detour(tested), "it cannot be held against the stored connections now") from None
+        return
+    _compare(tested, settings, [*known, *_in_backends(backends, tested, known)], files, unseen=bool(backends))
+
+
+@dataclass(frozen=True)
+class _Fields:
+    """The fields of a connection as Airflow has them, in the one form in which two can be held against each other."""
+
+    conn_id: str
+    conn_type: str
+    team: str | None
+    host: str
+    port: str
+    may_be_a_test: bool = False
+    """Whether this may be no stored connection, but one that exists for another test that runs now."""
+    environment: str = ""
+    proxy: str = field(default="", repr=False)
+    ca_cert: str = field(default="", repr=False)
+    usersig: str = field(default="", repr=False)
+    secret_key: str = field(default="", repr=False)
+    private_key: str = field(default="", repr=False)
+    passphrase: str = field(default="", repr=False)
+
+    @classmethod
+    def of(cls, connection: Any) -> _Fields:
+        """Read a connection that may be wrong in every field: its secrets are secrets all the same."""
+        extra: Any = {}
+        with contextlib.suppress(Exception):
+            extra = json.loads(connection.extra or "{}")
+        extra = extra if isinstance(extra, dict) else {}
+        return cls(
+            conn_id=str(connection.conn_id),
+            conn_type=str(connection.conn_type or ""),
+            team=getattr(connection, "team_name", None),
+            host=_same(connection.host).lower(),
+            port=_same(connection.port or None),  # a test's address has no port 0
+            environment=_same(extra.get("environment")) or "production",
+            proxy=_same(extra.get("proxy")),
+            ca_cert=_same(extra.get("ca_cert")),
+            usersig=_password(connection),
+            secret_key=_same(extra.get("secret_key")),
+            private_key=_same(extra.get("private_key")),
+            passphrase=_same(extra.get("private_key_passphrase")),
+        )
+
+    @property
+    def key_is_a_file(self) -> bool:
+        return bool(self.private_key) and not is_text(self.private_key)
+
+    @property
+    def place(self) -> str:
+        """Where it calls, but for the environment, which only says which of the vendor's hosts is meant."""
+        return self._endpoint("production")
+
+    def _endpoint(self, environment: str) -> str:
+        from airflow_provider_timav.videorelay.exchange import endpoint
+
+        with contextlib.suppress(TimAVError, ValueError):
+            return endpoint(self.host, int(self.port) if self.port else None, environment)
+        return f"{self.host}:{self.port}"
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        return self.usersig, self.secret_key, _bare(self.private_key), self.passphrase
+
+    def differences(self, other: _Fields) -> list[str]:
+        """Return the fields that lead a secret elsewhere than the other's do."""
+        found = []
+        if self._endpoint(self.environment) != other._endpoint(other.environment):
+            found.append("environment" if self.place == other.place else "host")
+        if self.proxy != other.proxy:
+            found.append("proxy")
+        if _pem(self.ca_cert) != _pem(other.ca_cert):
+            found.append("ca_cert")
+        return found
+
+
+def _password(connection: Any) -> str:
+    with contextlib.suppress(Exception):
+        return str(connection.password or "").strip()
+    return ""
+
+
+def _same(value: Any) -> str:
+    """Return one form for what may be told in several: a test reads each text of the extras as JSON, where it can."""
+    with contextlib.suppress(ValueError, RecursionError):
+        if isinstance(value, str) and not isinstance(told := json.loads(value), dict | list | float | bool | None):
+            value = told
+    return "" if value is None else str(value).strip()
+
+
+def _pem(text: str) -> str:
+    return "".join(text.replace("\\r", "").replace("\\n", "").split()) if is_text(text) else text
+
+
+def _bare(private_key: str) -> str:
+    """Return the base64 of a key, however its lines are broken, or the path of its file."""
+    return "".join("".join(key_lines(private_key)).split()) or private_key
+
+
+def _compare(tested: _Fields, settings: Settings, known: list[_Fields], files: Files, *, unseen: bool) -> None:
+    ours = [each for each in known if each.conn_type == CONN_TYPE]
+    if any(not each.may_be_a_test and each.secrets == tested.secrets and not tested.differences(each) for each in ours):
+        return
+    for each in known:
+        # As Airflow compares them.
+        if each.conn_type != CONN_TYPE and (each.host, each.port) == (tested.host, tested.port):
+            raise _unsaved("host", "it and port are those of a stored connection of another type")
+    key = _key(tested, files)
+    elsewhere = [tested.differences(each) for each in ours if _shares(tested, each, key, files)]
+    if any(elsewhere):
+        # Of several stored connections with that secret, the one that is meant differs least.
+        field_name = min(filter(None, elsewhere), key=len)[0]
+        raise _unsaved(field_name, "it is not that of the stored connection whose secret would be sent")
+    if unseen and not _is_plain(tested, settings):
+        raise _unsaved(_detour(tested), "a secrets backend may hold the connection whose secrets would be sent")
+
+
+def _shares(tested: _Fields, each: _Fields, key: str, files: Files) -> bool:
+    """Return whether a secret of a stored connection is sent that the person who tests need not know."""
+    if tested.place == each.place or (tested.host, tested.port) == (each.host, each.port):
+        if tested.usersig and tested.usersig == each.usersig:
+            return True
+        if tested.secret_key and tested.secret_key == each.secret_key:
+            return True
+        if _bare(tested.private_key) == _bare(each.private_key):
+            return True
+    # Airflow merges nothing for another host. Whoever types a key knows it; who names a file need not.
+    return tested.key_is_a_file and key == _key(each, files)
+
+
+def _key(fields: _Fields, files: Files) -> str:
+    """Return what tells a key from others, that of a file by its contents."""
+    if not fields.key_is_a_file:
+        return _bare(fields.private_key)
+    text = files.read(fields.private_key, FIELD_BYTES)
+    return (_bare(text) if text is not None and is_text(text) else "") or fields.private_key
+
+
+def _is_plain(tested: _Fields, settings: Settings) -> bool:
+    """Return whether secrets go straight to a host that the system's CAs vouch for; a file's key, to the vendor's only."""
+    from airflow_provider_timav.videorelay.exchange import HOSTS
+
+    if tested.proxy or tested.ca_cert:
+        return False
+    return not tested.key_is_a_file or settings.endpoint in HOSTS.values()
+
+
+def _detour(tested: _Fields) -> str:
+    return "proxy" if tested.proxy else "ca_cert" if tested.ca_cert else "private_key"
+
+
+def _unsaved(name: str, why: str) -> Unsaved:
+    return Unsaved(f"{name}: {why}, so nothing was sent: save the connection first, then test it.", field=name)
+
+
+def _may_be_merged(conn_id: str) -> bool:
+    """Return whether Airflow may have made this connection of what a person sent and what is stored.
+
+    It does so in the API server only, under an id that is random. A task's connections come from its supervisor.
+    """
+    runner = sys.modules.get("airflow.sdk.execution_time.task_runner")
+    is_in_a_task = getattr(runner, "SUPERVISOR_COMMS", None) is not None
+    return not is_in_a_task and "fastapi" in sys.modules and _OF_A_TEST.fullmatch(conn_id) is not None
+
+
+def _is_typed_on_a_worker(conn_id: str) -> bool:
+    """Return whether a worker tests fields that a person sent (``connections/enqueue-test``): Airflow holds them ready."""
+    context = sys.modules.get("airflow.sdk.execution_time.context")
+    preset = getattr(context, "_preset_connections", None)
+    return preset is not None and conn_id in (preset.get() or {})
+
+
+def _in_database() -> Iterator[_Fields]:
+    """Read the connections of Airflow's database.
+
+    Of those of other types the secrets are not read: Airflow's masker would take a while for each.
+    """
+    from airflow.models import Connection
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+    from sqlalchemy.exc import SQLAlchemyError
+
+    columns = (Connection.conn_id, Connection.conn_type, Connection.team_name, Connection.host, Connection.port)
+    with create_session() as session:
+        for conn_id, conn_type, team, host, port in session.execute(select(*columns)).all():
+            if conn_type != CONN_TYPE:
+                yield _Fields(conn_id, conn_type or "", team, _same(host).lower(), _same(port or None))
+                continue
+            try:
+                found = session.scalar(select(Connection).where(Connection.conn_id == conn_id))
+            except SQLAlchemyError:
+                raise
+            except Exception as undecipherable:  # noqa: BLE001  # Airflow cannot read it either, and merges it with nothing
+                log.debug("The connection %s cannot be read: %s", conn_id, type(undecipherable).__name__)
+                continue
+            if found is not None:
+                yield _Fields.of(found)
+
+
+def _in_environment(tested: _Fields) -> Iterator[_Fields]:
+    from airflow.models import Connection
+
+    own = f"{_ENVIRONMENT}{tested.conn_id.upper()}"
+    for name, value in sorted(os.environ.items()):
+        if not name.startswith(_ENVIRONMENT) or name == own:
+            continue
+        conn_id, given = name.removeprefix(_ENVIRONMENT), value.strip()
+        with contextlib.suppress(Exception):  # what Airflow cannot read, it merges with nothing
+            found = Connection.from_json(given, conn_id) if given.startswith("{") else Connection(conn_id, uri=given)
+            yield replace(_Fields.of(found), may_be_a_test=_OF_A_TEST.fullmatch(conn_id) is not None)
+
+
+def _in_backends(backends: list[Any], tested: _Fields, known: list[_Fields]) -> Iterator[_Fields]:
+    """Ask secrets backends, which list nothing, for the ids that are known: they may hold another connection under one."""
+    asked: set[tuple[str, str | None]] = {(_DEFAULT_ID, None), (tested.conn_id, None)}
+    asked.update((each.conn_id, each.team) for each in known if each.conn_type == CONN_TYPE)
+    for backend in backends:
+        for conn_id, team in sorted(asked, key=str):
+            with contextlib.suppress(Exception):  # what it does not give counts as unseen
+                found = backend.get_connection(conn_id, team) if team else backend.get_connection(conn_id)
+                if found is not None:
+                    yield _Fields.of(found)
+
+
+def _further_backends() -> list[Any]:
+    from airflow.configuration import ensure_secrets_loaded
+    from airflow.secrets.environment_variables import EnvironmentVariablesBackend
+    from airflow.secrets.metastore import MetastoreBackend
+
+    return [
+        each for each in ensure_secrets_loaded() if type(each) not in (EnvironmentVariablesBackend, MetastoreBackend)
+    ]
