@@ -38,7 +38,10 @@ def look_up(host: str, port: int, tell: Callable[[list[Any] | OSError], None]) -
             return error
 
     thread = threading.Thread(target=lambda: tell(found()), name="timav-look-up", daemon=True)
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # the interpreter ends, as where a run was interrupted: it starts no thread any more
+        tell(found())
     return thread
 
 

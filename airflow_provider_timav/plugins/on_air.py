@@ -149,7 +149,7 @@ def _row(ledger: Ledger, lease: Lease, known: Known, rights: Rights, *, now: dat
     summary = stream.summary()
     ours = push is not None and push.state == "ours"
     hls_url, rtmp_url = plays(known.noted.get((owner.task("start_push"), PLAYS))) if ours else (None, None)
-    absence = stream.reason if stream.verdict is Verdict.ABSENT else ""
+    absence = "" if stream.verdict in (Verdict.LIVE, Verdict.ENDED) else stream.reason
     return {
         "id": generation,
         "title": lease.title,
