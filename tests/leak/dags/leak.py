@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
-from airflow.sdk import DAG, task, task_group
+from airflow.sdk import DAG, BaseOperator, task, task_group
 
 from airflow_provider_timav.broadcast import Broadcast
 from airflow_provider_timav.operators.broadcast import ReapBroadcastsOperator
@@ -84,8 +84,6 @@ def define(dag_id: str, show: Callable[..., Any], *, retries: int = 2, mapped: b
     defaults = {
         "retries": retries,
         "retry_delay": timedelta(seconds=5),
-        "pre_execute": before_execute,
-        "post_execute": after_execute,
     }
     dag = DAG(dag_id, schedule=None, max_active_runs=100, max_active_tasks=100, default_args=defaults, **options)
     with dag:
@@ -105,6 +103,11 @@ def define(dag_id: str, show: Callable[..., Any], *, retries: int = 2, mapped: b
             use(inside[0])
         else:
             use(show())
+    for one in dag.tasks:
+        # Not by `default_args`: of a broadcast's tasks they reach `reserve` alone.
+        if isinstance(one, BaseOperator):
+            one._pre_execute_hook = before_execute
+            one._post_execute_hook = after_execute
     return dag
 
 
