@@ -238,7 +238,7 @@ function ShownTile({ row, now, done }) {
           h(Line, { name: "Picture" }, `${(VERDICTS.get(row.verdict) ?? ON_AIR)[0]} since `, h(Moment, { time: verdictSince, now })),
       ),
       row.overdue && h("p", { className: "timav-error" }, "Its end has passed, and nothing has stopped it yet: is the reaper DAG switched on?"),
-      row.orphan && h("p", { className: "timav-error" }, "Its run is gone. The reaper DAG stops it at its end."),
+      row.orphan && h("p", { className: "timav-error" }, "Its task on_air is gone. The reaper DAG ends it."),
       row.error && h("p", { className: "timav-error" }, text(row.error)),
       h(
         "div",
