@@ -59,7 +59,7 @@ class Variables:
         text: str | None = getattr(answer, "value", None)
         if text is None and name in self._keys(name):
             # Airflow takes every failure to read one for one that is not there. A list of names does raise.
-            raise LookupError(f"the Variable {name} could not be read")
+            raise LookupError(f"the Variable {name} could not be read: Airflow fails just now, or it belongs to a team")
         return text
 
     def set(self, name: str, text: str, *, read_back: bool = False) -> None:

@@ -38,11 +38,6 @@ class Flight:
         self.killed = False
         """Whether the task was told to end."""
 
-    @property
-    def stop_once(self) -> Callable[[float], None]:
-        """What sends one stop over a connection of its own."""
-        return self._stop
-
     @classmethod
     def none(cls) -> Flight:
         """Return the flight of a task that has not begun: there is nothing to bring down."""
@@ -72,6 +67,13 @@ class Flight:
             self._cancel(CUT_AFTER_SECONDS)
         else:
             self.land()
+
+    def stop_if_up(self, seconds: float) -> bool:
+        """Send the stop if there may be something of ours in the air, a call that was interrupted included; return whether."""
+        if not (self.up or self._sending):
+            return False
+        self._stop(seconds)
+        return True
 
     def land(self) -> None:
         """Send the stop if there may be something of ours in the air."""

@@ -21,16 +21,16 @@ log = logging.getLogger(__name__)
 STOP_SECONDS: Final = 10.0
 """For one stop at the end of the process, its repeats included."""
 
-_ON_AIR: Final[dict[tuple[Any, ...], Callable[[float], None]]] = {}
+_ON_AIR: Final[dict[tuple[Any, ...], Callable[[float], bool]]] = {}
 
 
-def remember(place: tuple[Any, ...], stop: Callable[[float], None]) -> None:
+def remember(place: tuple[Any, ...], stop: Callable[[float], bool]) -> None:
     """Have ``stop`` called at the end of this process, unless `forget` is called for the same place before.
 
     Does nothing where a supervisor watches over the task's process: there, others see to the stop.
 
     :param place: what is on air: kind, connection, room, user and kind of data.
-    :param stop: sends one stop, in at most so many seconds.
+    :param stop: sends one stop, in at most so many seconds, where something may be on air; returns whether it has.
     """
     if not _is_all_in_one():
         return
@@ -59,9 +59,11 @@ def _stop_all() -> None:
         stop = _ON_AIR.pop(place)
         kind, room_id, user_id = place[0], place[2], place[3]
         try:
-            stop(STOP_SECONDS)
+            sent = stop(STOP_SECONDS)
         except Exception as error:  # noqa: BLE001 - whatever it is, the others must still be stopped
             why = error.with_advice if isinstance(error, TimAVError) else type(error).__name__
             log.error("The %s of %s in room %s may be on air still: %s", kind, user_id, room_id, why)  # noqa: TRY400 - no traceback
         else:
+            if not sent:
+                continue
             log.warning("The run was interrupted: the %s of %s in room %s is stopped.", kind, user_id, room_id)

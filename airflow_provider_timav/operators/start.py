@@ -105,8 +105,7 @@ class StartOperator(TimAVOperator):
             flight = self.flight = Flight(cancel=client.cancel, stop=self.stop_at_once(hook, arguments))
             intent = Intent(context, self.kind, lease)
             earlier = intent.begin()
-            place = self.place(arguments)
-            remember(place, flight.stop_once)
+            remember(self.place(arguments), flight.stop_if_up)
             try:
                 result, claim = self._come_to_one(hook, arguments, earlier, policy)
             except AlreadyRunning as foreign:
@@ -116,7 +115,6 @@ class StartOperator(TimAVOperator):
                     intent.withdraw(earlier)
                     self._wait(foreign, until)
                 intent.foreign()
-                forget(place)
                 if policy == "fail":
                     raise
                 result, claim = {"outcome": "adopted"}, "foreign"
@@ -124,7 +122,6 @@ class StartOperator(TimAVOperator):
                 self._raise_if_killed()
                 if not flight.up:
                     intent.withdraw(earlier)
-                    forget(place)
                 if isinstance(error, RoomNotReady):
                     self._wait(error, until)
                 raise

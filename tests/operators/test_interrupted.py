@@ -52,11 +52,29 @@ class TestWithinOneProcess:
         interrupted._stop_all()
         assert len(timav_emulator.journal) == posts
 
-    def test_what_was_refused_is_forgotten(self, timav_emulator: Emulator) -> None:
+    def test_what_was_refused_is_not_stopped(self, timav_emulator: Emulator) -> None:
         timav_emulator.leave(10086, "host_1")
         with pytest.raises(Exception, match="40000411"):
             Task(StartPushOperator(task_id="start_push", wait_for_user=0, **HOST)).execute()
-        assert interrupted._ON_AIR == {}
+        timav_emulator.enter(10086, "host_1")
+        with TimAVHook() as hook:
+            hook.start_push(**HOST)
+        interrupted._stop_all()
+        assert len(timav_emulator.pushes) == 1
+
+    def test_start_that_is_interrupted_before_it_is_sent_stops_nobodys(
+        self, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def interrupts(*_: Any) -> Any:
+            raise KeyboardInterrupt
+
+        with TimAVHook() as hook:
+            hook.start_push(**HOST)
+        monkeypatch.setattr(StartPushOperator, "_come_to_one", interrupts)
+        with pytest.raises(KeyboardInterrupt):
+            Task(StartPushOperator(task_id="start_push", **HOST)).execute()
+        interrupted._stop_all()
+        assert len(timav_emulator.pushes) == 1
 
     def test_foreign_push_is_left_alone(self, timav_emulator: Emulator) -> None:
         with TimAVHook() as hook:
@@ -83,7 +101,7 @@ class TestWithinOneProcess:
     def test_stop_that_fails_does_not_keep_the_others(
         self, timav_emulator: Emulator, caplog: pytest.LogCaptureFixture
     ) -> None:
-        def fails(seconds: float) -> None:
+        def fails(seconds: float) -> bool:
             raise TransportError("not reached")
 
         interrupted.remember(("record", "timav_default", "1", "host", "camera"), fails)
