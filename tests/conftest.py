@@ -17,9 +17,11 @@ if TYPE_CHECKING:
 
 
 LONGEST_FIRST = (
-    *("test_page", "test_broadcasts", "test_whole_show"),
+    *("test_page", "test_broadcasts", "test_whole_show", "test_addresses", "test_rows"),
     *("test_recordings", "test_example_dags"),
+    "test_authored",
     *("test_load", "test_late_runs"),
+    *("test_other_peoples_sites", "test_interrupt", "test_teams"),
     "test_leak_matrix",
     *(
         "test_airflow_commands",
@@ -48,7 +50,13 @@ TOGETHER = {
         "tests/system/test_crash_points.py",
     ),
     "scheduling_site": ("tests/system/scheduling/test_recordings.py", "tests/system/scheduling/test_example_dags.py"),
-    "stage": ("tests/ui/test_page.py", "tests/ui/test_broadcasts.py", "tests/ui/test_whole_show.py"),
+    "stage": (
+        "tests/ui/test_page.py",
+        "tests/ui/test_broadcasts.py",
+        "tests/ui/test_whole_show.py",
+        "tests/ui/test_addresses.py",
+        "tests/ui/test_rows.py",
+    ),
 }
 """The files that share a fixture, an Airflow: one worker runs them all, so that there is one of it."""
 

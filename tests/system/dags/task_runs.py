@@ -108,6 +108,6 @@ with DAG("runs_failures", schedule=None, default_args=SIGNED | {"retry_delay": S
     here = {"room_id": 500, "user_id": "host"}
     KickMembersOperator(task_id="retried", room_id=500, user_ids=["troll"], retries=2)
     StopRecordOperator(task_id="rejected", **here)  # retries=5 is its own default
-    StartPushOperator(task_id="refused", room_id=2**32, user_id="host", player_password=LITERAL, retries=3)
+    StartPushOperator(task_id="refused", room_id="{{ 2 ** 32 }}", user_id="host", player_password=LITERAL, retries=3)
     lost = StartPushOperator(task_id="lost", **here, player_password=LITERAL, retries=1)
     lost >> StopPushOperator(task_id="stop_lost", **here, start_task_id="lost")

@@ -284,7 +284,8 @@ class TestLogs:
         [
             (
                 "wrong_room",
-                r"Push of host in room -1: failed \(ConfigurationError\)\. room_id must be from 0 to \d+; it is '-1'\. Correct",
+                r"Push of host in room -1: failed \(ConfigurationError\)\. "
+                r"room_id must be a whole number from 0 to \d+; it is '-1'\. Correct",
             ),
             (
                 "nobody_there",
