@@ -844,16 +844,6 @@ class TestStops:
         assert run.execute("stop_record")["outcome"] == "never_started"
         assert (sent(timav_emulator), supervisor.variables) == ([], {})
 
-    def test_when_it_cannot_be_told_the_stop_is_sent(
-        self, show: Callable[..., Run], supervisor: Supervisor, timav_emulator: Emulator
-    ) -> None:
-        """Somebody has deleted the ledger, and the start has run."""
-        run = show()
-        run.start()
-        supervisor.variables.clear()
-        assert run.execute("stop_push") == {"outcome": "stopped"}
-        assert run.execute("stop_record")["file_ids_status"] == "complete"
-
     def test_claim_that_makes_no_sense_is_none(self, show: Callable[..., Run], supervisor: Supervisor) -> None:
         run = show()
         run.start()
