@@ -518,10 +518,8 @@ class OnAirOperator(TimAVOperator):
             for kind, error in ending.errors.items():
                 self.log.error("The %s is not stopped yet: %s", kind, error.with_advice)
             if ending.outcomes:
-                outcomes, task = (
-                    {str(kind): outcome for kind, outcome in ending.outcomes.items()},
-                    TaskKey.of(context["ti"]),
-                )
+                task = TaskKey.of(context["ti"])
+                outcomes = {str(kind): outcome for kind, outcome in ending.outcomes.items()}
                 # A trigger that died between its stop and its event has noted them, and a second stop is given none.
                 file_ids = ending.file_ids or Stopped.noted_by(task).file_ids
                 Stopped(outcomes, file_ids, datetime.now(UTC)).note(task)
