@@ -17,7 +17,7 @@ them, of which some take nothing but letters, digits, hyphens and underscores.
 
 People can write Variables. So an entry is read strictly (`reading`), counts only under the name that its own key gives, and
 gives the right to stop, extend or show something only if the run that it names has noted the same reservation among its own
-XComs (`Ledger.is_confirmed`), which are under the DAG's rights.
+XComs (`word`), which are under the DAG's rights.
 """
 
 from airflow_provider_timav.leases.entries import (
@@ -34,7 +34,6 @@ from airflow_provider_timav.leases.entries import (
     Stopped,
     Watch,
     given_lease,
-    sent_mark,
 )
 from airflow_provider_timav.leases.ledger import GRACE, Ledger, Standing, ledgers
 from airflow_provider_timav.leases.variables import PREFIX, Variables, is_entry, lease_of
@@ -61,5 +60,4 @@ __all__ = [
     "is_entry",
     "lease_of",
     "ledgers",
-    "sent_mark",
 ]

@@ -36,7 +36,6 @@ __all__ = [
     "Stopped",
     "Watch",
     "given_lease",
-    "sent_mark",
 ]
 
 CONTROL: Final = "control"
@@ -46,7 +45,8 @@ STOPPED: Final = "stopped"
 """The key of the XCom of ``on_air`` in which its trigger notes what it has stopped (`Stopped`)."""
 
 RESERVATION: Final = "reservation"
-"""The key of the XCom of ``reserve`` that says which lease is its run's: ``{"lease": Variable, "generation"}``."""
+"""The key of the XCom of ``reserve`` and ``start_push`` that says which lease is their run's: ``{"lease": Variable,
+"generation"}``."""
 
 log = logging.getLogger(__name__)
 
@@ -60,19 +60,18 @@ State = Literal["sent", "ours", "foreign", "refused", "stopped"]
 LONGEST_ID: Final = 250
 """Characters of an id of Airflow's."""
 
+_STEPS: Final = r"(?!\.{1,2}(?:/|$))"
+NAMED: Final = re.compile(rf"{_STEPS}[\w.-]*")
+RUN: Final = re.compile(rf"{_STEPS}[^/\\?#%\x00-\x1f\x7f]+")
+CONNECTION: Final = re.compile(rf"(?:{_STEPS}[^/?%\x00-\x1f\x7f]*/)*{_STEPS}[^/?%\x00-\x1f\x7f]*")
+"""Ids of DAGs and task groups, of runs, and of connections. Airflow's client puts them into addresses as they are: what leads
+elsewhere there (``..``, a query) is none."""
+
 LARGEST_ROOM: Final = 2**32 - 1
 LONGEST_ERROR: Final = 2000
 LONGEST_MOMENT: Final = 64
 
 _CONTROL_RULE: Final = 'control must be {"end": ISO 8601 with a zone} or {"stop": true}'
-
-
-def sent_mark(kind: Kind) -> str:
-    """Return the key of the XCom of ``reserve`` that says what came of the run's start: ``sent``, ``refused``, ``foreign``.
-
-    It is written before the start is sent. So a run without it has sent none, whatever has become of the ledger.
-    """
-    return f"{kind}_claim"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +124,9 @@ class Owner:
         """
         fields = Fields(noted)
         return cls(
-            fields.text("dag_id", most=LONGEST_ID),
-            fields.text("run_id", most=LONGEST_ID),
-            fields.text("group_id", most=LONGEST_ID),
+            fields.text("dag_id", most=LONGEST_ID, pattern=NAMED),
+            fields.text("run_id", most=LONGEST_ID, pattern=RUN),
+            fields.text("group_id", most=LONGEST_ID, pattern=NAMED),
             fields.whole("map_index", -1, 2**31 - 1, default=-1),
         )
 
@@ -179,7 +178,7 @@ class Lease:
         fields = Fields(noted)
         return cls(
             key=LeaseKey(
-                timav_conn_id=fields.text("timav_conn_id", most=LONGEST_ID),
+                timav_conn_id=fields.text("timav_conn_id", most=LONGEST_ID, pattern=CONNECTION),
                 room_id=fields.whole("room_id", 0, LARGEST_ROOM),
                 user_id=fields.text("user_id"),
                 push_data_type=fields.choice("push_data_type", ("camera", "screen")),

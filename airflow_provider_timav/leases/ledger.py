@@ -13,16 +13,15 @@ from typing import Any, Final, Literal, TypeVar
 from airflow_provider_timav.leases.entries import (
     CONTROL,
     KINDS,
-    RESERVATION,
     Claim,
     Control,
     Kind,
     Lease,
     Watch,
-    sent_mark,
 )
 from airflow_provider_timav.leases.variables import Variables, lease_of
-from airflow_provider_timav.reading import Fields, Unreadable, parsed, said, stored
+from airflow_provider_timav.leases.word import confirms
+from airflow_provider_timav.reading import Fields, Unreadable, parsed, said
 from airflow_provider_timav.runs import FINAL_STATES, states_of
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
@@ -71,21 +70,9 @@ class Ledger:
         """
         self.store.set(self.variable, json.dumps(lease.to_json()), read_back=True)
 
-    def is_confirmed(self, lease: Lease) -> bool:
-        """Tell whether the run that a lease names has noted the same reservation among its own XComs.
-
-        Only then does the lease give the right to stop or show something: a Variable may be written by many, the XComs of a run
-        by those with rights on its DAG. A run that is gone confirms nothing.
-        """
-        try:
-            noted = Fields(stored(lease.owner.task("reserve").raw_xcom(RESERVATION)))
-            return lease.reservation() == {name: noted.get(name) for name in ("lease", "generation")}
-        except Unreadable:
-            return False
-
     def is_there(self, lease: Lease) -> bool:
         """Tell whether the run that a lease names is there at all: it confirms it, or its ``reserve`` is at work just now."""
-        if self.is_confirmed(lease):
+        if confirms(lease):
             return True
         state = lease.owner.task("reserve").state()
         return state is not None and state not in FINAL_STATES
@@ -102,14 +89,6 @@ class Ledger:
             if claim is not None and claim.generation == generation:
                 return claim
         return None
-
-    def has_sent(self, kind: Kind, lease: Lease) -> bool:
-        """Tell whether the run of a lease may have something on air of which the ledger holds no claim.
-
-        Its ``reserve`` keeps a mark among its XComs (`sent_mark`), which is written before a start is sent.
-        """
-        mark = lease.owner.task("reserve").raw_xcom(sent_mark(kind))
-        return mark is not None and mark not in ("refused", "foreign")
 
     def tell(self, kind: Kind, claim: Claim) -> None:
         """Note what is claimed of the push or the recording.

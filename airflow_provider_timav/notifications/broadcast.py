@@ -39,6 +39,7 @@ class EndBroadcastNotifier(BaseNotifier):
         """
         from airflow_provider_timav.hooks.timav import TimAVHook
         from airflow_provider_timav.leases import ledgers
+        from airflow_provider_timav.leases.word import confirms
         from airflow_provider_timav.operators.ending import end
 
         run, group_id = _run(context), optional(self.group_id)
@@ -50,7 +51,7 @@ class EndBroadcastNotifier(BaseNotifier):
                     continue
                 if group_id not in (None, lease.owner.group_id):
                     continue
-                if not ledger.is_confirmed(lease):
+                if not confirms(lease):
                     self.log.warning(
                         "%s has not reserved room %s: its lease is passed over.", lease.owner, lease.key.room_id
                     )

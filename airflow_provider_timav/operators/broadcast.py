@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -157,10 +158,15 @@ class ReserveBroadcastOperator(TimAVOperator):
         from airflow.sdk.log import mask_secret
 
         from airflow_provider_timav.hooks.timav import TimAVHook
-        from airflow_provider_timav.leases import RESERVATION, Ledger, Owner
+        from airflow_provider_timav.leases import Ledger, Owner, word
         from airflow_provider_timav.operators.reservation import Plan, default_file_name
 
         ti, store = context["ti"], self._store(context)
+        owner = Owner(ti.dag_id, ti.run_id, self.task_id.rpartition(".")[0], map_index_of(ti))
+        lease = self._noted(store, owner)
+        if lease is not None:
+            # First of all: whatever fails here, what is on air must be found to be this run's.
+            word.renew(lease)
         arrived = self._arrival(store, context)
         if (password := optional(self.player_password)) is not None:
             mask_secret(str(password))
@@ -169,8 +175,6 @@ class ReserveBroadcastOperator(TimAVOperator):
             {name: getattr(self, name) for name in self._fields if optional(getattr(self, name)) is not None}
         )
         _refuse_teams(context)
-        owner = Owner(ti.dag_id, ti.run_id, self.task_id.rpartition(".")[0], map_index_of(ti))
-        lease = self._noted(store, owner)
         key = plan.key if lease is None else lease.key
         with TimAVHook(key.timav_conn_id) as hook:
             hook.get_conn()  # a bad connection is refused here, and not when the show is to end
@@ -178,18 +182,19 @@ class ReserveBroadcastOperator(TimAVOperator):
             held = ledger.lease()
             if lease is None and held is not None and held.owner == owner and _store_forgets(store):
                 lease = held  # where the store forgets what has succeeded, the ledger does not
+                word.renew(lease)
             if lease is None:
                 self._refuse_if_late(plan, arrived, context)
                 self._take_over(ledger, hook, plan, context)
                 lease = self._lease(plan, owner, arrived)
+                # Before the lease: without it the lease gives no right to anything, not even to the room.
+                word.give(lease)
             else:
                 self._go_on(ledger, lease, hook)
                 if held is None or held.generation != lease.generation:
                     self._take_over(ledger, hook, plan, context)
             if store is not None:
                 store.set(_NOTED, lease.to_json())
-            # Before the lease: without it the lease gives no right to anything, not even to the room.
-            TaskKey.of(ti).set_raw_xcom(RESERVATION, lease.reservation())
             if held is None or held.generation != lease.generation:
                 ledger.hold(lease)
         end = ledger.end(lease)
@@ -296,8 +301,14 @@ class ReserveBroadcastOperator(TimAVOperator):
             return
         from airflow_provider_timav.leases import GRACE
         from airflow_provider_timav.operators.ending import end
+        from airflow_provider_timav.operators.reaping import LOOK_AGAIN_SECONDS
 
         if not ledger.is_there(held):
+            # Where its run was deleted a moment ago, its trigger is about to stop the show, on the word of this lease.
+            time.sleep(LOOK_AGAIN_SECONDS)
+            if ledger.lease() != held or ledger.is_there(held):
+                self._take_over(ledger, hook, plan, context)
+                return
             self.log.warning(
                 "The run that holds room %s (%s) is gone: its place is taken.", held.key.room_id, held.owner
             )

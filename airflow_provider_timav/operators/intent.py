@@ -9,6 +9,7 @@ the claim stands in the ledger as well (``leases``), where no retry wipes it and
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import uuid
 from dataclasses import dataclass
@@ -115,7 +116,12 @@ class Intent:
         # An earlier result is dropped from the store on purpose: should this start be carried out and its answer be lost, the
         # old URLs would be somebody else's word.
         self._write({"phase": "intent", "claim": "foreign" if earlier.claim == "foreign" else "sent"})
-        self._claim("sent")
+        try:
+            self._claim("sent")
+        except Exception:  # whatever Airflow raises: nothing is sent on the strength of it
+            with contextlib.suppress(Exception):
+                self.withdraw(earlier)
+            raise
         self._ti.xcom_push(key="start_id", value=self._start_id)
         return earlier
 
@@ -182,8 +188,6 @@ class Intent:
         That is said of this start alone: what an earlier try left, an open question too, is noted again.
         """
         self._start_id = earlier.start_id or self._start_id
-        # What runs here from now on, somebody else has started: a stop of this run must not touch it.
-        self._claim("refused" if earlier.claim is None else earlier.claim, at=earlier.at)
         if self._store is not None:
             if earlier.result is not None and earlier.claim is not None:
                 self._write({"phase": "done", "claim": earlier.claim, "result": dict(earlier.result), "at": earlier.at})
@@ -191,6 +195,8 @@ class Intent:
                 self._write({"phase": "intent", "claim": "sent"})
             else:
                 self._store.delete(self._key)
+        # What runs here from now on, somebody else has started: a stop of this run must not touch it.
+        self._claim("refused" if earlier.claim is None else earlier.claim, at=earlier.at)
 
     def _write(self, note: dict[str, Any]) -> None:
         if self._store is not None:
@@ -201,11 +207,11 @@ class Intent:
         if self._lease is None:
             return
         from airflow_provider_timav import leases
+        from airflow_provider_timav.leases.word import note_start
         from airflow_provider_timav.notes import note_plays
 
         if claim != "ours":  # which says no more than that something was sent
-            # With the run, where neither a retry of this task nor whoever removes Variables wipes it.
-            self._lease.owner.task("reserve").set_raw_xcom(leases.sent_mark(self._kind), claim)
+            note_start(self._kind, self._lease, claim)
         since = datetime.now(UTC) if at is None else datetime.fromisoformat(at)
         told = leases.Claim(self._lease.generation, claim, self._start_id, since)
         leases.Ledger(self._lease.key.variable).tell(self._kind, told)

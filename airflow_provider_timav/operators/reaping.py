@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_timav.leases import GRACE, ledgers
+from airflow_provider_timav.leases.word import confirms
 from airflow_provider_timav.operators.ending import reap
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _reap_left(ledger: Ledger, lease: Lease) -> Reaped:
 def _reap(ledger: Ledger, lease: Lease, ended: datetime) -> Reaped:
     """End a broadcast on the word of its run; where that is gone, only give its lease up."""
     try:
-        if ledger.is_confirmed(lease):
+        if confirms(lease):
             report, error = reap(ledger, lease, ended)
             return ledger, report, error
         if ledger.is_there(lease):

@@ -106,6 +106,7 @@ class StopOperator(TimAVOperator):
 
     def _no_need_by(self, lease: Lease) -> NoNeed | None:
         from airflow_provider_timav.leases import Ledger
+        from airflow_provider_timav.leases.word import start_of
 
         ledger = Ledger(lease.key.variable)
         claim = self._claimed = ledger.claim(self.kind, lease.generation)
@@ -116,8 +117,11 @@ class StopOperator(TimAVOperator):
             # Whoever came after us has sent our stop first. What runs there now is theirs.
             return "already_stopped"
         # No claim, or one that cannot be read. A start that was sent has left a mark with the run, before it was sent; without
-        # one, what runs there is somebody else's.
-        return None if ledger.has_sent(self.kind, lease) else "never_started"
+        # one, what runs there is somebody else's, and so it is after a stop.
+        started = start_of(self.kind, lease)
+        if started == "sent":
+            return None
+        return "never_started" if started is None else "already_stopped"
 
     def _never_started(self, context: Context) -> bool:
         start_task_id = optional(self.start_task_id)
@@ -145,6 +149,7 @@ class StopOperator(TimAVOperator):
         if (lease := self.held_lease()) is None:
             return
         from airflow_provider_timav.leases import Ledger
+        from airflow_provider_timav.leases.word import note_stopped
 
         ledger = Ledger(lease.key.variable)
         went_on = False
@@ -152,6 +157,8 @@ class StopOperator(TimAVOperator):
             claim = ledger.claim(self.kind, lease.generation)
             went_on = claim is not None and claim.on_air and claim != self._claimed
             if not went_on:
+                # Before the claim is forgotten: this task may run once more, and what it finds then is somebody else's.
+                note_stopped(self.kind, lease)
                 ledger.forget(self.kind, lease.generation)
                 ledger.close(lease.generation)
         except Exception:  # whatever Airflow raises: the stop is done, and the reaper clears up

@@ -18,6 +18,7 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import select
 
 from airflow_provider_timav.leases import CONTROL, GRACE, RESERVATION, Control, Ledger, lease_of
+from airflow_provider_timav.leases.word import WITNESSES
 from airflow_provider_timav.notes import PLAYS, plays
 from airflow_provider_timav.plugins.stored import Snapshot, among, key_of, xcoms
 from airflow_provider_timav.runs import FINAL_STATES, TaskKey
@@ -67,7 +68,7 @@ class Known:
 
     def confirms(self, lease: Lease) -> bool:
         """Tell whether the run that a lease names has reserved it."""
-        return bool(self.noted.get((lease.owner.task("reserve"), RESERVATION)) == lease.reservation())
+        return any(self.noted.get((lease.owner.task(name), RESERVATION)) == lease.reservation() for name in WITNESSES)
 
     def ended(self, task: TaskKey) -> bool:
         """Tell whether the task does nothing any more; one that is gone has not ended what it was to end."""

@@ -121,12 +121,17 @@ class TestVariables:
         run.start()
         poison = shapes(Claim(run.lease.generation, "ours", "s").to_json())
         kept = dict(supervisor.variables)
+        marks = {name: run[name].xcoms["push_claim"] for name in ("reserve", "start_push")}
         for text in poison.values():
+            for name, mark in marks.items():  # as if this stop were the first one
+                run[name].xcoms["push_claim"] = mark
+            stops = sum(entry.operation == "stop_push" for entry in timav_emulator.journal)
             supervisor.variables = {**kept, f"{run.ledger.variable}-push": text}
             claim = run.claim("push")
             if claim is not None and claim.state != "ours":
                 continue  # one that people may write: a claim in order
             assert run.execute("stop_push")["outcome"] in ("stopped", "already_stopped")
+            assert sum(entry.operation == "stop_push" for entry in timav_emulator.journal) == stops + 1
         assert timav_emulator.pushes == ()
 
     def test_watch_that_nobody_can_read_moves_no_end(self, show: Callable[..., Run], supervisor: Supervisor) -> None:
