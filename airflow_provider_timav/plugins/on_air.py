@@ -9,6 +9,7 @@ with the same reservation among the run's XComs.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 from dataclasses import dataclass
@@ -83,7 +84,7 @@ def broadcasts(session: Session, rights: Rights, *, now: datetime) -> list[dict[
     """Return the broadcasts of the DAGs that the user may look into, oldest first, as dicts of JSON primitives.
 
     ===================================  ==================================================================================
-    ``id``                               of the broadcast; no other ever has it
+    ``id``                               a digest of the lease and whose it is: no other broadcast ever has it
     ``title``, ``room_id``, ``user_id``  as reserved; the title may be None
     ``dag_id``, ``run_id``, ``task_id``  the ``on_air`` task, with ``map_index``
     ``phase``                            ``waiting`` (for the host), ``starting``, ``on_air``, ``ending``
@@ -152,7 +153,7 @@ def _row(ledger: Ledger, lease: Lease, known: Known, rights: Rights, *, now: dat
     hls_url, rtmp_url = plays(known.noted.get((owner.task("start_push"), PLAYS))) if ours else (None, None)
     absence = "" if stream.verdict in (Verdict.LIVE, Verdict.ENDED) else stream.reason
     return {
-        "id": generation,
+        "id": _id(lease),
         "title": lease.title,
         "room_id": lease.key.room_id,
         "user_id": lease.key.user_id,
@@ -180,6 +181,12 @@ def _row(ledger: Ledger, lease: Lease, known: Known, rights: Rights, *, now: dat
         and known.can_be_marked(task)
         and rights.may_extend(owner.dag_id),
     }
+
+
+def _id(lease: Lease) -> str:
+    """Return what no other broadcast has: a generation alone is no secret, and another DAG's lease may have the same."""
+    held = [lease.key.variable, lease.generation, *lease.owner.task("on_air").to_json().values()]
+    return hashlib.sha256(json.dumps(held).encode()).hexdigest()[:32]
 
 
 def _control(value: Any, now: datetime) -> Control:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -69,9 +70,10 @@ def test_broadcast_on_air_shows_all_that_is_known(database: Database, rows: Rows
     database.variables(ledger(held, ours(held), ours(held), watch))
     noted = {("on_air", "control"): {"end": END.isoformat()}, ("start_push", "plays"): PLAYS}
     database.run(held, ON_AIR, noted)
-    assert rows() == [
+    (row,) = rows()
+    assert re.fullmatch("[0-9a-f]{32}", row.pop("id"))
+    assert [row] == [
         {
-            "id": "g10086",
             "title": "Morning",
             "room_id": 10086,
             "user_id": "host_1",
@@ -311,8 +313,40 @@ def test_what_cannot_be_read_is_passed_over(database: Database, rows: Rows, capl
         }
     )
     database.run(held, ON_AIR)
-    assert [row["id"] for row in rows()] == ["g10086"]
+    assert [row["room_id"] for row in rows()] == [10086]
     assert not [record for record in caplog.records if record.name.startswith("airflow_provider_timav.leases")]
+
+
+def test_id_stays_while_the_broadcast_goes_on(database: Database, rows: Rows) -> None:
+    held = lease()
+    database.variables(ledger(held))
+    database.run(held, ON_AIR)
+    (waiting,) = rows()
+    database.variables(ledger(replace(held, title="Evening", end=END + timedelta(hours=1)), ours(held)))
+    (on_air,) = rows()
+    assert on_air["id"] == waiting["id"]
+
+
+def test_broadcasts_of_one_generation_have_ids_of_their_own(database: Database, rows: Rows) -> None:
+    """The page finds by the id what **Stop now** acts on, and a generation is no secret: a DAG may take another's."""
+    for room, dag_id in ((1, "morning"), (2, "evening")):
+        held = lease(room, owner=replace(OWNER, dag_id=dag_id), generation="same")
+        database.variables(ledger(held, ours(held)))
+        database.run(held, ON_AIR)
+    assert len({row["id"] for row in rows()}) == 2
+
+
+@pytest.mark.parametrize(
+    "other", [{"dag_id": "evening"}, {"run_id": "run_2"}, {"group_id": "late"}, {"map_index": 1}], ids=str
+)
+def test_lease_that_another_broadcast_has_taken_gives_another_id(database: Database, rows: Rows, other: Any) -> None:
+    ids = set()
+    for owner in (OWNER, replace(OWNER, **other)):
+        held = lease(owner=owner)
+        database.variables(ledger(held, ours(held)))
+        database.run(held, ON_AIR)
+        ids |= {row["id"] for row in rows()}
+    assert len(ids) == 2
 
 
 @pytest.mark.parametrize("number", [1, 100])
