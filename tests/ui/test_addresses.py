@@ -180,6 +180,8 @@ def test_browser_without_media_source_gets_the_address_and_not_the_stream(ledger
 HTTP = {"protocol": "http:", "origin": "http://airflow.example"}
 HTTPS = {"protocol": "https:", "origin": "https://airflow.example"}
 PORT = {"protocol": "http:", "origin": "http://airflow.example:8080"}
+DOTTED = {"protocol": "http:", "origin": "http://airflow.example."}
+DOTTED_PORT = {"protocol": "http:", "origin": "http://airflow.example.:8080"}
 
 
 @pytest.mark.parametrize(
@@ -192,6 +194,8 @@ PORT = {"protocol": "http:", "origin": "http://airflow.example:8080"}
         (HTTPS, "https://cdn.example/live.m3u8"),
         (HTTPS, "https://airflow.example:8443/live.m3u8"),
         (HTTP, "HTTP://CDN.EXAMPLE/live.m3u8"),
+        (DOTTED, "http://airflow.example:8080/live.m3u8"),
+        (DOTTED_PORT, "http://airflow.example./live.m3u8"),
     ],
 )
 def test_address_on_another_origin_may_be_fetched(ledger: Stage, at: dict[str, str], url: str) -> None:
@@ -216,6 +220,9 @@ def test_no_spelling_of_airflows_origin_may_be_fetched_and_nothing_that_is_not_o
         "http://ａirflow.example/a",
     ]
     assert page.evaluate(MAY_FETCH, [own, HTTP]) == []
+    assert page.evaluate(MAY_FETCH, [own, DOTTED]) == []
+    ported = [f"http://airflow.example{dot}:8080/live.m3u8" for dot in ("", ".")]
+    assert page.evaluate(MAY_FETCH, [ported, PORT]) == page.evaluate(MAY_FETCH, [ported, DOTTED_PORT]) == []
     other = [
         f"{scheme}:x" for scheme in ("data", "blob", "file", "javascript", "about", "ftp", "ws", "chrome", "filesystem")
     ]

@@ -4,6 +4,9 @@
 /** The text of a refusal, by which it is told from a server that does not answer. */
 export const REFUSED = "This stream leads to Airflow itself, or to an address that is not http or https: this page does not fetch it.";
 
+/** An origin without the dot at the end of its host: that leads to the same host, and is another origin by name only. */
+const undotted = (origin) => origin.replace(/\.+(?=(:\d+)?$)/, "");
+
 /**
  * Whether this page fetches an address: http or https (https only, where the page itself is https), without a user name in
  * it, and not on Airflow's own origin, whatever the path. Another port of Airflow's host is another origin.
@@ -17,9 +20,7 @@ export function mayFetch(url, page = location) {
   }
   if (to.protocol !== "https:" && !(to.protocol === "http:" && page.protocol === "http:")) return false;
   if (to.username || to.password) return false;
-  // The dot at the end of a host leads to the same host, and is another origin by name only.
-  to.hostname = to.hostname.replace(/\.+$/, "");
-  return to.origin !== page.origin;
+  return undotted(to.origin) !== undotted(page.origin);
 }
 
 /** Whether an address may become a link: as `mayFetch`, and http on a page that is https, for a link leaves the page. */
