@@ -86,7 +86,7 @@ def _portions(names: list[str]) -> Iterable[list[str]]:
 
 
 def as_text(xcom: Any) -> Any:
-    """Return the column of an XCom's value, as text, None where that is larger than an entry may be."""
+    """Return the column of an XCom's value, as text; of one that is larger than an entry may be, so much that it shows."""
     text = cast(xcom.value, Text)
     return func.substr(text, 1, LARGEST_ENTRY + 1)
 
