@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow.models.variable import Variable
 from airflow.models.xcom import XComModel
-from sqlalchemy import Text, cast, func, select
+from sqlalchemy import Text, cast, func, or_, select
 
 from airflow_provider_timav.leases import PREFIX, Variables, is_entry
 from airflow_provider_timav.reading import LARGEST_ENTRY, Unreadable, parsed, stored
@@ -25,33 +25,33 @@ __all__ = ["Snapshot", "among", "as_text", "key_of", "value_of", "xcoms"]
 
 log = logging.getLogger(__name__)
 
+SMALLEST_LEASE: Final = 256
+"""Characters of a lease: of one whose texts are all empty `Lease.to_json` makes more, and encryption makes it longer."""
+
 LARGEST_STORED: Final = 2 * LARGEST_ENTRY
 """Bytes of an entry as it is stored: encryption makes it longer by a third."""
 
-MOST_ENTRIES: Final = 10_000
+MOST_LEASES: Final = 10_000
 MOST_BYTES: Final = 16 * 1024 * 1024
 """Of all entries together. The smallest ones are read first, for ours are small: a few that are large keep nobody out."""
 
+_LEASE: Final = PREFIX.replace("_", "/_") + "_" * 32
+"""The names of leases, and of nothing that is longer or shorter, as a pattern of SQL's."""
+
 
 class Snapshot(Variables):
-    """All of the ledger's Variables, read at once.
+    """All leases among the ledger's Variables, with what is claimed and seen under each, read at once.
 
+    Only what can be a lease counts towards the bounds, and what goes with it: nothing else keeps a broadcast from the page.
     ``teams`` holds the team of each, None where it has none.
     """
 
     def __init__(self, session: Session) -> None:
         self.teams: dict[str, str | None] = {}
         self._rows: dict[str, Variable] = {}
-        size = func.length(Variable._val)
-        sizes = (
-            select(Variable.key, size)
-            .where(Variable.key.startswith(PREFIX, autoescape=True), size <= LARGEST_STORED)
-            .order_by(size)
-            .limit(MOST_ENTRIES)
-        )
         names, total = [], 0
-        for name, length in session.execute(sizes):
-            total += length or 0
+        for name, length in session.execute(_sizes()):
+            total += length
             if total > MOST_BYTES:
                 break
             if is_entry(name):
@@ -75,6 +75,26 @@ class Snapshot(Variables):
     def names(self) -> Iterable[str]:
         """Give the names."""
         return list(self._rows)
+
+
+def _sizes() -> Any:
+    """Return a query for the names and sizes of leases and of what goes with them, the smallest ones first."""
+    key, size = Variable.key, func.length(Variable._val)
+    leases = (
+        select(key)
+        .where(key.like(_LEASE, escape="/"), size.between(SMALLEST_LEASE, LARGEST_STORED))
+        .order_by(size, key)
+        .limit(MOST_LEASES)
+        .subquery()
+    )
+    # By the beginning of its name each entry has one lease at most: databases join that without comparing each with each.
+    return (
+        select(key, size)
+        .join(leases, leases.c.key == func.substr(key, 1, len(PREFIX) + 32))
+        .where(or_(*(key.like(_LEASE + entry, escape="/") for entry in ("", "-push", "-record", "-watch"))))
+        .where(size <= LARGEST_STORED)
+        .order_by(size, key)
+    )
 
 
 _PORTION: Final = 500
