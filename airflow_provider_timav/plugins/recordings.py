@@ -1,16 +1,21 @@
-"""The newest recordings: what the ``result`` tasks of broadcasts have noted for the page, in one query."""
+"""The newest recordings: what the ``result`` tasks of broadcasts have noted for the page.
+
+Where the newest hundred notes show enough of them, or are all there are, that is one query; it goes on to older ones otherwise.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow.models.xcom import XComModel
-from sqlalchemy import or_, select
+from sqlalchemy import func, or_, select
 
 from airflow_provider_timav.notes import RECORDING, recording
 from airflow_provider_timav.plugins.stored import as_text, value_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from sqlalchemy.orm import Session
 
     from airflow_provider_timav.plugins.rights import Rights
@@ -18,8 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["recordings"]
 
 SHOWN: Final = 20
-LOOKED_AT: Final = 100
-"""Of these the ones without a recording are left out."""
+OF_ONE_DAG: Final = 50
+"""Notes that are looked at, of which some hold no recording: a DAG with many of those must not hide the others' recordings."""
+
+LOOKED_AT: Final = 1000
+PORTION: Final = 100
+"""Notes in one query: each may be as large as an entry."""
 
 
 def recordings(session: Session, rights: Rights) -> list[dict[str, Any]]:
@@ -28,20 +37,34 @@ def recordings(session: Session, rights: Rights) -> list[dict[str, Any]]:
     Each with its run, ``title``, ``room_id``, ``user_id``, ``file_name``, ``file_ids``, ``file_ids_status``, ``outcome``,
     ``started_at``, ``ended_at``; what is not known is left out.
     """
+    newest = _newest(rights.readable_dag_ids())
+    shown: list[dict[str, Any]] = []
+    for start in range(0, LOOKED_AT, PORTION):
+        notes = session.execute(newest.limit(PORTION).offset(start)).all()
+        rights.learn(note.dag_id for note in notes)
+        for note in notes:
+            known = recording(value_of(note.text))
+            if known is not None and rights.may_look(note.dag_id):
+                shown.append({"dag_id": note.dag_id, "run_id": note.run_id, **known})
+        if len(shown) >= SHOWN or len(notes) < PORTION:
+            break
+    return shown[:SHOWN]
+
+
+def _newest(dag_ids: Collection[str]) -> Any:
+    """Return a query for the notes of these DAGs, newest first, and of each DAG the newest ones only."""
     xcom = XComModel
-    newest = (
-        select(xcom.dag_id, xcom.run_id, as_text(xcom).label("text"))
+    place = func.row_number().over(partition_by=xcom.dag_id, order_by=xcom.timestamp.desc())
+    notes = (
+        select(xcom, place.label("place"))
         # This key is that of few XComs, and an index leads to them.
         .where(xcom.key == RECORDING, or_(xcom.task_id == "result", xcom.task_id.endswith(".result", autoescape=True)))
-        .where(xcom.dag_id.in_(rights.readable_dag_ids()))
-        .order_by(xcom.timestamp.desc())
-        .limit(LOOKED_AT)
+        .where(xcom.dag_id.in_(dag_ids))
+        .subquery()
+    ).c
+    return (
+        select(notes.dag_id, notes.run_id, as_text(notes).label("text"))
+        .where(notes.place <= OF_ONE_DAG)
+        # Portions need an order in which no two are equal.
+        .order_by(notes.timestamp.desc(), notes.dag_run_id, notes.task_id, notes.map_index)
     )
-    found = session.execute(newest).all()
-    rights.learn(row.dag_id for row in found)
-    shown: list[dict[str, Any]] = []
-    for row in found:
-        known = recording(value_of(row.text))
-        if known is not None and rights.may_look(row.dag_id) and len(shown) < SHOWN:
-            shown.append({"dag_id": row.dag_id, "run_id": row.run_id, **known})
-    return shown

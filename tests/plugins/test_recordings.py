@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from airflow_provider_timav.leases import Owner
-from airflow_provider_timav.plugins.recordings import SHOWN, recordings
+from airflow_provider_timav.plugins import recordings as module
+from airflow_provider_timav.plugins.recordings import PORTION, SHOWN, recordings
 from tests.plugins.database import ByDag, Database
 from tests.plugins.test_on_air import lease
 
@@ -66,6 +67,45 @@ def test_list_costs_three_queries(database: Database, number: int) -> None:
         ended(database, dag_id=f"dag_{one}")
     found(database)
     assert len(database.statements) == 3
+
+
+def none_of(database: Database, dag_id: str, number: int, **changes: Any) -> None:
+    """A DAG whose broadcasts, all over, have notes that show no recording."""
+    database.dag(dag_id)
+    for one in range(number):
+        ended(database, f"run_{one}", dag_id, **{"file_ids": [], "file_ids_status": "none", **changes})
+
+
+@pytest.mark.parametrize("changes", [{"file_ids_status": "none"}, {"file_ids": 7}], ids=["none", "unreadable"])
+def test_one_dag_without_recordings_keeps_those_of_no_other_from_the_list(database: Database, changes: Any) -> None:
+    database.dag("morning")
+    ended(database)
+    none_of(database, "loud", PORTION + 10, **changes)
+    assert [row["dag_id"] for row in found(database)] == ["morning"]
+    assert len(database.statements) == 3
+
+
+def test_list_goes_on_looking_where_many_dags_have_no_recordings(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PORTION", 4)
+    database.dag("morning")
+    ended(database)
+    for number in range(5):
+        none_of(database, f"loud_{number}", 2)
+    assert [row["dag_id"] for row in found(database)] == ["morning"]
+    assert len(database.statements) == 1 + 2 * 3
+
+
+def test_list_looks_at_a_fixed_number_of_notes(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "PORTION", 2)
+    monkeypatch.setattr(module, "LOOKED_AT", 4)
+    database.dag("morning")
+    ended(database)
+    for number in range(4):
+        none_of(database, f"loud_{number}", 1)
+    assert found(database) == []
+    assert len(database.statements) == 1 + 2 * 2
 
 
 def test_dag_that_the_user_may_not_read_shows_nothing(database: Database) -> None:
