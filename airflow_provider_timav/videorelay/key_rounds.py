@@ -18,6 +18,7 @@ MOST_ROUNDS: Final = 2_000_000
 """About a second. OpenSSL's own default is 2048, recommendations are at 600,000."""
 _SCRYPT: Final = bytes.fromhex("2b06010401da47040b")
 _INTEGER: Final = 0x02
+_OID: Final = 0x06
 _CONSTRUCTED: Final = 0x20
 _DEEPEST: Final = 8
 
@@ -25,22 +26,26 @@ _DEEPEST: Final = 8
 def rounds(base64_text: str) -> int:
     """Return the rounds that a PKCS #8 key asks for (RFC 5958: `EncryptedPrivateKeyInfo`); 0 for what is no such key.
 
-    With scrypt (RFC 7914) that is the product of its three costs.
+    That is the largest number in it; with scrypt (RFC 7914) the product of its three costs, if that is larger.
     """
     with contextlib.suppress(ValueError, IndexError, StopIteration):
         whole = next(_values(base64.b64decode(base64_text)))[1]
         _, algorithm = next(_values(whole))
-        numbers = list(_integers(algorithm, 0))
-        return math.prod(numbers[:3]) if _SCRYPT in algorithm else max(numbers, default=0)
+        found = list(_primitives(algorithm, 0))
+        # Whoever made the key chose each number: a zero among them must not hide the others.
+        numbers = [max(int.from_bytes(value, "big"), 1) for tag, value in found if tag == _INTEGER]
+        most = max(numbers, default=0)
+        return max(most, math.prod(numbers[:3])) if (_OID, _SCRYPT) in found else most
     return 0
 
 
-def _integers(der: bytes, depth: int) -> Iterator[int]:
+def _primitives(der: bytes, depth: int) -> Iterator[tuple[int, bytes]]:
+    """Yield tag and contents of each value that holds no others."""
     for tag, value in _values(der):
-        if tag == _INTEGER:
-            yield int.from_bytes(value, "big")
-        elif tag & _CONSTRUCTED and depth < _DEEPEST:
-            yield from _integers(value, depth + 1)
+        if not tag & _CONSTRUCTED:
+            yield tag, value
+        elif depth < _DEEPEST:
+            yield from _primitives(value, depth + 1)
 
 
 def _values(der: bytes) -> Iterator[tuple[int, bytes]]:

@@ -154,10 +154,9 @@ def der(tag: int, *contents: bytes | int) -> bytes:
     return bytes([tag]) + (size if len(content) < 128 else bytes([0x80 + len(size)]) + size) + content
 
 
-def stretched(oid: str, *numbers: int) -> str:
+def stretched(oid: str, *numbers: int, salt: bytes = b"s" * 16) -> str:
     """The base64 of an encrypted key whose passphrase is stretched as these numbers say (RFC 8018, RFC 7914)."""
-    salt = der(4, b"s" * 16)
-    kdf = der(0x30, der(6, bytes.fromhex(oid)), der(0x30, salt, *numbers))
+    kdf = der(0x30, der(6, bytes.fromhex(oid)), der(0x30, der(4, salt), *numbers))
     cipher = der(0x30, der(6, bytes.fromhex("60864801650304012a")), der(4, b"i" * 16))
     algorithm = der(0x30, der(6, bytes.fromhex("2a864886f70d01050d")), der(0x30, kdf, cipher))
     return base64.b64encode(der(0x30, algorithm, der(4, b"k" * 128))).decode()
@@ -181,6 +180,32 @@ def test_rounds_of_a_key_are_counted_before_it_is_opened(oid: str, numbers: tupl
     text = f"-----BEGIN ENCRYPTED PRIVATE KEY-----\n{stretched(oid, *numbers)}\n-----END ENCRYPTED PRIVATE KEY-----"
     with pytest.raises(CertificateError, match="more than 2000000 rounds" if count > 2_000_000 else "does not open"):
         load({"private_key": text, "passphrase": PASSPHRASE})
+
+
+@pytest.mark.parametrize(
+    ("oid", "numbers", "salt"),
+    [
+        pytest.param(PBKDF2, (6_000_000, 0), b"\x06\x09" + bytes.fromhex(SCRYPT), id="a salt that reads as scrypt"),
+        pytest.param(PBKDF2, (6_000_000, 0), bytes.fromhex(SCRYPT), id="a salt with scrypt's number"),
+        pytest.param(PBKDF2, (6_000_000, 0), b"s" * 16, id="a key of no length"),
+        pytest.param(SCRYPT, (16384, 0, 6_000_000), b"s" * 16, id="a factor of zero"),
+        pytest.param(SCRYPT, (16384, 8, 1, 6_000_000), b"s" * 16, id="a number beside the factors"),
+    ],
+)
+def test_no_number_takes_the_rounds_of_another_away(oid: str, numbers: tuple[int, ...], salt: bytes) -> None:
+    body = stretched(oid, *numbers, salt=salt)
+    assert rounds(body) >= 6_000_000
+    with pytest.raises(CertificateError, match="more than 2000000 rounds"):
+        load(
+            {
+                "private_key": f"-----BEGIN ENCRYPTED PRIVATE KEY-----\n{body}\n-----END ENCRYPTED PRIVATE KEY-----",
+                "passphrase": PASSPHRASE,
+            }
+        )
+
+
+def test_salt_that_reads_as_scrypt_makes_no_product() -> None:
+    assert rounds(stretched(PBKDF2, 600_000, 32, salt=bytes.fromhex(SCRYPT))) == 600_000
 
 
 def test_rounds_of_a_key_that_was_encrypted_here_are_few() -> None:
