@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from airflow_provider_timav.frames import HiddenText
 from airflow_provider_timav.videorelay.errors import ConfigurationError, TimAVError
 from airflow_provider_timav.videorelay.kept import Kept
+from airflow_provider_timav.videorelay.line import Proxy
 from airflow_provider_timav.videorelay.pem import check_key_lines, check_size, key_lines
 
 if TYPE_CHECKING:
@@ -245,23 +246,15 @@ def _proxy(value: str) -> str | None:
     if not value:
         return None
     _check_line(value, "proxy")
-    try:
-        parts = urllib.parse.urlsplit(value.strip())
-        usable = parts.scheme == "http" and parts.hostname and not parts.path.strip("/") and (parts.port or True)
-    except ValueError:
-        usable = False
-    if not usable:
-        # The value may hold a password: it is not shown.
-        raise ConfigurationError("proxy must be http://[user:password@]host:port", field="proxy")
+    Proxy.of(value.strip())
     return HiddenText(value.strip())
 
 
 def _of_proxy(proxy: str | None) -> list[str]:
-    """Return the password in a proxy's address, as it is written there and as the proxy gets it."""
-    with contextlib.suppress(ValueError):
-        if proxy and (password := urllib.parse.urlsplit(proxy).password):
-            return [password, urllib.parse.unquote(password)]
-    return []
+    """Return the password in a proxy's address, as it is written there and as the proxy gets it; a token stands as the user."""
+    parts = urllib.parse.urlsplit(proxy or "")
+    secret = parts.password or parts.username
+    return [secret, urllib.parse.unquote(secret)] if secret else []
 
 
 class _Mask:

@@ -8,13 +8,12 @@ What is real is kept and handed on as a ``memoryview``: it becomes a variable of
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from airflow_provider_timav.proxies import part
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 __all__ = ["PATH", "PLACEHOLDER", "Proxy", "RequestLine", "Secret", "introduced"]
@@ -108,25 +107,17 @@ class Proxy:
     def of(cls, url: str) -> Proxy:
         """Read ``http://[user:password@]host:port``.
 
-        User and password may be percent-encoded; the proxy gets them in UTF-8 (RFC 7617), or the very bytes that are encoded.
-
         :raises ConfigurationError: naming ``proxy``.
         """
-        parts = None
-        with contextlib.suppress(ValueError):  # its text holds the password
-            parts = urllib.parse.urlsplit(url)
-        if parts is None or parts.scheme != "http" or not parts.netloc:
-            raise ConfigurationError("proxy must be http://[user:password@]host:port", field="proxy")
-        credentials, known, place = parts.netloc.rpartition("@")
-        if not known:
-            return cls(f"http://{place}", None)
-        user, _, password = (_bytes(part) for part in credentials.partition(":"))
-        pair = base64.b64encode(user + b":" + password)
-        return cls(f"http://{place}", Secret(b"Proxy-Authorization: Basic " + pair + b"\r\n"))
-
-
-def _bytes(text: str) -> bytes:
-    return urllib.parse.unquote_to_bytes(text.encode(errors="surrogatepass"))
+        try:
+            address, pair = part(url)
+        except ValueError as unusable:
+            why = str(unusable)
+        else:
+            line = f"Proxy-Authorization: {pair}\r\n".encode()
+            return cls(address, None if pair is None else Secret(line))
+        # Not where the other error would be its context: its frame holds the password.
+        raise ConfigurationError(why, field="proxy")
 
 
 def introduced(written: Any, introduction: Secret) -> memoryview:

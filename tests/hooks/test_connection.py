@@ -262,6 +262,19 @@ class TestMask:
     def test_password_of_a_proxy_is_hidden_by_itself(self) -> None:
         assert {"p%40sswörd", "p@sswörd"} <= set(settings({"proxy": "http://u:p%40sswörd@proxy:1"}).secrets())
 
+    @pytest.mark.parametrize("end", ["", ":"], ids=["alone", "before an empty password"])
+    def test_token_for_a_proxy_is_hidden_by_itself(self, end: str) -> None:
+        assert {"t%40ken", "t@ken"} <= set(settings({"proxy": f"http://t%40ken{end}@proxy:1"}).secrets())
+
+
+@pytest.mark.parametrize("proxy", ["http://user:12?ss@proxy:3128", "http://user:#abc@proxy:3128", "http://proxy:1?x#y"])
+def test_proxy_with_a_query_or_a_fragment_is_refused(proxy: str) -> None:
+    """Its password ended there: what came after it was not sent, and not hidden."""
+    with pytest.raises(ConfigurationError, match="percent-encode") as refused:
+        settings({"proxy": proxy})
+    assert refused.value.field == "proxy"
+    assert proxy[12:] not in str(refused.value)
+
 
 class TestKeyFolder:
     """`[timav] key_folder` limits what a test reads, and nothing that a task does."""

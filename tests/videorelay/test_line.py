@@ -240,6 +240,7 @@ class TestProxy:
             ("http://user:pass@proxy:3128", "http://proxy:3128", b"user:pass"),
             ("http://user@proxy:3128", "http://proxy:3128", b"user:"),
             ("http://user:p%40ss%3A%25@proxy:3128/", "http://proxy:3128", b"user:p@ss:%"),
+            ("http://user:12%3Fs%23s%2F@proxy:3128", "http://proxy:3128", b"user:12?s#s/"),
             ("http://user:p@ss:word@proxy:3128", "http://proxy:3128", b"user:p@ss:word"),
             ("http://CORP\\joe:pw@[::1]:3128", "http://[::1]:3128", b"CORP\\joe:pw"),
             ("http://joe:密码@proxy:3128", "http://proxy:3128", "joe:密码".encode()),
@@ -255,12 +256,26 @@ class TestProxy:
         assert (proxy.introduction and bytes(proxy.introduction.view)) == expected
 
     @pytest.mark.parametrize(
-        "url", ["proxy:3128", "https://u:pr0xypass@proxy", "http://", "http://u:pr0xypass@[::1", "http://u:pr0xypass@℀"]
+        "url",
+        [
+            "proxy:3128",
+            "https://u:pr0xypass@proxy",
+            "http://",
+            "http://u:pr0xypass@[::1",
+            "http://u:pr0xypass@℀",
+            "http://u:pr0xypass@proxy:x",
+            "http://u:12?pr0xypass@proxy:3128",
+            "http://u:#pr0xypass@proxy:3128",
+            "http://u:12/pr0xypass@proxy:3128",
+            "http://u:pr0xypass@proxy:3128/#",
+        ],
     )
     def test_what_is_no_proxy_is_refused_without_its_text(self, url: str) -> None:
         with pytest.raises(ConfigurationError) as refused:
             Proxy.of(url)
         assert refused.value.field == "proxy"
+        assert refused.value.message.startswith("proxy must be http://[user:password@]host:port")
+        assert "percent-encode / as %2F, ? as %3F, # as %23" in refused.value.message
         assert "pr0xypass" not in str(refused.value)
         assert (refused.value.__cause__, refused.value.__context__) == (None, None)
 
