@@ -24,7 +24,9 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from airflow_provider_timav.frames import HiddenText
 from airflow_provider_timav.names import RememberedNames
+from airflow_provider_timav.proxies import part
 from airflow_provider_timav.stream.looking import Answer, Conversation, Get, NoAnswer, looking
 from airflow_provider_timav.stream.network import may_be_public
 from airflow_provider_timav.stream.pools import WrongNetwork, open_pool
@@ -71,11 +73,13 @@ def _trust() -> ssl.SSLContext:
 class Reader:
     """Looks at streams; made by `shared_reader`, which also closes it.
 
-    :param proxy: the proxy's address, or None. What it holds of credentials goes to the proxy only.
+    :param proxy: the proxy's address, or None. What it holds of credentials goes to the proxy only, and into no address.
     """
 
     def __init__(self, proxy: str | None = None) -> None:
-        self._proxy = proxy
+        address, pair = (None, None) if proxy is None else part(proxy)
+        self._proxy: str | None = address
+        self._introduction: dict[str, str] = {} if pair is None else {"Proxy-Authorization": HiddenText(pair)}
         self._pools: dict[bool | None, aiohttp.ClientSession] = {}
         self._aiohttp: ModuleType | None = None
         self._opening = asyncio.Lock()
@@ -159,10 +163,15 @@ class Reader:
         """Make one request through one of the pools."""
         if self._aiohttp is None:
             raise RuntimeError("the reader is not open")
-        headers = {"Range": f"bytes=0-{get.limit - 1}"} if get.sample else None
+        headers = {"Range": f"bytes=0-{get.limit - 1}"} if get.sample else {}
+        # Within TLS a request's headers are the server's to read: the proxy is told with the request for the tunnel. Without
+        # TLS there is no tunnel, and the request is the proxy's.
+        to_proxy = self._introduction if address.scheme == "https" else None
+        if to_proxy is None:
+            headers |= self._introduction
         try:
             async with self._pools[public].get(
-                address, headers=headers, allow_redirects=False, proxy=self._proxy
+                address, headers=headers, allow_redirects=False, proxy=self._proxy, proxy_headers=to_proxy
             ) as response:
                 # Of a sample the first bytes that come are enough; a playlist is read one byte beyond its limit.
                 needed = 1 if get.sample else get.limit + 1

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import gzip
+import re
 import ssl
 import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
+import aiohttp
 import pytest
 import trustme
 
@@ -19,6 +23,7 @@ from airflow_provider_timav.stream.reader import follow, glance, shared_reader, 
 from airflow_provider_timav.stream.watch import Look, Verdict, Watch
 from tests.faults.catalogue import looked_up
 from tests.stream.site import Site, Visit, media, running
+from tests.videorelay.conftest import ConnectProxy
 
 T = TypeVar("T")
 
@@ -190,6 +195,82 @@ def test_a_proxy_is_used_and_one_that_is_away_is_told_apart(site: Site) -> None:
     assert run(through("http://127.0.0.1:9")).absence == "the proxy does not answer"
 
 
+def over_tls(site: Site, monkeypatch: pytest.MonkeyPatch, folder: Path) -> str:
+    """Have a site speak TLS with a certificate that is trusted here, and return its address."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    site.server.socket = context.wrap_socket(site.server.socket, server_side=True)
+    authority.cert_pem.write_to_path(folder / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(folder / "ca.pem"))
+    reader_module._trust.cache_clear()
+    return site.url.replace("http:", "https:")
+
+
+class TestProxyWithAPassword:
+    """The proxy gets it, and nobody else: no server, and no address that a library is given."""
+
+    @pytest.fixture(params=["user:p%40ss%3F密", "t0ken-of-a-user"], ids=["user and password", "token"])
+    def credentials(self, request: pytest.FixtureRequest) -> str:
+        return str(request.param)
+
+    @pytest.fixture
+    def expected(self, credentials: str) -> str:
+        user, _, password = unquote(credentials).partition(":")
+        return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
+
+    @pytest.fixture
+    def told(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+        """What the library knows of each request, as a watcher of the process shows it."""
+        shown: list[str] = []
+        connect = aiohttp.TCPConnector.connect
+
+        async def watched(connector: Any, request: Any, *args: Any, **facts: Any) -> Any:
+            shown.append(repr((request.url, request.proxy, request.proxy_auth, request.proxy_headers, request.headers)))
+            return await connect(connector, request, *args, **facts)
+
+        monkeypatch.setattr(aiohttp.TCPConnector, "connect", watched)
+        yield shown
+        assert shown
+        for text in shown:
+            assert not re.search("p%40ss|p@ss|t0ken|Basic", text)
+
+    async def look_twice(self, url: str, proxy: str) -> list[int | None]:
+        """The second time over a connection that is open already."""
+        async with shared_reader(proxy) as reader:
+            return [(await reader.look(url, Watch(), wall_clock())).tail for _ in range(2)]
+
+    def test_it_goes_with_each_request_without_tls(
+        self, site: Site, credentials: str, expected: str, told: list[str]
+    ) -> None:
+        site.pages["http://cdn.example/live.m3u8"] = lambda visit: visit.answer(media(7, 3))
+        proxy = site.url.replace("//", f"//{credentials}@")
+        assert run(self.look_twice("http://cdn.example/live.m3u8", proxy)) == [10, 10]
+        assert [visit.headers.get("Proxy-Authorization") for visit in site.visits] == [expected] * 2
+        assert site.all_connections == 1
+        assert len(told) == 2
+
+    @pytest.mark.usefixtures("fresh_trust", "told")
+    def test_it_goes_with_the_request_for_a_tunnel_and_not_through_it(
+        self, site: Site, credentials: str, expected: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        url = over_tls(site, monkeypatch, tmp_path) + "/live.m3u8"
+        site.text("/live.m3u8", media(7, 3))
+        proxy = ConnectProxy(200)
+        thread = threading.Thread(target=proxy.serve)
+        thread.start()
+        try:
+            place = proxy.url.rpartition("@")[2]
+            assert run(self.look_twice(url, f"http://{credentials}@{place}")) == [10, 10]
+        finally:
+            proxy.close()
+            thread.join()
+        (head,) = proxy.heads
+        assert f"\r\nProxy-Authorization: {expected}\r\n".encode() in head
+        assert len(site.visits) == 2
+        assert all("Proxy-Authorization" not in visit.headers for visit in site.visits)
+
+
 @pytest.fixture
 def fresh_trust() -> Iterator[None]:
     reader_module._trust.cache_clear()
@@ -200,19 +281,12 @@ def fresh_trust() -> Iterator[None]:
 def test_the_servers_certificate_is_checked_against_what_the_system_trusts(
     site: Site, fresh_trust: None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    authority = trustme.CA()
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    site.server.socket = context.wrap_socket(site.server.socket, server_side=True)
-    site.text("/live.m3u8", media(7, 3))
-    url = site.url.replace("http:", "https:") + "/live.m3u8"
-
-    assert look(url).absence.startswith("no TLS connection")
-
-    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    with monkeypatch.context() as trusting:
+        url = over_tls(site, trusting, tmp_path) + "/live.m3u8"
+        site.text("/live.m3u8", media(7, 3))
+        assert look(url).tail == 10
     reader_module._trust.cache_clear()
-    assert look(url).tail == 10
+    assert look(url).absence.startswith("no TLS connection")
 
 
 def test_many_watches_share_one_client_and_at_most_twenty_sockets_and_the_last_one_closes_it(site: Site) -> None:
