@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Connection
     from pydantic import JsonValue
 
-__all__ = ["Settings", "mask", "read_extra"]
+__all__ = ["Settings", "mask", "read_extra", "secrets_of_proxy"]
 
 _EXTRAS: Final = (
     "sdkappid",
@@ -91,7 +91,13 @@ class Settings:
     def secrets(self) -> list[JsonValue]:
         """Return every form of a credential that a text could hold: raw, quoted in an address, a line of a private key."""
         found: set[str] = set()
-        for secret in (self.usersig, self.secret_key, self.private_key_passphrase, self.proxy, *_of_proxy(self.proxy)):
+        for secret in (
+            self.usersig,
+            self.secret_key,
+            self.private_key_passphrase,
+            self.proxy,
+            *secrets_of_proxy(self.proxy),
+        ):
             if secret:
                 quoted = (
                     urllib.parse.quote(secret, safe=""),
@@ -250,7 +256,7 @@ def _proxy(value: str) -> str | None:
     return HiddenText(value.strip())
 
 
-def _of_proxy(proxy: str | None) -> list[str]:
+def secrets_of_proxy(proxy: str | None) -> list[str]:
     """Return the password in a proxy's address, as it is written there and as the proxy gets it; a token stands as the user."""
     parts = urllib.parse.urlsplit(proxy or "")
     secret = parts.password or parts.username

@@ -7,7 +7,8 @@ in a proxy of their own. The merged connection comes under a random id, without 
 against what is stored:
 
 - Equal in secrets and route to a stored connection, it is that connection: it is tested.
-- Host and port of a connection of another type: the secrets may be that one's. It is not tested.
+- Host and port of a connection of another type, under whose id Airflow would put its secrets into this one: it is not tested
+  with a secret that is that one's, nor where that one cannot be read.
 - A credential of a stored connection with that host and port, but another route: it is not tested.
 - With a secrets backend, which lists nothing, anything else may hold a secret of one that is not known. It is tested only
   where it goes straight to its host, whose certificate the system's CAs vouch for.
@@ -19,15 +20,17 @@ A key in a file of this machine is not typed in either: where a stored connectio
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from airflow_provider_timav.hooks.connection import secrets_of_proxy
 from airflow_provider_timav.videorelay.errors import ConfigurationError, TimAVError
 from airflow_provider_timav.videorelay.pem import FIELD_BYTES, Files, is_text, key_lines
 
@@ -85,7 +88,7 @@ def check(connection: Any, settings: Settings, files: Files) -> None:
     if not _may_be_merged(tested.conn_id):
         return
     try:
-        known, backends = [*_in_database(), *_in_environment(tested)], _further_backends()
+        known, backends = [*_in_database(tested), *_in_environment(tested)], _further_backends()
     except Exception:  # noqa: BLE001  # whatever it is that keeps the stored connections from being seen
         if not _is_plain(tested, settings):
             raise _unsaved(_detour(tested), "it cannot be held against the stored connections now") from None
@@ -111,6 +114,8 @@ class _Fields:
     secret_key: str = field(default="", repr=False)
     private_key: str = field(default="", repr=False)
     passphrase: str = field(default="", repr=False)
+    held: frozenset[bytes] | None = field(default=frozenset(), repr=False)
+    """What a connection of another type holds, its password and each value of its extras, as digests; None if unreadable."""
 
     @classmethod
     def of(cls, connection: Any) -> _Fields:
@@ -119,9 +124,10 @@ class _Fields:
         with contextlib.suppress(Exception):
             extra = json.loads(connection.extra or "{}")
         extra = extra if isinstance(extra, dict) else {}
+        conn_type = str(connection.conn_type or "")
         return cls(
             conn_id=str(connection.conn_id),
-            conn_type=str(connection.conn_type or ""),
+            conn_type=conn_type,
             team=getattr(connection, "team_name", None),
             host=_same(connection.host).lower(),
             port=_same(connection.port or None),  # a test's address has no port 0
@@ -132,11 +138,16 @@ class _Fields:
             secret_key=_same(extra.get("secret_key")),
             private_key=_same(extra.get("private_key")),
             passphrase=_same(extra.get("private_key_passphrase")),
+            held=frozenset() if conn_type == CONN_TYPE else _held(connection),
         )
 
     @property
     def key_is_a_file(self) -> bool:
         return bool(self.private_key) and not is_text(self.private_key)
+
+    def is_at(self, host: str, port: str) -> bool:
+        """Return whether Airflow would take these for the same host and port."""
+        return (self.host, self.port) == (host, port)
 
     @property
     def place(self) -> str:
@@ -172,6 +183,28 @@ def _password(connection: Any) -> str:
     return ""
 
 
+def _held(connection: Any) -> frozenset[bytes] | None:
+    with contextlib.suppress(Exception):
+        password, extra = str(connection.password or "").strip(), connection.extra or ""
+        with contextlib.suppress(ValueError):  # extras of other types may be any text
+            extra = json.loads(extra)
+        return _digests([password, *_values(extra)])
+    return None
+
+
+def _values(extra: Any) -> Iterator[str]:
+    if isinstance(extra, dict | list):
+        for each in extra.values() if isinstance(extra, dict) else extra:
+            yield from _values(each)
+    elif not isinstance(extra, bool):
+        yield _same(extra)
+
+
+def _digests(texts: Iterable[str]) -> frozenset[bytes]:
+    """Return what can be compared without telling, by the time that it takes, how much of a text is right."""
+    return frozenset(hashlib.sha256(_bare(text).encode(errors="surrogatepass")).digest() for text in texts if text)
+
+
 def _same(value: Any) -> str:
     """Return one form for what may be told in several: a test reads each text of the extras as JSON, where it can."""
     with contextlib.suppress(ValueError, RecursionError):
@@ -193,11 +226,16 @@ def _compare(tested: _Fields, settings: Settings, known: list[_Fields], files: F
     ours = [each for each in known if each.conn_type == CONN_TYPE]
     if any(not each.may_be_a_test and each.secrets == tested.secrets and not tested.differences(each) for each in ours):
         return
-    for each in known:
-        # As Airflow compares them.
-        if each.conn_type != CONN_TYPE and (each.host, each.port) == (tested.host, tested.port):
-            raise _unsaved("host", "it and port are those of a stored connection of another type")
     key = _key(tested, files)
+    of_proxy = secrets_of_proxy(tested.proxy)
+    sent = _digests([*tested.secrets, key, *of_proxy, tested.proxy if of_proxy else ""])
+    for each in known:
+        if each.conn_type == CONN_TYPE or not each.is_at(tested.host, tested.port):
+            continue
+        if each.held is None:
+            raise _unsaved("host", "it and port are those of a stored connection of another type, which cannot be read")
+        if not each.held.isdisjoint(sent):
+            raise _unsaved("host", "it, port and a secret are those of a stored connection of another type")
     elsewhere = [tested.differences(each) for each in ours if _shares(tested, each, key, files)]
     if any(elsewhere):
         # Of several stored connections with that secret, the one that is meant differs least.
@@ -209,7 +247,7 @@ def _compare(tested: _Fields, settings: Settings, known: list[_Fields], files: F
 
 def _shares(tested: _Fields, each: _Fields, key: str, files: Files) -> bool:
     """Return whether a secret of a stored connection is sent that the person who tests need not know."""
-    if tested.place == each.place or (tested.host, tested.port) == (each.host, each.port):
+    if tested.place == each.place or each.is_at(tested.host, tested.port):
         if tested.usersig and tested.usersig == each.usersig:
             return True
         if tested.secret_key and tested.secret_key == each.secret_key:
@@ -262,10 +300,10 @@ def _is_typed_on_a_worker(conn_id: str) -> bool:
     return preset is not None and conn_id in (preset.get() or {})
 
 
-def _in_database() -> Iterator[_Fields]:
-    """Read the connections of Airflow's database.
+def _in_database(tested: _Fields) -> Iterator[_Fields]:
+    """Read the connections of Airflow's database: those of this type, and those of others with the tested host and port.
 
-    Of those of other types the secrets are not read: Airflow's masker would take a while for each.
+    Nothing else is read of the rest: Airflow's masker would take a while for each.
     """
     from airflow.models import Connection
     from airflow.utils.session import create_session
@@ -275,8 +313,9 @@ def _in_database() -> Iterator[_Fields]:
     columns = (Connection.conn_id, Connection.conn_type, Connection.team_name, Connection.host, Connection.port)
     with create_session() as session:
         for conn_id, conn_type, team, host, port in session.execute(select(*columns)).all():
-            if conn_type != CONN_TYPE:
-                yield _Fields(conn_id, conn_type or "", team, _same(host).lower(), _same(port or None))
+            unread = _Fields(conn_id, conn_type or "", team, _same(host).lower(), _same(port or None), held=None)
+            is_ours = conn_type == CONN_TYPE
+            if not is_ours and not unread.is_at(tested.host, tested.port):
                 continue
             try:
                 found = session.scalar(select(Connection).where(Connection.conn_id == conn_id))
@@ -284,6 +323,8 @@ def _in_database() -> Iterator[_Fields]:
                 raise
             except Exception as undecipherable:  # noqa: BLE001  # Airflow cannot read it either, and merges it with nothing
                 log.debug("The connection %s cannot be read: %s", conn_id, type(undecipherable).__name__)
+                if not is_ours:
+                    yield unread
                 continue
             if found is not None:
                 yield _Fields.of(found)

@@ -21,7 +21,7 @@ from airflow.sdk import Connection as SdkConnection
 from airflow.secrets import BaseSecretsBackend
 from airflow.utils.strings import get_random_string
 from fastapi import HTTPException
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.orm import Session, scoped_session, sessionmaker
 from sqlalchemy.pool import StaticPool
 
@@ -219,9 +219,106 @@ def test_secret_of_another_type_is_not_taken(
     body = with_extra(shown(service.connection()), proxy=foreign.proxy, ca_cert=foreign.ca_pem)
     body |= {"host": "DB.example.org", "port": 5432, "password": "***" if "password" in other else "mine"}
     typed = service.certificates.client_key_pem
-    for key in ("***", typed):
+    for key in ("***", typed) if "password" in other else ("***",):
         assert_refused(airflow_api.press("warehouse", with_extra(body, private_key=key)), "host")
     assert foreign.got == (0, 0, b"")
+
+
+OTHERS_SECRETS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
+    "password": ({"password": "hunter2hunter2"}, {}),
+    "secret key": ({"extra": {"secret_key": "hunter2hunter2"}}, {"secret_key": "***"}),
+    "number for a secret key": ({"extra": {"secret_key": 1234567890}}, {"secret_key": "***"}),
+    "passphrase": ({"extra": {"private_key_passphrase": "hunter2hunter2"}}, {"private_key_passphrase": "***"}),
+    "proxy": ({"extra": {"proxy": "http://u:hunter2hunter2@127.0.0.1:1"}}, {"proxy": "***"}),
+    "password of a proxy, typed": (
+        {"extra": {"proxies": [{"password": "hunter2 hunter2"}]}},
+        {"proxy": "http://u:hunter2%20hunter2@127.0.0.1:1"},
+    ),
+}
+
+
+class TestOtherTypes:
+    """Airflow's own default connections have neither host nor port, and the vendor's hosts need none either."""
+
+    @pytest.fixture
+    def heard_by(self, service: Emulator, foreign: Eavesdropper) -> dict[str, Any]:
+        """Typed by a person: it leads to one of the vendor's hosts, through a proxy that hears what is sent."""
+        typed = service.connection(proxy=foreign.proxy, ca_cert=foreign.ca_pem, environment="test")
+        return without(typed, "host", "port") | {"password": "a-UserSig-of-my-own"}
+
+    def test_typed_secrets_are_tested_beside_them(
+        self, airflow_api: Airflow, heard_by: dict[str, Any], foreign: Eavesdropper
+    ) -> None:
+        airflow_api.save("aws_default", {"conn_type": "aws", "password": "x" * 20, "extra": '{"region": "eu"}'})
+        airflow_api.save("odd_default", {"conn_type": "generic", "extra": json.dumps({"verify": True, "a": [None, 1]})})
+        airflow_api.press("timav_new", heard_by)
+        assert b"a-UserSig-of-my-own" in foreign.heard
+
+    def test_new_secret_for_a_saved_connection_is_tested_beside_them(
+        self, airflow_api: Airflow, heard_by: dict[str, Any], foreign: Eavesdropper
+    ) -> None:
+        airflow_api.save("aws_default", {"conn_type": "aws", "password": "x" * 20})
+        airflow_api.save("timav_studio", heard_by)
+        airflow_api.press("timav_studio", {**shown(heard_by), "password": "a-newer-UserSig"})
+        assert b"a-newer-UserSig" in foreign.heard
+
+    @pytest.mark.parametrize("stored_in", ["the database", "the environment"])
+    @pytest.mark.parametrize(("other", "extra"), OTHERS_SECRETS.values(), ids=OTHERS_SECRETS.keys())
+    def test_each_of_their_secrets_is_kept(
+        self,
+        other: dict[str, Any],
+        extra: dict[str, Any],
+        stored_in: str,
+        airflow_api: Airflow,
+        heard_by: dict[str, Any],
+        foreign: Eavesdropper,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        saved = {"conn_type": "generic", **other}
+        if stored_in == "the database":
+            airflow_api.save("warehouse", saved | ({"extra": json.dumps(other["extra"])} if "extra" in other else {}))
+        else:
+            monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(saved))
+        body = without(heard_by, "password") if "password" in other else heard_by
+        answer = airflow_api.press("warehouse", with_extra(body, **extra))
+        assert_refused(answer, "host")
+        assert "hunter2" not in answer[1]
+        assert foreign.got == (0, 0, b"")
+
+    @pytest.mark.parametrize(
+        "damage",
+        [
+            "update connection set password = 'gAAAAA', is_encrypted = 1",
+            "update connection set extra = 'gAAAAA', is_extra_encrypted = 1",
+        ],
+        ids=["password", "extra"],
+    )
+    def test_one_that_cannot_be_deciphered_may_hold_anything(
+        self, damage: str, airflow_api: Airflow, heard_by: dict[str, Any], foreign: Eavesdropper
+    ) -> None:
+        airflow_api.save("aws_default", {"conn_type": "aws"})
+        with airflow_api.engine.begin() as connection:
+            connection.execute(text(damage))
+        answer = airflow_api.press("timav_new", heard_by)
+        assert_refused(answer, "host")
+        assert "cannot be read" in answer[1]
+        assert foreign.got == (0, 0, b"")
+
+    def test_those_at_other_hosts_are_not_read(self, airflow_api: Airflow, service: Emulator) -> None:
+        """Airflow's masker takes a while for each that is."""
+        airflow_api.save("warehouse", {"conn_type": "postgres", "host": "db", "password": "hunter2hunter2"})
+        saved = airflow_api.save("timav_studio", service.connection())
+        read: list[str] = []
+
+        def note(connection: Connection, context: Any) -> None:
+            read.append(connection.conn_id)
+
+        event.listen(Connection, "load", note)
+        try:
+            assert airflow_api.press("timav_new", saved)[0]
+        finally:
+            event.remove(Connection, "load", note)
+        assert read == ["timav_studio"]
 
 
 @pytest.mark.parametrize("name", ["AIRFLOW_CONN_STUDIO", "AIRFLOW_CONN_TIMAV_STUDIO", "AIRFLOW_CONN__TEAM___STUDIO"])
@@ -408,7 +505,7 @@ def test_unreadable_database_lets_no_secret_take_a_detour(
 ) -> None:
     saved = airflow_api.save("timav_studio", service.connection())
 
-    def fail() -> Any:
+    def fail(tested: Any) -> Any:
         raise RuntimeError("no database")
 
     monkeypatch.setattr(stored, "_in_database", fail)
