@@ -182,7 +182,7 @@ def _certificates(text: str, field_name: str) -> list[Certificate]:
 
 
 def _key(text: str, passphrase: str | None) -> PrivateKeyTypes:
-    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.exceptions import InternalError, UnsupportedAlgorithm
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -201,7 +201,7 @@ def _key(text: str, passphrase: str | None) -> PrivateKeyTypes:
             field="private_key",
         )
     key = None
-    with contextlib.suppress(ValueError, TypeError, UnsupportedAlgorithm):
+    with contextlib.suppress(ValueError, TypeError, UnsupportedAlgorithm, InternalError):
         # A passphrase beside a key that is not encrypted is no harm; cryptography would refuse it. Its own check of an RSA key
         # looks for primes, which takes seconds with 8192 bits, and no other thread of the process runs meanwhile.
         key = load_pem_private_key(

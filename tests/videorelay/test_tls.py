@@ -261,6 +261,20 @@ def test_rsa_key_whose_numbers_do_not_is_damaged(changes: dict[str, int]) -> Non
     assert refused.value.field == "private_key"
 
 
+@pytest.mark.parametrize("bits", [2048, 20_000])
+def test_key_of_another_kind_is_refused_also_where_openssl_gives_up(bits: int) -> None:
+    kind = der(0x30, der(6, bytes.fromhex("2a864886f70d010301")), der(0x30, 2**bits - 1, 2))  # Diffie-Hellman (PKCS #3)
+    body = base64.b64encode(der(0x30, 0, kind, der(4, der(2, b"\x03")))).decode()
+    with pytest.raises(CertificateError) as refused:
+        load(
+            {
+                "client_cert": rsa_certificate(),
+                "private_key": f"-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n",
+            }
+        )
+    assert refused.value.field == "private_key"
+
+
 @pytest.mark.parametrize("damaged", ["", "AAAA", "MIIB", "MP////8=", "no base64 at all", "MIAAAA=="])
 def test_what_is_no_key_has_no_rounds(damaged: str) -> None:
     assert rounds(damaged) == 0
