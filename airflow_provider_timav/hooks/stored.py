@@ -129,7 +129,7 @@ class _Fields:
             conn_id=str(connection.conn_id),
             conn_type=conn_type,
             team=getattr(connection, "team_name", None),
-            host=_same(connection.host).lower(),
+            host=_host(connection.host),
             port=_same(connection.port or None),  # a test's address has no port 0
             environment=_same(extra.get("environment")) or "production",
             proxy=_same(extra.get("proxy")),
@@ -211,6 +211,12 @@ def _same(value: Any) -> str:
         if isinstance(value, str) and not isinstance(told := json.loads(value), dict | list | float | bool | None):
             value = told
     return "" if value is None else str(value).strip()
+
+
+def _host(value: Any) -> str:
+    """Return a host as a test's address brings it back: of a bare ``https://`` it brings nothing."""
+    host = _same(value).lower()
+    return "" if host.endswith("://") else host
 
 
 def _pem(text: str) -> str:
@@ -313,7 +319,7 @@ def _in_database(tested: _Fields) -> Iterator[_Fields]:
     columns = (Connection.conn_id, Connection.conn_type, Connection.team_name, Connection.host, Connection.port)
     with create_session() as session:
         for conn_id, conn_type, team, host, port in session.execute(select(*columns)).all():
-            unread = _Fields(conn_id, conn_type or "", team, _same(host).lower(), _same(port or None), held=None)
+            unread = _Fields(conn_id, conn_type or "", team, _host(host), _same(port or None), held=None)
             is_ours = conn_type == CONN_TYPE
             if not is_ours and not unread.is_at(tested.host, tested.port):
                 continue

@@ -285,6 +285,15 @@ class TestOtherTypes:
         assert "hunter2" not in answer[1]
         assert foreign.got == (0, 0, b"")
 
+    def test_host_that_is_a_scheme_is_no_other_host(
+        self, airflow_api: Airflow, heard_by: dict[str, Any], foreign: Eavesdropper
+    ) -> None:
+        """A test's address brings nothing back of it."""
+        airflow_api.save("warehouse", {"conn_type": "generic", "host": "https://", "password": "hunter2hunter2"})
+        body = without(heard_by, "password") | {"host": "https://"}
+        assert_refused(airflow_api.press("warehouse", body), "host")
+        assert foreign.got == (0, 0, b"")
+
     @pytest.mark.parametrize(
         "damage",
         [
