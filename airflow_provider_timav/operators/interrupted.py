@@ -2,34 +2,94 @@
 
 There, tasks and triggers run one after the other in a process without scheduler, triggerer or reaper: Ctrl-C ends all of them
 at once, wherever it meets them, and nobody comes after. So what a start may have put on air is remembered until a stop has
-arrived, and stopped when the process ends.
+arrived, and stopped when the process ends: what is a broadcast's in any case, and what a single start has put on air only where
+the run was interrupted. A push whose stop belongs to another DAG is to outlive a process that ends as it should.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
+import signal
+import sys
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import FrameType
 from typing import Any, Final
 
 from airflow_provider_timav.videorelay.errors import TimAVError
 
-__all__ = ["forget", "remember"]
+__all__ = ["Place", "forget", "remember"]
 
 log = logging.getLogger(__name__)
 
 STOP_SECONDS: Final = 10.0
 """For one stop at the end of the process, its repeats included."""
 
-_ON_AIR: Final[dict[tuple[Any, ...], Callable[[float], bool]]] = {}
+
+@dataclass(frozen=True)
+class Place:
+    """What tells a push or a recording from any other.
+
+    :param of_broadcast: whether it is a `Broadcast`'s, which never outlives its process.
+    """
+
+    kind: str
+    timav_conn_id: str
+    room_id: str
+    user_id: str
+    data_type: str
+    of_broadcast: bool = field(default=False, compare=False)
 
 
-def remember(place: tuple[Any, ...], stop: Callable[[float], bool]) -> None:
-    """Have ``stop`` called at the end of this process, unless `forget` is called for the same place before.
+class _Interrupts:
+    """Notes SIGINT and hands it on to the handler before.
+
+    The exception alone does not do: within a task Airflow takes ``KeyboardInterrupt`` for a failure, and goes on.
+    """
+
+    def __init__(self) -> None:
+        self.seen = False
+        self._note: Any = None
+        self._before: Any = None
+
+    def watch(self) -> None:
+        """Note interrupts from here on; where Python handles none, there is none to note."""
+        before = signal.getsignal(signal.SIGINT)
+        if before is self._note or not callable(before):
+            return
+
+        def note(number: int, frame: FrameType | None) -> Any:
+            self.seen = True
+            return before(number, frame)
+
+        with contextlib.suppress(ValueError):  # only the main thread may
+            signal.signal(signal.SIGINT, note)
+            self._note, self._before = note, before
+
+    def unwatch(self) -> None:
+        """Forget those that were noted, and give the signal back, unless somebody else has it by now."""
+        self.seen = False
+        if self._note is not None and signal.getsignal(signal.SIGINT) is self._note:
+            with contextlib.suppress(ValueError):
+                signal.signal(signal.SIGINT, self._before)
+
+    def ended_the_process(self) -> bool:
+        """Tell whether one was noted, or is the exception that nobody has caught."""
+        return self.seen or isinstance(getattr(sys, "last_value", None), KeyboardInterrupt)
+
+
+_INTERRUPTS: Final = _Interrupts()
+_ON_AIR: Final[dict[Place, Callable[[float], bool]]] = {}
+
+
+def remember(place: Place, stop: Callable[[float], bool]) -> None:
+    """Have ``stop`` called at the end of this process if it must not go on, unless `forget` is called for the place before.
 
     Does nothing where a supervisor watches over the task's process: there, others see to the stop.
 
-    :param place: what is on air: kind, connection, room, user and kind of data.
+    :param place: what is on air.
     :param stop: sends one stop, in at most so many seconds, where something may be on air; returns whether it has.
     """
     if not _is_all_in_one():
@@ -37,12 +97,15 @@ def remember(place: tuple[Any, ...], stop: Callable[[float], bool]) -> None:
     if not _ON_AIR:
         atexit.unregister(_stop_all)
         atexit.register(_stop_all)
+    _INTERRUPTS.watch()
+    _ON_AIR.pop(place, None)  # an equal key would stay, and with it whose it was
     _ON_AIR[place] = stop
 
 
-def forget(place: tuple[Any, ...]) -> None:
+def forget(place: Place) -> None:
     """Note that nothing is on air there any more that this process has started."""
-    _ON_AIR.pop(place, None)
+    if _ON_AIR.pop(place, None) is not None and not _ON_AIR:
+        _INTERRUPTS.unwatch()
 
 
 def _is_all_in_one() -> bool:
@@ -54,16 +117,21 @@ def _is_all_in_one() -> bool:
 
 
 def _stop_all() -> None:
+    interrupted = _INTERRUPTS.ended_the_process()
+    reason = "The run was interrupted" if interrupted else "The process ends before its broadcast"
     # The recording first: its file ids come only with its own stop.
-    for place in sorted(_ON_AIR, key=lambda place: str(place[0]) != "record"):
+    for place in sorted(_ON_AIR, key=lambda place: place.kind != "record"):
         stop = _ON_AIR.pop(place)
-        kind, room_id, user_id = place[0], place[2], place[3]
+        if not (interrupted or place.of_broadcast):
+            continue
         try:
             sent = stop(STOP_SECONDS)
         except Exception as error:  # noqa: BLE001 - whatever it is, the others must still be stopped
             why = error.with_advice if isinstance(error, TimAVError) else type(error).__name__
-            log.error("The %s of %s in room %s may be on air still: %s", kind, user_id, room_id, why)  # noqa: TRY400 - no traceback
+            said = "The %s of %s in room %s may be on air still: %s", place.kind, place.user_id, place.room_id, why
+            log.error(*said)  # noqa: TRY400 - no traceback
         else:
             if not sent:
                 continue
-            log.warning("The run was interrupted: the %s of %s in room %s is stopped.", kind, user_id, room_id)
+            log.warning("%s: the %s of %s in room %s is stopped.", reason, place.kind, place.user_id, place.room_id)
+    _INTERRUPTS.unwatch()

@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_timav.arguments import is_constant, optional, template_marks
 from airflow_provider_timav.frames import without_variables
 from airflow_provider_timav.links import show_links
+from airflow_provider_timav.operators.interrupted import Place
 from airflow_provider_timav.operators.options import hold, settled
 from airflow_provider_timav.retry import TimAVRetryPolicy
 from airflow_provider_timav.templates import TextStaysText
@@ -117,12 +118,17 @@ class TimAVOperator(TextStaysText, BaseOperator):
 
         return TimAVHook(str(self.timav_conn_id))
 
-    def place(self, arguments: Mapping[str, Any]) -> tuple[Any, ...]:
-        """Return what tells a push or recording from any other: kind, connection, room, user, kind of data."""
+    def place(self, arguments: Mapping[str, Any]) -> Place:
+        """Return what tells this push or recording from any other."""
         kind = getattr(self, "kind", "push")
-        data_type = arguments.get(f"{kind}_data_type") or "camera"
-        names = (self.timav_conn_id, arguments["room_id"], arguments["user_id"], data_type)
-        return (kind, *(str(name) for name in names))
+        return Place(
+            kind=kind,
+            timav_conn_id=str(self.timav_conn_id),
+            room_id=str(arguments["room_id"]),
+            user_id=str(arguments["user_id"]),
+            data_type=str(arguments.get(f"{kind}_data_type") or "camera"),
+            of_broadcast=optional(getattr(self, "lease", None)) is not None,
+        )
 
     def held_lease(self) -> Lease | None:
         """Return the broadcast's lease that ``reserve`` has handed on, None outside of a broadcast.

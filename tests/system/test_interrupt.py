@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,44 +29,85 @@ with DAG("interrupted", schedule=None):
 """
 
 
+ALONE = f"""
+import time
+from airflow.sdk import DAG, task
+from airflow_provider_timav.operators.push import StartPushOperator
+
+with DAG("interrupted", schedule=None):
+    @task
+    def work():
+        print("at work", flush=True)
+        time.sleep({{seconds}})
+
+    StartPushOperator(task_id="start_push", room_id={ROOM}, user_id="host") >> work()
+"""
+
+
+@contextlib.contextmanager
+def dag_test(source: str, emulator: Emulator, home: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """`airflow dags test` of this DAG, as a person runs it, and where it writes."""
+    dags = home / "dags"
+    dags.mkdir()
+    (dags / "interrupted.py").write_text(source)
+    shutil.copy(migrated_sqlite(), home / "airflow.db")
+    (home / "airflow.cfg").touch()
+    env = {
+        **inherited(),
+        **SETTINGS,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home / 'airflow.db'}",
+        "AIRFLOW_CONN_TIMAV_DEFAULT": emulator.connection_json(),
+    }
+    console = home / "console.log"
+    with console.open("w") as out:
+        test = subprocess.Popen(
+            [sys.executable, "-m", "airflow", "dags", "test", "interrupted"],
+            env=env,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        try:
+            yield test, console
+        finally:
+            if test.poll() is None:
+                os.killpg(test.pid, signal.SIGKILL)
+                test.wait()
+
+
 @pytest.mark.parametrize("moment", ["on air", "in the start"])
 def test_nothing_stays_on_air(moment: str, tmp_path: Path) -> None:
-    dags = tmp_path / "dags"
-    dags.mkdir()
-    (dags / "interrupted.py").write_text(SOURCE)
-    shutil.copy(migrated_sqlite(), tmp_path / "airflow.db")
-    (tmp_path / "airflow.cfg").touch()
     with Emulator(rooms={ROOM: ["host"]}) as emulator:
-        env = {
-            **inherited(),
-            **SETTINGS,
-            "AIRFLOW_HOME": str(tmp_path),
-            "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path / 'airflow.db'}",
-            "AIRFLOW_CONN_TIMAV_DEFAULT": emulator.connection_json(),
-        }
         if moment == "in the start":
             emulator.fail_next(operation="start_record", delay_answer=30.0)
-        console = tmp_path / "console.log"
-        with console.open("w") as out:
-            test = subprocess.Popen(
-                [sys.executable, "-m", "airflow", "dags", "test", "interrupted"],
-                env=env,
-                stdout=out,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-            try:
-                _until(lambda: bool(emulator.recordings), test)
-                if moment == "on air":
-                    _until(lambda: "is LIVE" in console.read_text(), test)
-                os.killpg(test.pid, signal.SIGINT)
-                test.wait(60)
-            finally:
-                if test.poll() is None:
-                    os.killpg(test.pid, signal.SIGKILL)
-                    test.wait()
+        with dag_test(SOURCE, emulator, tmp_path) as (test, console):
+            _until(lambda: bool(emulator.recordings), test)
+            if moment == "on air":
+                _until(lambda: "is LIVE" in console.read_text(), test)
+            os.killpg(test.pid, signal.SIGINT)
+            test.wait(60)
         assert (emulator.pushes, emulator.recordings) == ((), ()), console.read_text()[-3000:]
+
+
+def test_push_that_another_dag_stops_outlives_the_run(tmp_path: Path) -> None:
+    with Emulator(rooms={ROOM: ["host"]}) as emulator:
+        with dag_test(ALONE.format(seconds=0), emulator, tmp_path) as (test, console):
+            assert test.wait(120) == 0, console.read_text()[-3000:]
+        assert len(emulator.pushes) == 1
+        assert "interrupted:" not in console.read_text()
+
+
+def test_push_alone_is_stopped_where_a_later_task_was_interrupted(tmp_path: Path) -> None:
+    """Airflow takes the exception for a failure of that task, and ends as if nothing else had happened."""
+    with Emulator(rooms={ROOM: ["host"]}) as emulator:
+        with dag_test(ALONE.format(seconds=60), emulator, tmp_path) as (test, console):
+            _until(lambda: "at work" in console.read_text(), test)
+            os.killpg(test.pid, signal.SIGINT)
+            test.wait(60)
+        assert emulator.pushes == (), console.read_text()[-3000:]
+        assert "The run was interrupted: the push of host" in console.read_text()
 
 
 def _until(holds: Callable[[], bool], process: subprocess.Popen[bytes], seconds: float = 120) -> None:
