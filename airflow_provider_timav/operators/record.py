@@ -165,7 +165,8 @@ class StopRecordOperator(StopOperator):
     :param user_id: the user, as at the start.
     :param sdk_type: as at the start.
     :param record_data_type: ``camera`` or ``screen``, as at the start.
-    :param require_file_ids: fail with ``RecordingLost`` where the ids cannot be had any more (templated).
+    :param require_file_ids: fail with ``RecordingLost`` where the ids cannot be had any more (templated). What it renders to is
+        checked once the stop has been sent.
     """
 
     kind = "record"
@@ -198,9 +199,6 @@ class StopRecordOperator(StopOperator):
         arguments = self.arguments(*_IDENTITY)
         call = calls.stop_record(**arguments)
         self.log_request(arguments)
-        required = flag(
-            self.require_file_ids if optional(self.require_file_ids) is not None else False, "require_file_ids"
-        )
         if (reason := self.no_need(context)) in ("never_started", "not_ours"):
             result: dict[str, Any] = {"outcome": reason, "file_ids": [], "file_ids_status": "none"}
         else:
@@ -219,6 +217,8 @@ class StopRecordOperator(StopOperator):
             result["file_ids_status"],
             ", ".join(result["file_ids"]) or "none",
         )
+        # Only now: what no stop needs to know must not keep one from being sent.
+        required = optional(self.require_file_ids) is not None and flag(self.require_file_ids, "require_file_ids")
         if result["file_ids_status"] == "lost":
             self._lost(self.of_start(context, "file_name"), required)
         return result

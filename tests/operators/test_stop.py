@@ -162,11 +162,28 @@ def test_ids_are_handed_on_where_they_cannot_be_noted(
 
 
 @pytest.mark.parametrize("value", ["perhaps", 7])
-def test_wrong_argument_is_refused_before_anything_is_sent(value: Any, timav_emulator: Emulator) -> None:
-    _, stop = recorded()
-    stop.operator.require_file_ids = value  # as a template renders it
-    timav_emulator.clear_journal()
+def test_what_is_wrong_about_the_ids_keeps_no_recording_from_its_stop(value: Any, timav_emulator: Emulator) -> None:
+    """The error comes after the stop, and the file ids are noted for the try that is cleared once the template is mended."""
+    start, stop = recorded()
+    operator: Any = stop.operator
+    operator.require_file_ids = value  # as a template renders it
     with pytest.raises(ConfigurationError, match="require_file_ids"):
+        stop.execute()
+    assert not timav_emulator.recordings
+    operator.require_file_ids = "true"
+    result = stop.execute()
+    assert (result["file_ids"], result["file_ids_status"]) == (
+        timav_emulator.file_ids(start.xcoms["file_name"]),
+        "recovered",
+    )
+
+
+def test_wrong_argument_is_refused_before_anything_is_sent(timav_emulator: Emulator) -> None:
+    _, stop = recorded()
+    operator: Any = stop.operator
+    operator.sdk_type = "web"  # as a template renders it
+    timav_emulator.clear_journal()
+    with pytest.raises(ConfigurationError, match="sdk_type"):
         stop.execute()
     assert timav_emulator.journal == ()
 
