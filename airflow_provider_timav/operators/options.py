@@ -39,17 +39,15 @@ def hold(arguments: Mapping[str, Any], is_settled: Callable[[Any], bool], *, wit
         elif isinstance(value, dict) or is_settled(value):
             # The keys of a dict are as they are written, and so are some of its values.
             hold(_as_dict(value, name), is_settled, within=name)
-    flag, number = arguments.get("watermark_flag"), arguments.get("watermark_id")
-    if optional(number) is not None and is_settled(number) and is_settled(flag):
-        _hold_watermark(flag, within)
+    if within is None:
+        _hold_watermark(arguments, is_settled)
 
 
 def options(given: Any, name: str) -> dict[str, Any]:
-    """Return ``push_options`` or ``record_options``, rendered, as a dict of those of its entries that were given, checked.
+    """Return ``push_options`` or ``record_options``, rendered and held to its rules, as a dict of the entries that were given.
 
-    :raises ConfigurationError: naming the option, or the entry that breaks a rule.
+    :raises ConfigurationError: naming the option, where it is no dict of what is known.
     """
-    hold({name: given}, settled)
     return {option: value for option, value in _as_dict(given, name).items() if optional(value) is not None}
 
 
@@ -91,11 +89,22 @@ def _fault(callback: Any) -> str | None:
     return None
 
 
-def _hold_watermark(flag: Any, within: str | None) -> None:
+def _hold_watermark(arguments: Mapping[str, Any], is_settled: Callable[[Any], bool]) -> None:
+    """Refuse the number of a watermark without its switch, whether each is given by itself or in ``push_options``."""
     from airflow_provider_timav.videorelay import rules
 
+    pair = {name: arguments.get(name) for name in ("watermark_flag", "watermark_id")}
+    # What is given by itself counts first; a template may turn out as given.
+    own = {name: value for name, value in pair.items() if not is_settled(value) or optional(value) is not None}
+    inside = arguments.get("push_options")
+    readable = isinstance(inside, dict) or is_settled(inside)
+    # Of a dict that is still to be rendered, so is each entry.
+    merged = (_as_dict(inside, "push_options") if readable else dict.fromkeys(pair, inside)) | own
+    flag, number = merged.get("watermark_flag"), merged.get("watermark_id")
+    if not (is_settled(flag) and is_settled(number)) or optional(number) is None:
+        return
     if optional(flag) is None or not rules.flag(flag):
-        where = "" if within is None else f"{within}: "
+        where = "" if "watermark_id" in own else "push_options: "
         raise ConfigurationError(f"{where}watermark_id {rules.WATERMARK_ID_ALONE}", field="watermark_id")
 
 

@@ -141,7 +141,8 @@ class StartPushOperator(StartOperator):
 
         if (password := optional(self.player_password)) is not None:
             mask_secret(str(password))
-        arguments = options(self.push_options, "push_options") | self.arguments(*self._fields)
+        own = self.arguments(*self._fields, "push_options")
+        arguments = options(own.pop("push_options", None), "push_options") | own
         calls.start_push(**arguments)
         return arguments
 

@@ -112,7 +112,8 @@ class StartRecordOperator(StartOperator):
         """Return the arguments of ``TimAVHook.start_record``, with a file name."""
         from airflow_provider_timav.videorelay import calls
 
-        arguments = options(self.record_options, "record_options") | self.arguments(*self._fields)
+        own = self.arguments(*self._fields, "record_options")
+        arguments = options(own.pop("record_options", None), "record_options") | own
         if "file_name" not in arguments:
             arguments["file_name"] = default_file_name(self.room_id, context["ti"])
         calls.start_record(**arguments)

@@ -128,6 +128,34 @@ class TestPush:
         assert {"uint32_watermark_flag", "str_channel_describe"} <= set(entry.fields)
         assert "uint32_watermark_id" not in entry.fields
 
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"watermark_flag": True, "push_options": {"watermark_id": 3}},
+            {"watermark_id": 3, "push_options": {"watermark_flag": True}},
+            {"watermark_id": 3, "push_options": '{"watermark_flag": true, "watermark_id": 4}'},
+        ],
+        ids=str,
+    )
+    def test_what_is_given_by_itself_goes_together_with_them(
+        self, given: dict[str, Any], timav_emulator: Emulator
+    ) -> None:
+        push(**given).execute()
+        (entry,) = timav_emulator.journal
+        assert {"uint32_watermark_flag", "uint32_watermark_id"} <= set(entry.fields)
+
+    @pytest.mark.parametrize(
+        "given",
+        [
+            {"watermark_id": 3, "push_options": "{{ params.push }}"},
+            {"watermark_flag": "{{ params.flag }}", "push_options": {"watermark_id": 3}},
+            {"watermark_id": "{{ params.id }}", "push_options": {"watermark_flag": False}},
+        ],
+        ids=str,
+    )
+    def test_what_a_template_may_yet_bring_is_left_to_the_task(self, given: dict[str, Any]) -> None:
+        push(**given)
+
     def test_what_is_given_by_itself_counts_before_them(self, timav_emulator: Emulator) -> None:
         task = push(channel_describe="", watermark_flag=False, push_options={"watermark_flag": True})
         operator: Any = task.operator
