@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 import uuid
@@ -510,7 +511,7 @@ class OnAirOperator(TimAVOperator):
         What cannot be stopped here is left to the stops, which come next and are retried.
         """
         from airflow_provider_timav.hooks.timav import TimAVHook
-        from airflow_provider_timav.leases import Ledger, Stopped
+        from airflow_provider_timav.leases import CONTROL, Control, Ledger, Stopped
         from airflow_provider_timav.operators.ending import end
 
         lease, now = self._held(), datetime.now(UTC)
@@ -535,7 +536,11 @@ class OnAirOperator(TimAVOperator):
                 file_ids = ending.file_ids or Stopped.noted_by(task).file_ids
                 Stopped(outcomes, file_ids, datetime.now(UTC)).note(task)
         ended_at = datetime.now(UTC).isoformat()
-        return {"outcome": "deadline", "ended_at": ended_at, "verdict": verdict}
+        outcome = "deadline"
+        with contextlib.suppress(Exception):  # whatever it is, the show is over
+            if Control.read(lease.owner.task("on_air").raw_xcom(CONTROL), now=now).stop:
+                outcome = "stopped"
+        return {"outcome": outcome, "ended_at": ended_at, "verdict": verdict}
 
     def _verdict(self, ledger: Ledger, lease: Lease) -> str:
         """Return the last verdict on the stream that a trigger has noted."""

@@ -52,6 +52,18 @@ def test_show_is_ended_from_the_worker(run: Run, timav_emulator: Emulator) -> No
     assert (timav_emulator.pushes, timav_emulator.recordings) == ((), ())
 
 
+def test_show_that_a_person_has_told_to_stop_is_stopped(run: Run, timav_emulator: Emulator) -> None:
+    run["on_air"].xcoms["control"] = {"stop": True}
+    assert come_back(run)["outcome"] == "stopped"
+    assert (timav_emulator.pushes, timav_emulator.recordings) == ((), ())
+
+
+def test_control_that_nobody_can_read_changes_nothing(run: Run, timav_emulator: Emulator) -> None:
+    run["on_air"].xcoms["control"] = {"stop": "at once"}
+    assert come_back(run)["outcome"] == "deadline"
+    assert timav_emulator.pushes == ()
+
+
 def test_file_ids_reach_the_result(run: Run, timav_emulator: Emulator) -> None:
     come_back(run)
     ids = timav_emulator.file_ids(run["start_record"].xcoms["file_name"])
