@@ -8,7 +8,7 @@ parsed, everything else after rendering, with the same words.
 from __future__ import annotations
 
 import json
-import math
+import re
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -32,6 +32,8 @@ __all__ = [
 
 LONGEST: Final = timedelta(days=3653)
 """The longest span of time that is taken for one: what is longer was meant to be something else, such as milliseconds."""
+
+_SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
 
 _NOT_GIVEN = (None, "", "None")
 
@@ -168,6 +170,8 @@ def texts(value: Any, field: str) -> list[str]:
 def time_span(value: Any, field: str) -> timedelta:
     """Return a span of time given as timedelta, as seconds, or as ISO 8601 text (``PT45M``).
 
+    Seconds may be decimal digits, with a fraction or without; Python's other ways to write a number are not taken.
+
     :raises ConfigurationError: if it is none of these, negative, or longer than ten years; it names ``field``.
     """
     rule = f"{field} must be a timedelta, a number of seconds or an ISO 8601 duration such as PT45M"
@@ -177,16 +181,13 @@ def time_span(value: Any, field: str) -> timedelta:
     elif isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ConfigurationError(f"{rule}, not {shown(value)}", field=field)
     else:
-        try:
-            seconds = float(value)
-        except OverflowError:
-            raise ConfigurationError(f"{rule}, not {shown(value)}", field=field) from None
-        except ValueError:
-            span = _iso_span(str(value), field, rule)
+        if isinstance(value, str) and not _SECONDS.fullmatch(value.strip()):
+            span = _iso_span(value, field, rule)
         else:
-            if not math.isfinite(seconds) or abs(seconds) > timedelta.max.total_seconds():
-                raise ConfigurationError(f"{rule}, not {shown(value)}", field=field)
-            span = timedelta(seconds=seconds)
+            try:
+                span = timedelta(seconds=float(value))
+            except (OverflowError, ValueError):
+                raise ConfigurationError(f"{rule}, not {shown(value)}", field=field) from None
     if span < timedelta(0):
         raise ConfigurationError(f"{field} must not be negative, it is {shown(value)}", field=field)
     if span > LONGEST:

@@ -31,6 +31,7 @@ WRONG: list[dict[str, Any]] = [
         for value in (-5, 2**32, "studio", "", None, True, 1.5, "1_000", "+5", "0x10", "1e5", "①", [1], 10**5000)
     ),
     *({"user_id": value} for value in ("", " ", None, True, 1.5, ["a"], "a\0b", "\ud800", "x" * 1025)),
+    *({"duration": value} for value in ("1_000", "\u0666\u0660")),
     *({"duration": value} for value in ("45M", 0, "PT0S", -1, True, "soon", "1:30", 10**12, 10**5000, timedelta(0))),
     *({"max_duration": value} for value in (0, "6h", timedelta(days=-1))),
     *({"ends_at": value, "duration": None} for value in ("22:00", "2026-01-01T00:00:00", datetime(2099, 1, 1), 7)),  # noqa: DTZ001
@@ -44,7 +45,7 @@ WRONG: list[dict[str, Any]] = [
     *({"require_file_ids": value} for value in ("perhaps", 7)),
     *({"file_name": value} for value in (" ", ["a"], "\0")),
     *({"wait_for_user": value} for value in ("soon", -1)),
-    *({"grace": value} for value in ("1 min", -1, [60])),
+    *({"grace": value} for value in ("1 min", "+60", -1, [60])),
     *({"skip_if_late": value} for value in ("never", -1)),
     *({"if_already_running": value} for value in ("ignore", 1)),
     *({"until": value} for value in ("dedline", ["deadline"])),

@@ -6,6 +6,7 @@ import argparse
 import ast
 import inspect
 import os
+import re
 import shlex
 import signal
 import sys
@@ -20,7 +21,7 @@ from airflow_provider_timav.emulator.emulator import DEFAULT_ROOM_ID, DEFAULT_US
 from airflow_provider_timav.emulator.switches import Switches
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 
 def _room(text: str) -> tuple[int, list[str]]:
@@ -29,6 +30,24 @@ def _room(text: str) -> tuple[int, list[str]]:
     if not (room_id.isascii() and room_id.isdecimal() and int(room_id) < 2**32):
         raise argparse.ArgumentTypeError(f"{text!r} does not begin with a room number")
     return int(room_id), [user for user in users.split(",") if user]
+
+
+def _whole(text: str) -> int:
+    """Reads decimal digits; int() would also take `1_000`, and digits of other scripts."""
+    if not re.fullmatch("[0-9]{1,20}", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
+    return int(text)
+
+
+def _decimal(text: str) -> float:
+    """Reads decimal digits, with a fraction or without."""
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number")
+    return float(text)
+
+
+_TYPES: dict[type, Callable[[str], Any]] = {int: _whole, float: _decimal, str: str}
+"""How a value is read, by the type of its default."""
 
 
 def _flag(text: str) -> bool:
@@ -53,8 +72,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m airflow_provider_timav.emulator",
         description="A stand-in for the videorelay service on loopback, with credentials of its own invention.",
     )
-    parser.add_argument("--port", type=int, default=0, help="port of the API (default: any free one)")
-    parser.add_argument("--media-port", type=int, default=0, help="port of playlists and control (default: any)")
+    parser.add_argument("--port", type=_whole, default=0, help="port of the API (default: any free one)")
+    parser.add_argument("--media-port", type=_whole, default=0, help="port of playlists and control (default: any)")
     parser.add_argument(
         "--room",
         type=_room,
@@ -64,12 +83,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--host-enters-after",
-        type=float,
+        type=_decimal,
         default=0.0,
         metavar="SECONDS",
         help="rooms do not exist until their users enter, this many seconds after the start",
     )
-    parser.add_argument("--sdkappid", type=int, default=1400000001)
+    parser.add_argument("--sdkappid", type=_whole, default=1400000001)
     parser.add_argument("--identifier", default="administrator")
     parser.add_argument(
         "--write-connection", type=Path, metavar="FILE", help="also write the connection's JSON, readable by you alone"
@@ -84,7 +103,7 @@ def _parser() -> argparse.ArgumentParser:
             shown = "yes" if switch.default else "no"
         else:
             choices = get_args(hint)
-            options |= {"type": type(switch.default)} | ({"choices": choices} if choices else {})
+            options |= {"type": _TYPES[type(switch.default)]} | ({"choices": choices} if choices else {})
             shown = repr(switch.default)
         group.add_argument(
             f"--{switch.name.replace('_', '-')}", help=f"{meanings[switch.name]} Default: {shown}.", **options

@@ -240,6 +240,12 @@ def test_the_command_says_each_request(capsys: pytest.CaptureFixture[str], monke
         (["--wrap-body", "maybe"], "yes or no"),
         (["--stream-speed", "0"], "stream_speed"),
         (["--port", "99999"], "api_port"),
+        (["--port", "1_000"], "not a whole number"),
+        (["--media-port", "\u0668\u0660"], "not a whole number"),
+        (["--sdkappid", "+5"], "not a whole number"),
+        (["--files-per-recording", "1_0"], "not a whole number"),
+        (["--host-enters-after", "1_0"], "not a number"),
+        (["--stream-speed", "\u0662"], "not a number"),
         (["--repeated-stop", "410"], "invalid choice"),
     ],
 )
