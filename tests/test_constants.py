@@ -339,6 +339,10 @@ class CanBeCalled:
     async def asynchronous(self, context: Any) -> None: ...
 
 
+class Silent:
+    def __call__(self) -> None: ...
+
+
 async def asynchronous(context: Any) -> None: ...
 
 
@@ -359,6 +363,12 @@ class TestCallback:
             asynchronous,
             CanBeCalled().asynchronous,
             functools.partial(asynchronous),
+            functools.partial(CanBeCalled().asynchronous),
+            functools.partial(AsyncOnly()),
+            functools.partial(lambda: None),
+            functools.partial(told, {}, "more"),
+            functools.partial(Silent()),
+            Silent(),
             lambda: None,
             lambda one, two: None,
             AsyncOnly(),
@@ -389,6 +399,9 @@ class TestCallback:
             CanBeCalled(),
             CanBeCalled().method,
             functools.partial(told, more=1),
+            functools.partial(CanBeCalled()),
+            functools.partial(lambda more, context: None, 1),
+            {}.update,
             lambda context: None,
             lambda *a: None,
         ],

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import inspect
 import json
 from typing import TYPE_CHECKING, Any, Final
@@ -77,15 +79,18 @@ def _fault(callback: Any) -> str | None:
         return f"the class {callback.__name__}: give an instance"
     if not callable(callback):
         return shown(callback)
-    if inspect.iscoroutinefunction(callback) or inspect.iscoroutinefunction(type(callback).__call__):
+    called = callback
+    while isinstance(called, functools.partial):
+        called = called.func
+    if inspect.iscoroutinefunction(called) or inspect.iscoroutinefunction(type(called).__call__):
         return f"{shown(callback)}, which is asynchronous"
-    if inspect.isfunction(callback) or inspect.ismethod(callback):
+    if getattr(getattr(type(called), "notify", None), "__qualname__", None) == "BaseNotifier.notify":
+        return f"{shown(callback)}, which has no notify"
+    with contextlib.suppress(ValueError):  # a function in C may show no signature
         try:
             inspect.signature(callback).bind({})
         except TypeError:
             return f"{shown(callback)}, which does not take the context as its one argument"
-    elif getattr(getattr(type(callback), "notify", None), "__qualname__", None) == "BaseNotifier.notify":
-        return f"{shown(callback)}, which has no notify"
     return None
 
 
