@@ -231,6 +231,19 @@ class TestOptions:
         }
         assert {(one.room_id, one.user_id) for one in found.values()} == {(1, "a")}
 
+    def test_end_beside_a_duration_of_the_dag_is_refused(self) -> None:
+        with (
+            DAG("show", schedule=None, default_args={"duration": 3600}),
+            pytest.raises(ConfigurationError, match="give exactly one of duration and ends_at"),
+        ):
+            Broadcast(room_id=1, user_id="a", ends_at="2099-01-01T00:00:00Z")
+
+    def test_none_opts_out(self) -> None:
+        with DAG("show", schedule=None, default_args={"duration": 3600}) as dag:
+            Broadcast(room_id=1, user_id="a", duration=None, ends_at="2099-01-01T00:00:00Z")
+        reserve: Any = tasks_of(dag)["reserve"]
+        assert (reserve.duration, reserve.ends_at) == (None, "2099-01-01T00:00:00Z")
+
     def test_one_that_is_missing_is_named(self) -> None:
         with DAG("show", schedule=None), pytest.raises(TypeError, match="user_id"):
             Broadcast(room_id=1, duration=60)  # type: ignore[call-arg]
