@@ -33,7 +33,7 @@ __all__ = [
 LONGEST: Final = timedelta(days=3653)
 """The longest span of time that is taken for one: what is longer was meant to be something else, such as milliseconds."""
 
-_SECONDS: Final = re.compile(r"[0-9]+(\.[0-9]+)?")
+_SECONDS: Final = r"[0-9]+(\.[0-9]+)?"
 
 _NOT_GIVEN = (None, "", "None")
 
@@ -181,7 +181,7 @@ def time_span(value: Any, field: str) -> timedelta:
     elif isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ConfigurationError(f"{rule}, not {shown(value)}", field=field)
     else:
-        if isinstance(value, str) and not _SECONDS.fullmatch(value.strip()):
+        if isinstance(value, str) and not re.fullmatch(_SECONDS, value.strip()):
             span = _iso_span(value, field, rule)
         else:
             try:

@@ -131,7 +131,7 @@ class Fields:
             raise Unreadable("it is no JSON object")
         self._members: Mapping[str, Any] = bounded(dict(value))
 
-    def text(self, name: str, *, most: int = LONGEST_TEXT, pattern: re.Pattern[str] | None = None) -> str:
+    def text(self, name: str, *, most: int = LONGEST_TEXT, pattern: str | None = None) -> str:
         """Return a text of at most ``most`` characters that matches ``pattern`` from its first to its last one.
 
         :raises Unreadable: if it is anything else.
@@ -141,7 +141,7 @@ class Fields:
             raise Unreadable(f"{name} is no text")
         if len(value) > most:
             raise Unreadable(f"{name} is longer than {most} characters")
-        if pattern is not None and not pattern.fullmatch(value):
+        if pattern is not None and not re.fullmatch(pattern, value):
             raise Unreadable(f"{name} has characters that it never has")
         return value
 

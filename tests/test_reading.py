@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -119,7 +118,7 @@ class TestFields:
             lambda fields: fields.text("whole"),
             lambda fields: fields.text("n"),
             lambda fields: fields.text("moment", most=3),
-            lambda fields: fields.text("moment", pattern=re.compile("[a-z]+")),
+            lambda fields: fields.text("moment", pattern="[a-z]+"),
             lambda fields: fields.whole("flag", 0, 9),
             lambda fields: fields.whole("whole", 0, 6),
             lambda fields: fields.whole("text", 0, 6),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -50,7 +49,7 @@ RESERVATION: Final = "reservation"
 
 log = logging.getLogger(__name__)
 
-GENERATION: Final = re.compile(r"[0-9A-Za-z]{1,64}")
+GENERATION: Final = r"[0-9A-Za-z]{1,64}"
 
 Kind = Literal["push", "record"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
@@ -61,9 +60,9 @@ LONGEST_ID: Final = 250
 """Characters of an id of Airflow's."""
 
 _STEPS: Final = r"(?!\.{1,2}(?:/|$))"
-NAMED: Final = re.compile(rf"{_STEPS}[\w.-]*")
-RUN: Final = re.compile(rf"{_STEPS}[^/\\?#%\x00-\x1f\x7f]+")
-CONNECTION: Final = re.compile(rf"(?:{_STEPS}[^/?%\x00-\x1f\x7f]*/)*{_STEPS}[^/?%\x00-\x1f\x7f]*")
+NAMED: Final = rf"{_STEPS}[\w.-]*"
+RUN: Final = rf"{_STEPS}[^/\\?#%\x00-\x1f\x7f]+"
+CONNECTION: Final = rf"(?:{_STEPS}[^/?%\x00-\x1f\x7f]*/)*{_STEPS}[^/?%\x00-\x1f\x7f]*"
 """Ids of DAGs and task groups, of runs, and of connections. Airflow's client puts them into addresses as they are: what leads
 elsewhere there (``..``, a query) is none."""
 

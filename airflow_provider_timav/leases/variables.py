@@ -14,13 +14,13 @@ __all__ = ["NAME", "PREFIX", "Variables", "is_entry", "lease_of"]
 
 PREFIX: Final = "timav_lease_"
 
-NAME: Final = re.compile(rf"(?P<lease>{PREFIX}[0-9a-f]{{32}})(-push|-watch|-unread|-record(-[0-9A-Za-z]{{1,64}})?)?")
+NAME: Final = rf"(?P<lease>{PREFIX}[0-9a-f]{{32}})(-push|-watch|-unread|-record(-[0-9A-Za-z]{{1,64}})?)?"
 """What the ledger's names look like: every secrets backend takes them, and none of them is a path."""
 
 
 def is_entry(name: str) -> bool:
     """Tell whether a Variable of this name can be one of the ledger's."""
-    return NAME.fullmatch(name) is not None
+    return re.fullmatch(NAME, name) is not None
 
 
 def lease_of(name: str) -> str:
@@ -28,7 +28,7 @@ def lease_of(name: str) -> str:
 
     :raises ValueError: if the ledger has no such name.
     """
-    found = NAME.fullmatch(name)
+    found = re.fullmatch(NAME, name)
     if found is None:
         raise ValueError("this is no name of the ledger's")
     return found["lease"]

@@ -24,9 +24,7 @@ from airflow_provider_timav.links import (
 )
 from airflow_provider_timav.operators.operation import TimAVOperator, said_on_failure
 from airflow_provider_timav.operators.options import hold_callback
-from airflow_provider_timav.operators.recordings import hand_on
 from airflow_provider_timav.operators.waiting import ask_again, waiting_until
-from airflow_provider_timav.runs import TaskKey, map_index_of
 from airflow_provider_timav.templates import TextStaysText
 from airflow_provider_timav.videorelay.errors import AlreadyRunning, ConfigurationError
 
@@ -161,6 +159,7 @@ class ReserveBroadcastOperator(TimAVOperator):
         from airflow_provider_timav.hooks.timav import TimAVHook
         from airflow_provider_timav.leases import Ledger, Owner, word
         from airflow_provider_timav.operators.reservation import Plan, default_file_name
+        from airflow_provider_timav.runs import map_index_of
 
         ti, store = context["ti"], self._store(context)
         owner = Owner(ti.dag_id, ti.run_id, self.task_id.rpartition(".")[0], map_index_of(ti))
@@ -416,6 +415,7 @@ class OnAirOperator(TimAVOperator):
     def execute(self, context: Context) -> None:
         """Hand the show over to the trigger."""
         from airflow_provider_timav.leases import CONTROL, Ledger
+        from airflow_provider_timav.runs import TaskKey
 
         if self._retries_raised:
             self.log.info(
@@ -439,6 +439,7 @@ class OnAirOperator(TimAVOperator):
 
     def _hand_over(self, context: Context, *, told: bool, end: datetime | None = None) -> NoReturn:
         from airflow_provider_timav.leases import Ledger
+        from airflow_provider_timav.runs import TaskKey
         from airflow_provider_timav.triggers.on_air import OnAirTrigger
 
         lease = self._held()
@@ -513,6 +514,7 @@ class OnAirOperator(TimAVOperator):
         from airflow_provider_timav.hooks.timav import TimAVHook
         from airflow_provider_timav.leases import CONTROL, Control, Ledger, Stopped
         from airflow_provider_timav.operators.ending import end
+        from airflow_provider_timav.runs import TaskKey
 
         lease, now = self._held(), datetime.now(UTC)
         ledger = Ledger(lease.key.variable)
@@ -641,6 +643,7 @@ class BroadcastResultOperator(TextStaysText, BaseOperator):
         """Return the result."""
         from airflow_provider_timav.leases import Stopped, given_lease
         from airflow_provider_timav.notes import note_recording
+        from airflow_provider_timav.runs import TaskKey
 
         lease = given_lease(self.lease)
         if lease is None:
@@ -681,6 +684,8 @@ class BroadcastResultOperator(TextStaysText, BaseOperator):
         return result
 
     def _hand_on(self, series: AssetAlias, lease: Lease, result: dict[str, Any], context: Context) -> None:
+        from airflow_provider_timav.operators.recordings import hand_on
+
         key = lease.key
         where: dict[str, Any] = {"room_id": key.room_id, "user_id": key.user_id, "push_data_type": key.push_data_type}
         what = {name: result[name] for name in ("file_name", "started_at", "ended_at") if name in result}

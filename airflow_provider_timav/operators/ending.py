@@ -6,14 +6,13 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_timav.leases import Claim, Kind
 from airflow_provider_timav.videorelay.errors import TimAVError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from airflow_provider_timav.hooks.timav import TimAVHook
-    from airflow_provider_timav.leases import Lease, Ledger
+    from airflow_provider_timav.leases import Kind, Lease, Ledger
     from airflow_provider_timav.videorelay.models import StopPushResult, StopRecordResult
 
 __all__ = ["Ending", "end", "reap"]
@@ -60,6 +59,7 @@ def end(ledger: Ledger, lease: Lease, hook: TimAVHook, *, max_posts: int = 3, se
     :param seconds: for each stop, all its posts together.
     :returns: what came of it. A stop that fails does not keep the other one from being sent.
     """
+    from airflow_provider_timav.leases import Claim
     from airflow_provider_timav.videorelay import calls
 
     ending = Ending()

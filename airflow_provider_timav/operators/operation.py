@@ -11,7 +11,6 @@ from airflow.sdk import BaseOperator
 from airflow_provider_timav.arguments import is_constant, optional, template_marks
 from airflow_provider_timav.frames import without_variables
 from airflow_provider_timav.links import show_links
-from airflow_provider_timav.operators.interrupted import Place
 from airflow_provider_timav.operators.options import hold, settled
 from airflow_provider_timav.retry import TimAVRetryPolicy
 from airflow_provider_timav.templates import TextStaysText
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_timav.hooks.timav import TimAVHook
     from airflow_provider_timav.leases import Lease
+    from airflow_provider_timav.operators.interrupted import Place
 
 __all__ = ["TimAVOperator", "said_on_failure"]
 
@@ -120,6 +120,8 @@ class TimAVOperator(TextStaysText, BaseOperator):
 
     def place(self, arguments: Mapping[str, Any]) -> Place:
         """Return what tells this push or recording from any other."""
+        from airflow_provider_timav.operators.interrupted import Place
+
         kind = getattr(self, "kind", "push")
         return Place(
             kind=kind,
@@ -129,6 +131,12 @@ class TimAVOperator(TextStaysText, BaseOperator):
             data_type=str(arguments.get(f"{kind}_data_type") or "camera"),
             of_broadcast=optional(getattr(self, "lease", None)) is not None,
         )
+
+    def note_off_air(self, arguments: Mapping[str, Any]) -> None:
+        """Note that nothing is on air there that an interrupted process would have to stop."""
+        from airflow_provider_timav.operators.interrupted import forget
+
+        forget(self.place(arguments))
 
     def held_lease(self) -> Lease | None:
         """Return the broadcast's lease that ``reserve`` has handed on, None outside of a broadcast.

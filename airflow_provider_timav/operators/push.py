@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_timav.arguments import optional
 from airflow_provider_timav.links import PushConsoleLink, WatchLiveLink, live_page
-from airflow_provider_timav.operators.interrupted import forget
 from airflow_provider_timav.operators.operation import said_on_failure
 from airflow_provider_timav.operators.options import options
 from airflow_provider_timav.operators.start import StartOperator
@@ -206,7 +205,7 @@ class StopPushOperator(StopOperator):
         else:
             with self.make_hook() as hook:
                 result = self.send(hook, call).model_dump(mode="json", exclude_none=True)
-        forget(self.place(arguments))
+        self.note_off_air(arguments)
         self.give_up_claim()
         self.log.info("Push of %s in room %s: %s.", self.user_id, self.room_id, result["outcome"])
         return result

@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_timav.leases import GRACE, ledgers
-from airflow_provider_timav.leases.word import confirms
 from airflow_provider_timav.operators.ending import reap
 
 if TYPE_CHECKING:
@@ -44,6 +42,8 @@ def reap_all(connections: Collection[str] | None) -> Reaping:
 
     :param connections: the ids of the connections whose leases are looked at; None for all.
     """
+    from airflow_provider_timav.leases import GRACE, ledgers
+
     reaping = Reaping()
     over: list[tuple[Ledger, Lease, datetime]] = []
     left: list[tuple[Ledger, Lease]] = []
@@ -96,6 +96,8 @@ def _reap_left(ledger: Ledger, lease: Lease) -> Reaped:
 
 def _reap(ledger: Ledger, lease: Lease, ended: datetime) -> Reaped:
     """End a broadcast on the word of its run; where that is gone, only give its lease up."""
+    from airflow_provider_timav.leases.word import confirms
+
     try:
         if confirms(lease):
             report, error = reap(ledger, lease, ended)

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_timav.arguments import flag, optional
 from airflow_provider_timav.links import RecordingConsoleLink, RecordingLink
-from airflow_provider_timav.operators.interrupted import forget
 from airflow_provider_timav.operators.operation import said_on_failure
 from airflow_provider_timav.operators.options import options
 from airflow_provider_timav.operators.start import StartOperator
 from airflow_provider_timav.operators.stop import StopOperator
-from airflow_provider_timav.reading import LONGEST_FILE_ID, MOST_FILE_IDS, Fields, Unreadable
 from airflow_provider_timav.videorelay.errors import RecordingLost
 
 if TYPE_CHECKING:
@@ -140,6 +138,8 @@ class StartRecordOperator(StartOperator):
 
 def _own_file_ids(noted: Any, start_id: Any) -> Sequence[str]:
     """Return the file ids that an earlier try has noted of the recording of this start; none for what nobody can read."""
+    from airflow_provider_timav.reading import LONGEST_FILE_ID, MOST_FILE_IDS, Fields, Unreadable
+
     try:
         fields = Fields({} if noted is None else noted)
         if fields.get("start_id") != start_id:
@@ -208,7 +208,7 @@ class StopRecordOperator(StopOperator):
                 with self.make_hook() as hook:
                     result = self.send(hook, call).model_dump(mode="json", exclude_none=True)
             result = self._with_file_ids(result, context)
-        forget(self.place(arguments))
+        self.note_off_air(arguments)
         self.give_up_claim()
         self.log.info(
             "Recording of %s in room %s: %s. File ids (%s): %s.",

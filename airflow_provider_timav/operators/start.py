@@ -9,11 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_timav.arguments import given, time_span
 from airflow_provider_timav.operators.flight import Flight
-from airflow_provider_timav.operators.intent import Intent
-from airflow_provider_timav.operators.interrupted import forget, remember
 from airflow_provider_timav.operators.operation import TimAVOperator
 from airflow_provider_timav.operators.waiting import SOONEST_SECONDS, ask_again, waiting_until
-from airflow_provider_timav.runs import FINAL_STATES
 from airflow_provider_timav.videorelay.errors import (
     AlreadyRunning,
     AmbiguousOutcome,
@@ -91,6 +88,9 @@ class StartOperator(TimAVOperator):
 
     def start(self, context: Context) -> dict[str, Any]:
         """Start, and return the result as plain data without None; the intent and the result are noted on the way."""
+        from airflow_provider_timav.operators.intent import Intent
+        from airflow_provider_timav.operators.interrupted import remember
+
         arguments = self.checked_arguments(context)
         self.log_request(arguments)
         policy = self._policy()
@@ -245,6 +245,8 @@ class StartOperator(TimAVOperator):
 
     def _is_over(self, lease: Lease, context: Context) -> bool:
         """Tell whether the show is over for its run: from then on its stops may run, and nothing comes after them."""
+        from airflow_provider_timav.runs import FINAL_STATES
+
         return lease.owner.task("on_air").state(context["ti"]) in FINAL_STATES
 
     def _stop_if_ended(self, lease: Lease, hook: TimAVHook, arguments: dict[str, Any], context: Context) -> None:
@@ -267,7 +269,7 @@ class StartOperator(TimAVOperator):
         if not ended:
             return
         file_ids = self.send_stop(hook, arguments)
-        forget(self.place(arguments))
+        self.note_off_air(arguments)
         try:
             claim = ledger.claim(self.kind, lease.generation)
             start_id = None if claim is None else claim.start_id

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 from airflow_provider_timav.arguments import optional
 from airflow_provider_timav.operators.flight import Flight
 from airflow_provider_timav.operators.operation import TimAVOperator
-from airflow_provider_timav.runs import NEVER_RAN, TaskKey, map_index_of
 from airflow_provider_timav.videorelay.errors import AmbiguousOutcome, TimAVError
 
 if TYPE_CHECKING:
@@ -124,6 +123,8 @@ class StopOperator(TimAVOperator):
         return "never_started" if started is None else "already_stopped"
 
     def _never_started(self, context: Context) -> bool:
+        from airflow_provider_timav.runs import NEVER_RAN, TaskKey, map_index_of
+
         start_task_id = optional(self.start_task_id)
         if start_task_id is None:
             return False
@@ -188,6 +189,8 @@ class StopOperator(TimAVOperator):
 
     def of_start(self, context: Context, key: str) -> Any:
         """Return an XCom of the start task, or None where there is none or no start task is named."""
+        from airflow_provider_timav.runs import map_index_of
+
         start_task_id = optional(self.start_task_id)
         if start_task_id is None:
             return None
