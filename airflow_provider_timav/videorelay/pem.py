@@ -77,7 +77,7 @@ class Files:
         return None
 
     def _holds(self, path: str, real: str) -> bool:
-        if any(_within(shown, kernel) for shown in (os.path.abspath(path), real) for kernel in ("/proc", "/sys")):
+        if any(_within(shown, kernel) for shown in {os.path.abspath(path), real} for kernel in ("/proc", "/sys")):
             return False
         if self.folder is None:
             return True
@@ -142,11 +142,11 @@ def _is_key(label: str) -> bool:
 def _text(value: str, field: str, files: Files, most_of_a_file: int, wanted: Callable[[str], bool]) -> str:
     if is_text(value):
         check_size(value, field, most=max(FIELD_BYTES, most_of_a_file))
-        return _repaired(value, field)
+        return _repaired(blocks(_unescaped(value)), field)
     check_size(value, field)
-    text = files.read(value, most_of_a_file)
-    if text is not None and any(wanted(label) for label, _ in blocks(_unescaped(text))):
-        return _repaired(text, field)
+    found = blocks(_unescaped(files.read(value, most_of_a_file) or ""))
+    if any(wanted(label) for label, _ in found):
+        return _repaired(found, field)
     kib = most_of_a_file // 1024
     raise CertificateError(
         f"{field} is neither PEM text (-----BEGIN …) nor the path of a PEM file that can be read on this machine, "
@@ -206,12 +206,11 @@ def blocks(text: str) -> list[tuple[str, str]]:
     return found
 
 
-def _repaired(text: str, field: str) -> str:
-    """Return PEM text with its line breaks, which a password control, a JSON escape or the environment may have taken.
+def _repaired(found: list[tuple[str, str]], field: str) -> str:
+    """Return blocks as PEM text with its line breaks, which a password control, JSON or the environment may have taken.
 
-    :raises CertificateError: if there is no whole block in it, or a character that no PEM has.
+    :raises CertificateError: if there is no block, or a character in one that no PEM has.
     """
-    found = blocks(_unescaped(text))
     if not found:
         raise CertificateError(f"{field} holds no PEM: no -----BEGIN …----- with its -----END …-----", field=field)
     made = "".join(f"-----BEGIN {label}-----\n{_rewrapped(inner)}-----END {label}-----\n" for label, inner in found)
