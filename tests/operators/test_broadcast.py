@@ -52,15 +52,6 @@ def _at_once(pause: Callable[..., float | None]) -> Callable[..., float | None]:
     return lambda self, error: None if pause(self, error) is None else 0.0
 
 
-@pytest.fixture
-def show(supervisor: Supervisor, timav_emulator: Emulator) -> Callable[..., Run]:
-    def make(run_id: str = "manual__1", group_id: str = "broadcast", map_index: int = -1, **arguments: Any) -> Run:
-        given = {key: arguments.pop(key) for key in ("run_after",) if key in arguments}
-        return Run(supervisor, arguments, run_id=run_id, group_id=group_id, map_index=map_index, **given)
-
-    return make
-
-
 def sent(emulator: Emulator) -> list[str | None]:
     return [entry.operation for entry in emulator.journal]
 

@@ -16,8 +16,6 @@ from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Ledger, Owner
 from airflow_provider_timav.leases.ledger import _TOLD
-from airflow_provider_timav.operators import reaping
-from airflow_provider_timav.operators import stop as stop_module
 from airflow_provider_timav.operators.broadcast import ReapBroadcastsOperator
 from airflow_provider_timav.videorelay.errors import AlreadyRunning, ConfigurationError
 from tests.operators.task import Task
@@ -27,33 +25,13 @@ from tests.supervisor import Run, Supervisor
 OTHER = 10087
 
 
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
+
 @pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reaping, "LOOK_AGAIN_SECONDS", 0)
-    monkeypatch.setattr(stop_module, "LOOK_AGAIN_SECONDS", (0.0,))
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-    _TOLD.clear()
-
-
-@pytest.fixture
-def show(supervisor: Supervisor, timav_emulator: Emulator) -> Callable[..., Run]:
+def _other_room(timav_emulator: Emulator) -> None:
     timav_emulator.enter(OTHER, "host_1")
-
-    def make(run_id: str = "manual__1", **arguments: Any) -> Run:
-        return Run(supervisor, arguments, run_id=run_id)
-
-    return make
-
-
-@pytest.fixture
-def reaper() -> Task:
-    return Task(ReapBroadcastsOperator(task_id="reap"))
-
-
-def foreign_push(room_id: int = 10086) -> None:
-    """Somebody else pushes there."""
-    with TimAVHook() as hook:
-        hook.start_push(room_id=room_id, user_id="host_1")
+    _TOLD.clear()
 
 
 def ago(minutes: float) -> datetime:
@@ -224,7 +202,13 @@ class TestForgedLeases:
         ],
     )
     def test_reaper_stops_nothing_on_their_word(
-        self, changes: Any, show: Callable[..., Run], reaper: Task, timav_emulator: Emulator, supervisor: Supervisor
+        self,
+        changes: Any,
+        show: Callable[..., Run],
+        reaper: Task,
+        timav_emulator: Emulator,
+        supervisor: Supervisor,
+        foreign_push: Callable[..., None],
     ) -> None:
         run = show()
         run.start()
@@ -236,7 +220,7 @@ class TestForgedLeases:
         assert Ledger(forged().key.variable).lease() is None
 
     def test_next_show_in_the_room_takes_their_place_and_stops_nothing(
-        self, show: Callable[..., Run], timav_emulator: Emulator
+        self, show: Callable[..., Run], timav_emulator: Emulator, foreign_push: Callable[..., None]
     ) -> None:
         foreign_push()
         write(forged(10086, owner=Owner("show", "gone", "broadcast"), end=datetime.now(UTC) + timedelta(days=300)))
@@ -406,7 +390,7 @@ class TestNobodyStopsWhatTheyHaveNotStarted:
     """A run that has sent no start stops nobody's push."""
 
     def test_start_that_a_person_has_failed_before_it_ran(
-        self, show: Callable[..., Run], timav_emulator: Emulator
+        self, show: Callable[..., Run], timav_emulator: Emulator, foreign_push: Callable[..., None]
     ) -> None:
         """Stop now, while the start waits for a slot."""
         run = show()
@@ -418,7 +402,11 @@ class TestNobodyStopsWhatTheyHaveNotStarted:
         assert len(timav_emulator.pushes) == 1
 
     def test_variables_that_were_swept_while_the_start_waited(
-        self, show: Callable[..., Run], supervisor: Supervisor, timav_emulator: Emulator
+        self,
+        show: Callable[..., Run],
+        supervisor: Supervisor,
+        timav_emulator: Emulator,
+        foreign_push: Callable[..., None],
     ) -> None:
         timav_emulator.leave(10086, "host_1")
         run = show(wait_for_user=0)
@@ -445,7 +433,11 @@ class TestNobodyStopsWhatTheyHaveNotStarted:
         assert (timav_emulator.pushes, timav_emulator.recordings) == ((), ())
 
     def test_variables_that_were_swept_after_a_foreign_push_was_adopted(
-        self, show: Callable[..., Run], supervisor: Supervisor, timav_emulator: Emulator
+        self,
+        show: Callable[..., Run],
+        supervisor: Supervisor,
+        timav_emulator: Emulator,
+        foreign_push: Callable[..., None],
     ) -> None:
         foreign_push()
         run = show(record=False)
@@ -493,7 +485,12 @@ class TestRunThatIsOver:
 
     @pytest.mark.parametrize("state", ["skipped", "failed", "upstream_failed", "removed"])
     def test_reaper_frees_its_room(
-        self, state: str, show: Callable[..., Run], reaper: Task, timav_emulator: Emulator
+        self,
+        state: str,
+        show: Callable[..., Run],
+        reaper: Task,
+        timav_emulator: Emulator,
+        foreign_push: Callable[..., None],
     ) -> None:
         run = show()
         run.execute("reserve")

@@ -13,12 +13,9 @@ from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import comms
 
 from airflow_provider_timav.emulator import Emulator
-from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Ledger, Owner
 from airflow_provider_timav.notifications.broadcast import EndBroadcastNotifier
 from airflow_provider_timav.operators import reaping
-from airflow_provider_timav.operators import stop as stop_module
-from airflow_provider_timav.operators.broadcast import ReapBroadcastsOperator
 from airflow_provider_timav.reading import Unreadable
 from airflow_provider_timav.videorelay.errors import TimAVError
 from tests.operators.task import Task
@@ -27,29 +24,7 @@ from tests.supervisor import Run, Supervisor
 AFTER_RESERVE = ("start_push", "start_record", "on_air", "stop_record", "stop_push", "result")
 
 
-@pytest.fixture(autouse=True)
-def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reaping, "LOOK_AGAIN_SECONDS", 0)
-    monkeypatch.setattr(stop_module, "LOOK_AGAIN_SECONDS", (0.0,))
-    monkeypatch.setattr("time.sleep", lambda seconds: None)
-
-
-@pytest.fixture
-def show(supervisor: Supervisor, timav_emulator: Emulator) -> Callable[..., Run]:
-    def make(run_id: str = "manual__1", **arguments: Any) -> Run:
-        return Run(supervisor, arguments, run_id=run_id)
-
-    return make
-
-
-@pytest.fixture
-def reaper() -> Task:
-    return Task(ReapBroadcastsOperator(task_id="reap"))
-
-
-def foreign_push() -> None:
-    with TimAVHook() as hook:
-        hook.start_push(room_id=10086, user_id="host_1")
+pytestmark = pytest.mark.usefixtures("no_waiting")
 
 
 def begins_anew(run: Run, *names: str) -> None:
@@ -165,7 +140,7 @@ class TestStarts:
 
     @pytest.mark.parametrize("again", ["alone", "after reserve"])
     def test_stop_that_is_repeated_leaves_a_foreign_push_alone(
-        self, again: str, show: Callable[..., Run], timav_emulator: Emulator
+        self, again: str, show: Callable[..., Run], timav_emulator: Emulator, foreign_push: Callable[..., None]
     ) -> None:
         run = show()
         run.start()
@@ -194,7 +169,13 @@ class TestStarts:
     @pytest.mark.parametrize("then", ["stop_push", "start_push"])
     @pytest.mark.parametrize("fault", ["refused", "shadowed"])
     def test_start_whose_claim_could_not_be_written_was_never_sent(
-        self, fault: str, then: str, show: Callable[..., Run], supervisor: Supervisor, timav_emulator: Emulator
+        self,
+        fault: str,
+        then: str,
+        show: Callable[..., Run],
+        supervisor: Supervisor,
+        timav_emulator: Emulator,
+        foreign_push: Callable[..., None],
     ) -> None:
         """Neither the stop nor another try takes what runs there for its own."""
         run = show()
@@ -219,7 +200,7 @@ class TestStarts:
 
     @pytest.mark.parametrize("mark", [None, 7, "sent", [], {"state": "sent"}, {"state": "sent", "generation": "other"}])
     def test_what_is_no_mark_of_this_broadcast_is_none(
-        self, mark: Any, show: Callable[..., Run], timav_emulator: Emulator
+        self, mark: Any, show: Callable[..., Run], timav_emulator: Emulator, foreign_push: Callable[..., None]
     ) -> None:
         run = show()
         run.execute("reserve")
@@ -314,7 +295,12 @@ class TestIds:
         assert Lease.from_json(noted).to_json() == noted
 
     def test_run_that_a_variable_pretends_to_be_confirms_nothing(
-        self, show: Callable[..., Run], reaper: Task, timav_emulator: Emulator, supervisor: Supervisor
+        self,
+        show: Callable[..., Run],
+        reaper: Task,
+        timav_emulator: Emulator,
+        supervisor: Supervisor,
+        foreign_push: Callable[..., None],
     ) -> None:
         """Airflow's client asks ``/variables/word/…`` for the XCom of a run of such a DAG."""
         foreign_push()
