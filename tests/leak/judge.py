@@ -58,7 +58,9 @@ def differences(wanted: Expected, seen: Observed) -> list[str]:
     tasks = {} if wanted.run == "gone" else dict.fromkeys(TASKS, "success") | dict(wanted.others)
     for name in TASKS:
         must(name, seen.tasks.get(name) == tasks.get(name), seen.tasks.get(name), tasks.get(name))
-    must("tries", dict(seen.tries) == dict(wanted.tries), dict(seen.tries), dict(wanted.tries))
+    # Airflow can take a task that comes back from its trigger for a lost one: then on_air has a second try, and goes on.
+    tries = (dict(wanted.tries), {"on_air": 2} | dict(wanted.tries))
+    must("tries", dict(seen.tries) in tries, dict(seen.tries), dict(wanted.tries))
     must("outcome", seen.outcome == wanted.outcome, seen.outcome, wanted.outcome)
     must("push", fits(seen.push, wanted.push), seen.push, wanted.push)
     must("record", fits(seen.record, wanted.record), seen.record, wanted.record)
