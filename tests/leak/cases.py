@@ -395,7 +395,8 @@ CASES: Final[tuple[Case, ...]] = (
         phase="event",
         seconds=110,
         naive=False,
-        expected=(Expected(push="start! stop! stop", record="start! stop! stop"),),
+        # Whether a stop is sent again depends on which notes the triggerer wrote before it was killed.
+        expected=(Expected(push="start! stop! stop*", record="start! stop! stop*"),),
     ),
     Case(
         name="timeout_triggerer_killed",
