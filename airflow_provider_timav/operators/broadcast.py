@@ -512,9 +512,8 @@ class OnAirOperator(TimAVOperator):
         What cannot be stopped here is left to the stops, which come next and are retried.
         """
         from airflow_provider_timav.hooks.timav import TimAVHook
-        from airflow_provider_timav.leases import CONTROL, Control, Ledger, Stopped
+        from airflow_provider_timav.leases import CONTROL, Control, Ledger
         from airflow_provider_timav.operators.ending import end
-        from airflow_provider_timav.runs import TaskKey
 
         lease, now = self._held(), datetime.now(UTC)
         ledger = Ledger(lease.key.variable)
@@ -531,12 +530,6 @@ class OnAirOperator(TimAVOperator):
                 ending = end(ledger, lease, hook)
             for kind, error in ending.errors.items():
                 self.log.error("The %s is not stopped yet: %s", kind, error.with_advice)
-            if ending.outcomes:
-                task = TaskKey.of(context["ti"])
-                outcomes = {str(kind): outcome for kind, outcome in ending.outcomes.items()}
-                # A trigger that died between its stop and its event has noted them, and a second stop is given none.
-                file_ids = ending.file_ids or Stopped.noted_by(task).file_ids
-                Stopped(outcomes, file_ids, datetime.now(UTC)).note(task)
         ended_at = datetime.now(UTC).isoformat()
         outcome = "deadline"
         with contextlib.suppress(Exception):  # whatever it is, the show is over

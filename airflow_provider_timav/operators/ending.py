@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_timav.videorelay.errors import TimAVError
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from airflow_provider_timav.hooks.timav import TimAVHook
     from airflow_provider_timav.leases import Kind, Lease, Ledger
     from airflow_provider_timav.videorelay.models import StopPushResult, StopRecordResult
@@ -53,7 +52,7 @@ class Ending:
 
 
 def end(ledger: Ledger, lease: Lease, hook: TimAVHook, *, max_posts: int = 3, seconds: float = 60.0) -> Ending:
-    """Stop what a lease says is ours, note it, and give the lease up.
+    """Stop what a lease says is ours, note it in the ledger and in the XCom ``stopped`` of its ``on_air``; give the lease up.
 
     :param max_posts: for each stop.
     :param seconds: for each stop, all its posts together.
@@ -80,12 +79,27 @@ def end(ledger: Ledger, lease: Lease, hook: TimAVHook, *, max_posts: int = 3, se
     # Only now: no note may keep a stop from being sent, and the log has the file ids should no note succeed.
     if ending.outcomes:
         log.info("%s in room %s, of %s: %s.", lease.key.user_id, lease.key.room_id, lease.owner, ending)
+        _note(lease, ending)
     for kind in ending.outcomes:
         ids = ending.file_ids if kind == "record" else ()
         ledger.tell(kind, Claim(lease.generation, "stopped", mine[kind].start_id, file_ids=ids))
     if not ending.errors:
         ledger.close(lease.generation)
     return ending
+
+
+def _note(lease: Lease, ending: Ending) -> None:
+    """Note what was stopped with the run that it was of, which keeps it longer than the ledger does."""
+    from airflow_provider_timav.leases import Stopped
+
+    on_air = lease.owner.task("on_air")
+    outcomes = {str(kind): outcome for kind, outcome in ending.outcomes.items()}
+    try:
+        # A trigger that died between its stop and its event has noted them, and a second stop is given none.
+        file_ids = ending.file_ids or Stopped.noted_by(on_air).file_ids
+        Stopped(outcomes, file_ids, datetime.now(UTC)).note(on_air)
+    except Exception:  # whatever Airflow raises: the ledger keeps it for a day
+        log.warning("What was stopped could not be noted among the XComs of %s.", on_air.task_id, exc_info=True)
 
 
 def reap(ledger: Ledger, lease: Lease, ended: datetime) -> tuple[dict[str, Any], Exception | None]:

@@ -318,6 +318,19 @@ class TestRoomOfAnother:
         assert second.execute("stop_push") == {"outcome": "stopped"}
         assert second.supervisor.variables == {}
 
+    def test_file_ids_of_the_stop_stand_with_the_run_whose_tasks_are_gone(
+        self, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        """As where a deployment renames the group: the ledger keeps them for a day, and the run for as long as Airflow does."""
+        first = show("first")
+        first.start()
+        for task in first.tasks.values():
+            task.state = "removed"
+        show("first", group_id="renamed").execute("reserve")
+        assert first["on_air"].xcoms["stopped"]["file_ids"] == timav_emulator.file_ids(
+            first["start_record"].xcoms["file_name"]
+        )
+
     def test_file_ids_of_the_stop_are_logged(
         self, show: Callable[..., Run], timav_emulator: Emulator, caplog: pytest.LogCaptureFixture
     ) -> None:
