@@ -6,7 +6,8 @@ stand the HTTP status and strict JSON; between head and body, that the answer is
 
 Raw dictionaries live in this module only. What it tolerates, it tolerates on purpose (field notes, "Quirks"): numbers as
 text, lists as null or "", one object for a list of one, the rate key with its trailing blank, a body that is not wrapped,
-unknown fields. What it refuses: NaN and infinities, a name twice in one object, a boolean as a number, depth without end.
+unknown fields, control characters in texts, a head's result as unsigned 32 bits. What it refuses: NaN and infinities, a name
+twice in one object, a boolean as a number, depth without end.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import json
 import logging
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
@@ -27,6 +28,7 @@ from airflow_provider_timav.videorelay.errors import (
 )
 from airflow_provider_timav.videorelay.models import RATE_TYPES, UINT32_MAX, UINT64_MAX, LiveUrl
 from airflow_provider_timav.videorelay.outcomes import Action, Family, Layer, Outcome, classify
+from airflow_provider_timav.videorelay.said import fit_to_quote
 
 __all__ = ["Echo", "Reply", "body_fields", "digits", "http_failure", "live_urls", "texts"]
 
@@ -145,7 +147,10 @@ def _strict_json(body: bytes) -> dict[str, Any]:
         # Error texts have come in GBK; the codes around them are ASCII and still count.
         text = body.decode("utf-8", errors="replace").removeprefix("\ufeff")
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_unique, parse_float=_finite)
+        # Not strict in one thing: a text that is refused for a line break in it would hide the code of a refusal beside it.
+        value = json.loads(
+            text, strict=False, parse_constant=_refuse_constant, object_pairs_hook=_unique, parse_float=_finite
+        )
     except ProtocolError:
         raise
     except RecursionError:
@@ -211,33 +216,42 @@ def _result(holder: Mapping[str, Any], what: str) -> int:
     return _number(holder[name], f"{what}.{name}", least=INT32_MIN) if name in holder else 0
 
 
-def _fail(layer: Layer, code: int, family: Family, action: Action) -> Outcome:
-    return classify(family=family, layer=layer, code=code, action=action)
+def _signed(head_result: int) -> int:
+    """Return a head's result with its sign: the vendor's own protocol has it in an unsigned field of 32 bits."""
+    return head_result - 2**32 if head_result >= 2**31 else head_result
 
 
-def body_fields(reply: Reply, *, family: Family, action: Action, echo: Echo) -> dict[str, Any] | Outcome:
+def body_fields(
+    reply: Reply, *, family: Family, action: Action, echo: Echo, hide: Callable[[str], str] = str
+) -> dict[str, Any] | Outcome:
     """Return the fields of the business body of a success, or the outcome of the layer that failed.
 
+    :param hide: see ``Call.read``.
     :raises TimAVError: if the HTTP status or the form of the answer already decides; ``outcome_class`` says how it counts.
     """
     failure = http_failure(reply)
     if failure is not None:
         raise failure
+
+    def fail(layer: Layer, code: int, text: Any) -> Outcome:
+        said = fit_to_quote(hide(text)) if isinstance(text, str) else ""
+        return classify(family=family, layer=layer, code=code, action=action, said=said)
+
     answer = _strict_json(reply.body)
     error_code = _number(answer.get("ErrorCode", 0), "ErrorCode", least=INT32_MIN)
     status = answer.get("ActionStatus", "OK")
     if error_code != 0 or (isinstance(status, str) and status.strip().upper() == "FAIL"):
-        return _fail("gateway", error_code, family, action)
+        return fail("gateway", error_code, answer.get("ErrorInfo"))
     head = answer.get("reqhead")
     if not isinstance(head, dict):
         raise _unreadable("it has no reqhead")
-    head_result = _result(head, "reqhead")
+    head_result = _signed(_result(head, "reqhead"))
     if head_result != 0:
-        return _fail("head", head_result, family, action)
+        return fail("head", head_result, head.get("str_error_msg"))
     _check_echo(head, echo)
     body = _unwrapped(answer.get("rspbody"), echo.sub_cmd)
     code = _result(body, "rspbody")
-    return _fail("body", code, family, action) if code != 0 else body
+    return fail("body", code, body.get("str_errorinfo")) if code != 0 else body
 
 
 def _check_echo(head: Mapping[str, Any], echo: Echo) -> None:

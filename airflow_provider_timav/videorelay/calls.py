@@ -86,13 +86,14 @@ class Call(Generic[ResultT]):
         }
         return json.dumps(wire, ensure_ascii=False, separators=(",", ":")).encode()
 
-    def read(self, reply: Reply, *, seq: int, cookie: str) -> ResultT:
+    def read(self, reply: Reply, *, seq: int, cookie: str, hide: Callable[[str], str] = str) -> ResultT:
         """Return the result that an answer to this call holds.
 
+        :param hide: takes what was sent in confidence out of a text of the service, before a message quotes it.
         :raises TimAVError: what the answer means instead; ``outcome_class`` says how it is treated (``outcomes``).
         """
         echo = Echo(self.request.sub_cmd, seq, self.request.room_id, cookie)
-        answer = body_fields(reply, family=self.family, action=self.action, echo=echo)
+        answer = body_fields(reply, family=self.family, action=self.action, echo=echo, hide=hide)
         if isinstance(answer, dict):
             return self.read_body(answer)
         # On a stop, "already stopped" and "not there" are results; on a start, "already running" is for the caller to judge.

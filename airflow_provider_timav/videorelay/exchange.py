@@ -185,6 +185,7 @@ class Exchange(Generic[ResultT]):
         self._numbers = numbers or _random_numbers
         self._budget = budget
         self._usersig = Secret.quoted(service.credential.usersig())
+        self._confided = tuple(Secret.quoted(each.get_secret_value()) for each in call.request.secrets)
         self._signed_again = False
         self._in_doubt = False
         self._post: Post | None = None
@@ -216,7 +217,8 @@ class Exchange(Generic[ResultT]):
         """
         assert self._post is not None  # noqa: S101 - a reply without a post is a bug of the client
         try:
-            self._results.append(self.call.read(reply, seq=self._post.seq, cookie=self._post.cookie))
+            result = self.call.read(reply, seq=self._post.seq, cookie=self._post.cookie, hide=self._hide)
+            self._results.append(result)
         except TimAVError as error:
             failure = error
         else:
@@ -224,6 +226,13 @@ class Exchange(Generic[ResultT]):
             return None
         # Outside of the except clause: what the operation comes to has no context.
         return self.failed(failure)
+
+    def _hide(self, text: str) -> str:
+        """Take the UserSig of the post, and what the request holds in confidence, out of a text."""
+        assert self._post is not None  # noqa: S101 - see answered
+        for secret in (self._post.usersig, *self._confided):
+            text = secret.hide_in(text)
+        return text
 
     def failed(self, error: TimAVError) -> float:
         """Take note of a post that came to nothing; return the seconds until the next one.

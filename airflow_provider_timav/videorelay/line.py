@@ -44,6 +44,12 @@ class Secret:
         """The bytes themselves, in a form that shows nothing."""
         return self._view
 
+    def hide_in(self, text: str) -> str:
+        """Return a text with ``***`` wherever these bytes stand in it, as they are or decoded from an address."""
+        for form in {quoted := bytes(self._view).decode(errors="replace"), urllib.parse.unquote(quoted)}:
+            text = text.replace(form, PLACEHOLDER) if form else text
+        return text
+
 
 class RequestLine:
     """Writes what a library writes on TLS, with the UserSig in its place in the request line: once, for one post.

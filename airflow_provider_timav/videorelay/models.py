@@ -121,6 +121,11 @@ class Request(BaseModel):
         """The users that the request is about, as the head carries them (``rpt_to_Account``)."""
         raise AssertionError("each request names its users")
 
+    @property
+    def secrets(self) -> tuple[SecretStr, ...]:
+        """What of the request no message may show."""
+        return tuple(value for _, value in self if isinstance(value, SecretStr))
+
     def wire(self) -> dict[str, Any]:
         """Return the request's own body, keys as on the wire; what was not given is not sent."""
         fields = self.model_dump(by_alias=True, exclude_none=True, exclude=_IN_HEAD)

@@ -1,8 +1,9 @@
 """Every result code of the three layers: what it means, what to do, and how it is treated.
 
 The table is data (``outcomes.csv``, read at first use). Its rows follow the specification's annex (body), the table of the
-common head (head) and the vendor's common REST codes (gateway); codes that it lacks fall to the row ``*`` of their layer, so
-that an unknown code is never a success. The words of the classes:
+common head (head) and the vendor's common REST codes (gateway). Codes that it lacks fall to the row of their hundred
+(``700xx``, by which the vendor's account system refuses), otherwise to the row ``*`` of their layer, so that an unknown code is
+never a success. The words of the classes:
 
 =================== ==========================================================================================
 success             done
@@ -25,6 +26,7 @@ from __future__ import annotations
 import csv
 import functools
 import importlib.resources
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, Literal
@@ -84,11 +86,11 @@ _RETRYABLE: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table. ``code`` None is the fallback of its family and layer."""
+    """One line of the table. ``code`` ``"700xx"`` is the fallback of a hundred, None that of its family and layer."""
 
     family: str
     layer: str
-    code: int | None
+    code: int | str | None
     meaning: str
     advice: str
     executed: errors.Executed
@@ -98,12 +100,13 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One result code as it counts for one action: its row of the table and the class."""
+    """One result code as it counts for one action: its row of the table, the class, and what the service says of it."""
 
     layer: Layer
     code: int
     outcome_class: OutcomeClass
     row: Row
+    said: str = ""
 
     def error(self) -> errors.TimAVError:
         """Return the exception for this outcome.
@@ -111,8 +114,10 @@ class Outcome:
         :raises KeyError: for a success, which is no error.
         """
         kind = getattr(errors, self.row.error) if self.row.error else _ERRORS[self.outcome_class]
-        known = "" if self.row.code is not None else ", which the table of result codes lacks"
-        message = f"{self.row.meaning} ({self.layer} code {self.code}{known}). {self.row.advice}"
+        known = "" if isinstance(self.row.code, int) else ", which the table of result codes lacks"
+        # What says no more than the table does is not said twice.
+        said = f': "{self.said}"' if self.said and self.said.casefold() != self.row.meaning.casefold() else ""
+        message = f"{self.row.meaning} ({self.layer} code {self.code}{known}{said}). {self.row.advice}"
         facts: dict[str, Any] = {}
         if kind is errors.AlreadyRunning:
             facts["doubtful"] = self.outcome_class is OutcomeClass.ALREADY_OR_WAIT
@@ -129,12 +134,13 @@ class Outcome:
 
 
 @functools.cache
-def table() -> dict[tuple[str, str, int | None], Row]:
-    """Return the table by family (``push``, ``record``, ``kick`` or ``any``), layer and code (None: the fallback)."""
+def table() -> dict[tuple[str, str, int | str | None], Row]:
+    """Return the table by family (``push``, ``record``, ``kick`` or ``any``), layer and code (see ``Row``)."""
     text = importlib.resources.files(__package__).joinpath("outcomes.csv").read_text(encoding="utf-8")
     rows = {}
     for line in csv.DictReader(text.splitlines()):
-        code = None if line["code"] == "*" else int(line["code"])
+        written = line["code"]
+        code = None if written == "*" else written if written.endswith("xx") else int(written)
         classes = {
             action: OutcomeClass(line[f"on_{action}"]) for action in ("start", "stop", "kick") if line[f"on_{action}"]
         }
@@ -145,14 +151,25 @@ def table() -> dict[tuple[str, str, int | None], Row]:
     return rows
 
 
-def classify(*, family: Family, layer: Layer, code: int, action: Action) -> Outcome:
-    """Return what a non-zero result code means for an action; codes that the table lacks get their layer's fallback.
+# 70017 is a check by a third party that failed, or that took too long (field notes): only its text tells which.
+_MAY_HAVE_TIMED_OUT: Final = 70017
+_SERVER_TIMED_OUT: Final = 70169
+_TIMED_OUT: Final = re.compile(r"time[ds]?[ -]?out|超时", re.IGNORECASE)
+
+
+def classify(*, family: Family, layer: Layer, code: int, action: Action, said: str = "") -> Outcome:
+    """Return what a non-zero result code means for an action; codes that the table lacks get a fallback.
 
     :param code: the result; 0 counts only for a gateway that says FAIL all the same.
+    :param said: what the service says of it, fit to be quoted.
     """
     rows = table()
     owner = family if layer == "body" else "any"
-    row = rows.get((owner, layer, code))
-    if row is None or action not in row.classes:
-        row = rows[owner, layer, None]
-    return Outcome(layer, code, row.classes[action], row)
+    looked_for = _SERVER_TIMED_OUT if code == _MAY_HAVE_TIMED_OUT and _TIMED_OUT.search(said) else code
+    for each in (looked_for, f"{code // 100}xx", None):
+        row = rows.get((owner, layer, each))
+        if row is not None and action in row.classes:
+            break
+    else:  # each layer has a fallback for each action
+        raise KeyError(layer)
+    return Outcome(layer, code, row.classes[action], row, said)

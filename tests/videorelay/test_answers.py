@@ -245,3 +245,24 @@ def test_whatever_comes_only_own_errors_leave_the_parser(body: bytes) -> None:
     ):
         with contextlib.suppress(TimAVError):
             call.read(Reply(200, body), seq=SEQ, cookie=COOKIE)
+
+
+@pytest.mark.parametrize("result", [-1, -2, -3, -4, -5])
+@pytest.mark.parametrize("written", [str, int], ids=["as text", "as a number"])
+def test_heads_result_may_come_without_its_sign(result: int, written: Any) -> None:
+    """The vendor's own protocol has it in an unsigned field of 32 bits."""
+
+    def refused(number: int) -> TimAVError:
+        with pytest.raises(TimAVError) as failed:
+            read({"reqhead": {**HEAD, "uint32_result": written(number)}})
+        return failed.value
+
+    signed, unsigned = refused(result), refused(result + 2**32)
+    assert vars(signed) == vars(unsigned)
+    assert signed.code == result
+
+
+def test_bodys_result_has_no_sign() -> None:
+    """The specification has the business body's as unsigned: what a head calls -1 is no code of a body."""
+    with pytest.raises(ServiceError, match="4294967295, which the table of result codes lacks"):
+        read(answer(uint32_result=2**32 - 1))

@@ -12,6 +12,10 @@ from airflow_provider_timav.videorelay.errors import TimAVError
 from airflow_provider_timav.videorelay.outcomes import Action, Family, Layer, OutcomeClass, classify, table
 from tests.data import FIELD_NOTES, SPECIFICATION, outcomes
 
+# What of the field notes' gateway codes came after the classified table: each "belongs to the class of 70003".
+LATER = FIELD_NOTES.partition("More codes by which")[2].partition("They belong to the class of 70003")[0]
+HUNDREDS = ("700xx", "703xx")
+
 RESULTS = {OutcomeClass.SUCCESS, OutcomeClass.GONE}
 
 
@@ -19,7 +23,7 @@ def codes(layer: str, *, family: str | None = None) -> set[int]:
     return {
         code
         for (owner, where, code) in table()
-        if where == layer and code is not None and (family is None or owner == family)
+        if where == layer and isinstance(code, int) and (family is None or owner == family)
     }
 
 
@@ -37,7 +41,11 @@ def test_head_codes_are_the_common_heads() -> None:
 
 def test_gateway_codes_are_the_field_notes() -> None:
     section = FIELD_NOTES.partition("## Gateway codes")[2].partition("\n## ")[0]
-    assert codes("gateway") == {int(code) for code in re.findall(r"\b[67]0\d{3}\b", section)}
+    assert codes("gateway") == {int(code) for code in re.findall(r"\b(?:[67]0\d{3}|20002)\b", section)}
+
+
+def later() -> set[int]:
+    return {int(code) for code in re.findall(r"\b\d{5}\b", LATER)}
 
 
 @pytest.mark.parametrize("row", outcomes(), ids=lambda row: f"{row['family']}-{row['layer']}-{row['code']}")
@@ -54,7 +62,47 @@ def test_row_is_classified_as_the_table_says(row: dict[str, str]) -> None:
 
 
 def test_table_has_no_row_more() -> None:
-    assert len(table()) == len(outcomes())
+    """Beside the classified table: the later codes of the field notes, and the two hundreds that they name."""
+    assert len(later()) == 16
+    assert len(table()) == len(outcomes()) + len(later()) + len(HUNDREDS)
+
+
+@pytest.mark.parametrize("code", [*sorted(later()), 70099, 70021, 70300, 70399])
+@pytest.mark.parametrize(("family", "action"), [("push", "start"), ("record", "stop"), ("kick", "kick")])
+def test_later_codes_refuse_as_70003_does(code: int, family: Family, action: Action) -> None:
+    """Listed or not: by these, the vendor's account system refuses, and nothing was executed."""
+    ours = classify(family=family, layer="gateway", code=code, action=action)
+    model = classify(family=family, layer="gateway", code=70003, action=action)
+    assert ours.outcome_class is model.outcome_class is OutcomeClass.CREDENTIAL
+    error = ours.error()
+    assert (type(error), error.executed, error.code) == (errors.CredentialError, "no", code)
+    assert ("lacks" in str(error)) is (code not in later())
+
+
+@pytest.mark.parametrize("code", [70100, 70199, 70401, 70499, 7003, 700030, 60022, 2**31])
+def test_other_codes_that_the_table_lacks_stay_unknown(code: int) -> None:
+    outcome = classify(family="push", layer="gateway", code=code, action="start")
+    assert (outcome.outcome_class, outcome.row.executed) == (OutcomeClass.AMBIGUOUS, "maybe")
+
+
+@pytest.mark.parametrize("layer", ["head", "body"])
+def test_hundreds_are_the_gateways(layer: Layer) -> None:
+    assert classify(family="push", layer=layer, code=70099, action="start").row.executed == "maybe"
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("third-party check failed", OutcomeClass.CREDENTIAL),
+        ("", OutcomeClass.CREDENTIAL),
+        ("third-party check timed out", OutcomeClass.RETRY),
+        ("check timeout", OutcomeClass.RETRY),
+        ("第三方校验超时", OutcomeClass.RETRY),
+    ],
+)
+def test_third_party_check_that_took_too_long_is_worth_a_retry(said: str, kind: OutcomeClass) -> None:
+    outcome = classify(family="push", layer="gateway", code=70017, action="start", said=said)
+    assert (outcome.outcome_class, outcome.error().executed, outcome.error().code) == (kind, "no", 70017)
 
 
 ASKED = [(family, action) for family in ("push", "record") for action in ("start", "stop")] + [("kick", "kick")]
@@ -74,10 +122,11 @@ def test_every_failure_has_an_error_that_says_what_to_do() -> None:
         for owner, layer, code in table():
             if owner not in (family, "any"):
                 continue
+            number = int(code.replace("x", "9")) if isinstance(code, str) else code or 1
             where: Any = layer
             asked_family: Any = family
             asked_action: Any = action
-            outcome = classify(family=asked_family, layer=where, code=code or 1, action=asked_action)
+            outcome = classify(family=asked_family, layer=where, code=number, action=asked_action)
             if outcome.outcome_class in RESULTS:
                 continue
             error = outcome.error()
