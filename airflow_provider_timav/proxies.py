@@ -3,35 +3,57 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import urllib.parse
 
-__all__ = ["part"]
+from airflow_provider_timav import hosts
+
+__all__ = ["part", "secrets"]
 
 
 def part(url: str) -> tuple[str, str | None]:
     """Part ``http://[user:password@]host:port``: its address without credentials, and the value of Proxy-Authorization.
 
-    User and password may be percent-encoded; the proxy gets them in UTF-8 (RFC 7617), or the very bytes that are encoded.
+    User and password may be percent-encoded; the proxy gets them in UTF-8 (RFC 7617), or the very bytes that are encoded. The
+    host is in its one form (``hosts``), so that every library reads it alike.
 
     :raises ValueError: saying what a proxy must be, and quoting nothing.
     """
-    usable, place = False, ""
-    with contextlib.suppress(ValueError):  # its text holds the password
-        parts = urllib.parse.urlsplit(url)
-        place = parts.netloc
-        # An address ends at these marks, so that a password with one of them would be cut there.
-        whole = not parts.path.strip("/") and "?" not in url and "#" not in url
-        usable = whole and parts.scheme == "http" and bool(parts.hostname) and parts.port != 0
-    if not usable:
+    scheme, _, rest = url.partition("://")
+    # An address ends at these marks, so that a password with one of them would be cut there.
+    authority, _, path = rest.partition("/")
+    credentials, known, place = authority.rpartition("@")
+    is_whole = scheme.lower() == "http" and place and not path.strip("/") and "?" not in rest and "#" not in rest
+    wrong = "" if is_whole else "of another scheme, or with something behind its port"
+    if not wrong:
+        try:
+            host, port = hosts.part(place)
+        except ValueError as broken:
+            wrong = str(broken)
+    # Not where the other error would be its context: its frame holds what was given.
+    if wrong:
         raise ValueError(
-            "proxy must be http://[user:password@]host:port; in user and password percent-encode / as %2F, ? as %3F, # as %23"
+            f"proxy must be http://[user:password@]host:port ({wrong}); "
+            "in user and password percent-encode / as %2F, ? as %3F, # as %23"
         )
-    credentials, known, place = place.rpartition("@")
+    address = f"http://{host}" if port is None else f"http://{host}:{port}"
     if not known:
-        return f"http://{place}", None
+        return address, None
     user, _, password = (_bytes(each) for each in credentials.partition(":"))
-    return f"http://{place}", "Basic " + base64.b64encode(user + b":" + password).decode()
+    if b":" in user:
+        # RFC 7617, 2: the proxy would take what follows for the password.
+        raise ValueError("proxy: its user must hold no colon, not even an encoded one")
+    return address, "Basic " + base64.b64encode(user + b":" + password).decode()
+
+
+def secrets(url: str) -> list[str]:
+    """Return the password in a proxy's address, as it is written there and as the proxy gets it; a token stands as the user.
+
+    Also of an address that is no proxy's: whatever stands before its last ``@``.
+    """
+    credentials = url.partition("://")[2].rpartition("@")[0]
+    user, _, password = credentials.partition(":")
+    secret = password or user
+    return [secret, urllib.parse.unquote(secret)] if secret else []
 
 
 def _bytes(text: str) -> bytes:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from airflow_provider_timav import proxies
 from airflow_provider_timav.frames import HiddenText
 from airflow_provider_timav.videorelay.errors import ConfigurationError, TimAVError
 from airflow_provider_timav.videorelay.kept import Kept
@@ -258,9 +259,7 @@ def _proxy(value: str) -> str | None:
 
 def secrets_of_proxy(proxy: str | None) -> list[str]:
     """Return the password in a proxy's address, as it is written there and as the proxy gets it; a token stands as the user."""
-    parts = urllib.parse.urlsplit(proxy or "")
-    secret = parts.password or parts.username
-    return [secret, urllib.parse.unquote(secret)] if secret else []
+    return proxies.secrets(proxy or "")
 
 
 class _Mask:

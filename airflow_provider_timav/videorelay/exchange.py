@@ -8,7 +8,6 @@ Limits: 3 posts and 60 seconds for one operation; pauses are jittered, so that a
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import os
 import random
@@ -19,6 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
+from airflow_provider_timav import hosts
 from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.calls import Call
 from airflow_provider_timav.videorelay.errors import (
@@ -51,7 +51,7 @@ _SETTLES: Final = frozenset({OutcomeClass.WAIT_FOR_USER, OutcomeClass.SUCCESS_IN
 
 
 def endpoint(host: str | None, port: int | None, environment: str) -> str:
-    """Return where to call, without a path: ``https://host[:port]``.
+    """Return where to call, without a path: ``https://host[:port]``, the host in its one form (``hosts``).
 
     :param host: a host name, ``host:port`` or ``https://host:port``; None or "" for the vendor's host of the environment.
     :param environment: ``production`` or ``test``.
@@ -60,30 +60,32 @@ def endpoint(host: str | None, port: int | None, environment: str) -> str:
     if environment not in HOSTS:
         raise ConfigurationError(f"environment must be production or test, not {environment!r}", field="environment")
     given = (host or "").strip() or HOSTS[environment]
-    # What these errors say may hold a password: nothing is raised where they could become its context.
-    parts = None
-    with contextlib.suppress(ValueError):
-        parts = urllib.parse.urlsplit(given if "://" in given else f"https://{given}")
-    if parts is None:
-        raise ConfigurationError("host must be a host name or https://host:port, without a path", field="host")
-    if parts.scheme != "https":
+    scheme, marked, place = given.partition("://")
+    if not marked:
+        scheme, place = "https", given
+    if scheme.lower() != "https":
         raise ConfigurationError("host must be https://…: the service asks for mutual TLS", field="host")
-    if parts.username is not None or parts.password is not None:
+    if "@" in place:
         raise ConfigurationError("host must hold no user and no password", field="host")
-    name, own_port, numeric = parts.hostname, None, False
-    with contextlib.suppress(ValueError):
-        own_port, numeric = parts.port, True
-    if not numeric:
-        raise ConfigurationError("host: its port must be a number from 1 to 65535", field="host")
-    if not name or parts.path.strip("/") or parts.query or parts.fragment or any(char.isspace() for char in given):
+    place = place.rstrip("/")
+    if any(mark in place for mark in "/?#\\") or any(char.isspace() for char in place):
         raise ConfigurationError("host must be a host name or https://host:port, without a path", field="host")
+    if not marked and place.count(":") > 1 and "[" not in place:
+        place = f"[{place}]"  # Airflow takes the brackets off where a connection is written as an address
+    wrong = ""
+    try:
+        name, own_port = hosts.part(place)
+    except ValueError as broken:
+        wrong = str(broken)
+    # Not where the other error would be its context: its frame holds what was given, which may be a password.
+    if wrong:
+        raise ConfigurationError(f"host: {wrong}", field="host")
     if port is not None and (isinstance(port, bool) or not 0 < port < 65536):
         raise ConfigurationError("port must be from 1 to 65535", field="port")
     if own_port is not None and port is not None and own_port != port:
         raise ConfigurationError(f"port is {port}, but host names port {own_port}: give one of them", field="port")
-    bare = f"[{name}]" if ":" in name else name
     used = own_port or port
-    return f"https://{bare}" if used in (None, 443) else f"https://{bare}:{used}"
+    return f"https://{name}" if used in (None, 443) else f"https://{name}:{used}"
 
 
 @dataclass(frozen=True)

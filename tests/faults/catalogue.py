@@ -29,6 +29,7 @@ from airflow_provider_timav.videorelay.client import Client
 from airflow_provider_timav.videorelay.errors import (
     AmbiguousOutcome,
     CertificateError,
+    ConfigurationError,
     ProtocolError,
     RequestRejected,
     ServiceError,
@@ -120,9 +121,9 @@ def unsent(error: type[TimAVError], **facts: Any) -> Expected:
     return Expected(error=error, seen=0, executed=0, **facts)
 
 
-def local(field: str, words: str) -> Expected:
+def local(field: str, words: str, *, error: type[TimAVError] = CertificateError) -> Expected:
     """Refused before there was a connection."""
-    return Expected(error=CertificateError, seen=0, executed=0, tries=0, field=field, words=words, connections=0)
+    return Expected(error=error, seen=0, executed=0, tries=0, field=field, words=words, connections=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -680,7 +681,7 @@ CASES: Final = (
         number="C2",
         what="name that no host can have",
         arrange=lambda scene, times: scene.lead_to(443, f"{'x' * 70}.invalid"),
-        expected=UNREACHED,
+        expected=local("host", "63 characters at most", error=ConfigurationError),
     ),
     Case(
         number="C2",

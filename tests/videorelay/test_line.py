@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import trustme
 
+from airflow_provider_timav.proxies import secrets
 from airflow_provider_timav.videorelay.asockets import TlsObject
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 from airflow_provider_timav.videorelay.line import PLACEHOLDER, Proxy, RequestLine, Secret, introduced
@@ -246,6 +247,12 @@ class TestProxy:
             ("http://joe:密码@proxy:3128", "http://proxy:3128", "joe:密码".encode()),
             ("http://joe:%E9@proxy:3128", "http://proxy:3128", b"joe:\xe9"),
             ("http://joe:\ud800@proxy", "http://proxy", b"joe:\xed\xa0\x80"),
+            ("HTTP://joe:pw@PROXY.example.:03128", "http://proxy.example:3128", b"joe:pw"),
+            ("http://joe:p[w@proxy:3128", "http://proxy:3128", b"joe:p[w"),
+            ("http://joe:p%5Bw@[2001:DB8::0:1]:3128", "http://[2001:db8::1]:3128", b"joe:p[w"),
+            ("http://bücher.example:3128", "http://xn--bcher-kva.example:3128", None),
+            ("http://proxy:", "http://proxy", None),
+            ("http://:pw@proxy", "http://proxy", b":pw"),
         ],
         ids=lambda value: ascii(value) if isinstance(value, str) else None,
     )
@@ -268,6 +275,13 @@ class TestProxy:
             "http://u:#pr0xypass@proxy:3128",
             "http://u:12/pr0xypass@proxy:3128",
             "http://u:pr0xypass@proxy:3128/#",
+            "http://u:pr0xypass@pro xy:3128",
+            "http://u:pr0xypass@pro\u3002xy:3128",
+            "http://u:pr0xypass@pro%78y:3128",
+            "http://u:pr0xypass@proxy:0",
+            "http://u:pr0xypass@[fe80::1%25eth0]:3128",
+            "http://u:pr0xypass@",
+            "http://u:pr0xypass@proxy,other:3128",
         ],
     )
     def test_what_is_no_proxy_is_refused_without_its_text(self, url: str) -> None:
@@ -278,6 +292,30 @@ class TestProxy:
         assert "percent-encode / as %2F, ? as %3F, # as %23" in refused.value.message
         assert "pr0xypass" not in str(refused.value)
         assert (refused.value.__cause__, refused.value.__context__) == (None, None)
+
+    def test_user_with_a_colon_is_refused(self) -> None:
+        """RFC 7617, 2: the proxy would take what follows it for the password."""
+        with pytest.raises(ConfigurationError, match="must hold no colon") as refused:
+            Proxy.of("http://CORP%3Ajoe:pr0xypass@proxy:3128")
+        assert refused.value.field == "proxy"
+        assert "pr0xypass" not in str(refused.value)
+
+    @pytest.mark.parametrize(
+        ("url", "found"),
+        [
+            ("http://joe:p%40ss@proxy:3128", ["p%40ss", "p@ss"]),
+            ("http://token@proxy", ["token", "token"]),
+            ("http://joe:p[ss@proxy", ["p[ss", "p[ss"]),
+            ("http://joe:p@ss@[::1", ["p@ss", "p@ss"]),
+            ("http://joe:p/ss@proxy", ["p/ss", "p/ss"]),
+            ("joe:pw@proxy", []),
+            ("http://proxy", []),
+            ("", []),
+        ],
+    )
+    def test_secrets_are_found_in_whatever_is_given(self, url: str, found: list[str]) -> None:
+        """They are masked before the address is known to be a proxy's."""
+        assert secrets(url) == found
 
     def test_introduction_follows_the_request_for_a_tunnel(self) -> None:
         introduction = Secret(b"Proxy-Authorization: Basic eA==\r\n")
