@@ -1,7 +1,7 @@
 """The asynchronous client: moves the bytes of an exchange with aiohttp, for triggers, whose loop it never blocks.
 
 It differs from the synchronous client in nothing but that: the same exchange says what to post and when to stop, the same
-``transport`` says what a fault means. Each post has a connection of its own: a trigger posts once or twice in its life, so
+``blame`` says what a fault means. Each post has a connection of its own: a trigger posts once or twice in its life, so
 there is next to nothing to gain from one that is kept, and none can be closed by the server in the moment of its reuse.
 """
 
@@ -16,12 +16,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from airflow_provider_timav.frames import forget_variables
 from airflow_provider_timav.videorelay.answers import Reply
+from airflow_provider_timav.videorelay.blame import error_of
 from airflow_provider_timav.videorelay.calls import Call
 from airflow_provider_timav.videorelay.errors import TimAVError
 from airflow_provider_timav.videorelay.exchange import Exchange, Post, Service
 from airflow_provider_timav.videorelay.line import Proxy, RequestLine
 from airflow_provider_timav.videorelay.outcomes import table
-from airflow_provider_timav.videorelay.transport import Flight, error_of, in_flight
+from airflow_provider_timav.videorelay.transport import Flight, TlsObject, in_flight
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -137,5 +138,5 @@ def _open(make_context: Callable[[], ssl.SSLContext]) -> tuple[ModuleType, ssl.S
 
     table()  # a file that would else be read by the first answer that is no success
     context = make_context()
-    context.sslobject_class = asockets.TlsObject
+    context.sslobject_class = TlsObject
     return asockets, context

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -81,15 +82,25 @@ def http_failure(reply: Reply) -> TimAVError | None:
     if status == 200:
         return None
     at_http: dict[str, Any] = {"layer": "http", "code": status}
-    if status == 400 and b"SSL certificate" in reply.body:
-        # nginx with ssl_verify_client answers so instead of a TLS alert; the three cases have two texts.
-        missing = b"No required SSL certificate" in reply.body
-        said = (
-            "no client certificate arrived" if missing else "the client certificate was refused (foreign, or expired)"
-        )
+    if (said := _of_client_certificate(reply)) is not None:
         return CertificateError(
-            f"{said} (HTTP 400). Check client_cert and private_key of the connection.",
+            f"{said} (HTTP {status}). Check client_cert and private_key of the connection.",
             field="client_cert",
+            outcome_class="fail",
+            **at_http,
+        )
+    if status == 407:
+        return ProtocolError(
+            "a proxy behind the tunnel wants credentials (HTTP 407). Check proxy of the connection.",
+            field="proxy",
+            outcome_class="fail",
+            **at_http,
+        )
+    if status == 511:
+        # Of a network that wants a login first, never of the service itself (RFC 6585, 6).
+        return ProtocolError(
+            "the network lets nothing pass before a login (HTTP 511). Check proxy of the connection, and the network.",
+            field="proxy",
             outcome_class="fail",
             **at_http,
         )
@@ -122,14 +133,40 @@ def http_failure(reply: Reply) -> TimAVError | None:
         return ProtocolError(
             f"the host redirects (HTTP {status}); redirects are not followed, because the address holds the UserSig. "
             "Check host and port of the connection.",
+            field="host",
             outcome_class="fail",
             **at_http,
         )
     return ProtocolError(
         f"the host does not take the request (HTTP {status}). Check host, port and proxy of the connection.",
+        field="host" if status in _ANOTHER_HOST else None,
         outcome_class="fail",
         **at_http,
     )
+
+
+# By these, what answers says that it is another host, or another port, than was meant: no such resource or method, not
+# responsible (RFC 9110, 15.5.20), and nginx's 497 for plain HTTP on a port of TLS.
+_ANOTHER_HOST: Final = frozenset({404, 405, 421, 497})
+# What servers that end TLS write on a page of 400, 401 or 403 instead of an alert: nginx with ssl_verify_client, IIS (403.7 and
+# 403.16), Apache with SSLVerifyClient, which asks for the certificate late.
+_CERTIFICATE_PAGE: Final = re.compile(
+    rb"SSL certificate|client certificate|post-handshake authentication", re.IGNORECASE
+)
+_NONE_ARRIVED: Final = re.compile(
+    rb"No required SSL certificate|client certificate (is )?required|post-handshake authentication", re.IGNORECASE
+)
+
+
+def _of_client_certificate(reply: Reply) -> str | None:
+    """Return what a server that ends TLS says of the client certificate in an answer of HTTP, or None if it says nothing."""
+    # 495 and 496 are nginx's own; its relatives and balancers built on it send them as they are.
+    is_page = reply.status in (400, 401, 403) and _CERTIFICATE_PAGE.search(reply.body) is not None
+    if reply.status == 496 or (is_page and _NONE_ARRIVED.search(reply.body)):
+        return "no client certificate arrived"
+    if reply.status == 495 or is_page:
+        return "the client certificate was refused (foreign, or expired)"
+    return None
 
 
 def _seconds(retry_after: str | None) -> float | None:

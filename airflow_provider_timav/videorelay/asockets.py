@@ -2,10 +2,12 @@
 
 Importing it imports aiohttp, which takes longer than a loop may be blocked: ``aclient`` does it in a thread.
 
-Four traps of the library are closed here:
+Six traps of the library are closed here:
 
 - its exceptions carry the request, and not all of them are its ``ClientError``: ``aclient`` lets none of them out;
 - which of them came before the first byte cannot be told: the TLS object notes it, as the synchronous client's socket does;
+- it has a way of its own to read HTTP: it is given the answer in its plainest form (``http1``);
+- a write that fails ends the connection, and what the peer said before it closed is lost: such a write is let pass;
 - it looks names up in the loop's pool of threads, where a name server that does not answer would block every other trigger;
 - closing TLS is a goodbye to the peer, and the socket of one that does not answer stays open: it is cut off instead.
 """
@@ -14,57 +16,55 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import functools
 import os
+import socket
 import ssl
-import zlib
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from airflow_provider_timav.names import Names
 from airflow_provider_timav.videorelay.answers import Reply
-from airflow_provider_timav.videorelay.exchange import ANSWER_BYTES, CONNECT_SECONDS, READ_SECONDS, Post
+from airflow_provider_timav.videorelay.exchange import CONNECT_SECONDS, READ_SECONDS, Post
 from airflow_provider_timav.videorelay.line import Secret, introduced
-from airflow_provider_timav.videorelay.transport import HEADERS, Flight, TooLargeError, current_flight
+from airflow_provider_timav.videorelay.transport import HEADERS, PatientSocket, current_flight
 
-if TYPE_CHECKING:
-    from aiohttp.client_proto import ResponseHandler
-
-__all__ = ["TlsObject", "send"]
+__all__ = ["send"]
 
 
-class TlsObject(ssl.SSLObject):
-    """TLS that notes in the flight in which it shakes hands what came of it, and puts the UserSig into the request line."""
+class _Answers(ResponseHandler):
+    """Gives the library the answer of the service, and of a proxy before it, in its plainest form."""
 
-    _flight: Flight | None = None
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(loop)
+        flight = current_flight()
+        assert flight is not None  # noqa: S101 - whoever sends has begun one
+        self._flight = flight
 
-    def do_handshake(self) -> None:
-        """Shake hands, with the service and with nobody else."""
-        if self._flight is None and (flight := current_flight()) is not None:
-            self._flight = flight
-            flight.reached = True
-        super().do_handshake()
+    def data_received(self, data: bytes) -> None:
+        """Take what TLS has decrypted, or what the proxy has sent."""
+        self.start_timeout()
+        self._read(data)
 
-    def write(self, data: Any) -> int:
-        """Encrypt what is to be sent, and note that something was."""
-        if self._flight is None or self._flight.line.filled:
-            return self._leave(data)
-        return self._flight.line.write(data, self._leave)
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Take the end of the connection, which may be that of the answer."""
+        if exc is None:
+            self._read(b"")
+        super().connection_lost(exc)
 
-    def _leave(self, data: Any) -> int:
-        if self._flight is not None:
-            self._flight.sent = True  # from here on, nobody can prove that nothing was executed
-        return super().write(data)
-
-    def read(self, len: int = 1024, buffer: Any = None) -> Any:
-        """Decrypt what was received, and keep a refusal: the library forgets one that comes before it has written."""
+    def _read(self, received: bytes) -> None:
         try:
-            return super().read(len, buffer)
-        except ssl.SSLError as error:
-            if self._flight is not None and error.reason and "ALERT" in error.reason:
-                self._flight.refusal = error
-            raise
+            plain = self._flight.answer.feed(received) if self._flight.reached else self._flight.consent.feed(received)
+        except Exception as broken:  # noqa: BLE001 - it is raised where the answer is awaited
+            self.set_exception(broken)
+            if self.transport is not None:
+                self.transport.close()
+            return
+        if plain:
+            super().data_received(plain)
 
 
 class _Abrupt:
@@ -107,7 +107,11 @@ class _Connector(aiohttp.TCPConnector):
     """Makes one connection, and can cut it off."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
-        super().__init__(ssl=context, resolver=Names(), use_dns_cache=False, force_close=True)
+        super().__init__(
+            ssl=context, resolver=Names(), use_dns_cache=False, force_close=True, socket_factory=_listening
+        )
+        made: Any = functools.partial(_Answers, loop=self._loop)
+        self._factory = made
         self._transport: asyncio.Transport | None = None
 
     async def _create_connection(self, *args: Any, **kwargs: Any) -> ResponseHandler:
@@ -122,6 +126,8 @@ class _Connector(aiohttp.TCPConnector):
     async def _create_direct_connection(self, *args: Any, **kwargs: Any) -> tuple[asyncio.Transport, ResponseHandler]:
         transport, protocol = await super()._create_direct_connection(*args, **kwargs)
         flight = current_flight()
+        if flight is not None:
+            flight.connected = True
         if flight is not None and flight.introduction is not None and protocol.transport is not None:
             # TLS will begin on the transport itself.
             protocol.transport = cast("asyncio.Transport", _Introducing(transport, flight.introduction))
@@ -131,6 +137,11 @@ class _Connector(aiohttp.TCPConnector):
         """Close the connection, where it is open still."""
         if self._transport is not None:
             self._transport.abort()
+
+
+def _listening(address: Any) -> socket.socket:
+    family, kind, protocol, *_ = address
+    return PatientSocket(family, kind, protocol)
 
 
 async def send(post: Post, context: ssl.SSLContext, proxy: str | None) -> Reply:
@@ -161,28 +172,9 @@ async def send(post: Post, context: ssl.SSLContext, proxy: str | None) -> Reply:
             ) as response:
                 return Reply(
                     response.status,
-                    _unpacked(await _body(response), response.headers.get("Content-Encoding", "")),
+                    await response.read(),  # whole, unpacked and within the cap
                     response.headers.get("Retry-After"),
                     response.headers.get("Content-Type", ""),
                 )
         finally:
             connector.cut()
-
-
-async def _body(response: aiohttp.ClientResponse) -> bytes:
-    body = bytearray()
-    while piece := await response.content.read(ANSWER_BYTES + 1 - len(body)):
-        body += piece
-        if len(body) > ANSWER_BYTES:
-            raise TooLargeError
-    return bytes(body)
-
-
-def _unpacked(body: bytes, coding: str) -> bytes:
-    """Undo a content coding that nobody asked for, as far as the cap: a bomb is never unpacked."""
-    if coding.strip().lower() not in ("gzip", "x-gzip", "deflate"):
-        return body
-    unpacked = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32).decompress(body, ANSWER_BYTES + 1)
-    if len(unpacked) > ANSWER_BYTES:
-        raise TooLargeError
-    return unpacked

@@ -1,10 +1,11 @@
 """The synchronous client: moves the bytes of an exchange with requests, under deadlines that hold.
 
-One client keeps one connection pool and one SSLContext: rebuilding them for each call costs many times the call itself. Four
+One client keeps one connection pool and one SSLContext: rebuilding them for each call costs many times the call itself. Five
 traps of the library are closed here, each seen in a measurement:
 
 - with a prebuilt context and ``verify=True``, requests adds certifi's CAs to it on every new connection: the trust is pinned;
 - its timeouts count per read, so that a peer that drips holds a call for as long as it likes: ``sockets`` know the deadline;
+- it has a way of its own to read HTTP: ``sockets`` give it the answer in its plainest form (``http1``);
 - it follows redirects: it is used below the layer that does, for the UserSig is the service's only;
 - its exceptions carry the request: none of them leaves this module.
 """
@@ -26,10 +27,10 @@ from requests.structures import CaseInsensitiveDict
 
 from airflow_provider_timav.frames import without_variables
 from airflow_provider_timav.videorelay.answers import Reply
+from airflow_provider_timav.videorelay.blame import error_of
 from airflow_provider_timav.videorelay.calls import Call
 from airflow_provider_timav.videorelay.errors import TimAVError
 from airflow_provider_timav.videorelay.exchange import (
-    ANSWER_BYTES,
     CONNECT_SECONDS,
     READ_SECONDS,
     Exchange,
@@ -38,7 +39,7 @@ from airflow_provider_timav.videorelay.exchange import (
 )
 from airflow_provider_timav.videorelay.line import Proxy, RequestLine
 from airflow_provider_timav.videorelay.sockets import Pool, TlsSocket
-from airflow_provider_timav.videorelay.transport import HEADERS, Flight, TooLargeError, error_of, in_flight
+from airflow_provider_timav.videorelay.transport import HEADERS, Flight, TlsObject, in_flight
 
 __all__ = ["Client"]
 
@@ -229,10 +230,8 @@ class Client:
             verify=True,
             proxies={"https": self._proxy.address} if self._proxy else {},
         )
-        body: bytes = response.raw.read(ANSWER_BYTES + 1, decode_content=True)
-        if len(body) > ANSWER_BYTES:
-            response.raw.close()
-            raise TooLargeError
+        # Whole, unpacked and within the cap: the socket has seen to it.
+        body: bytes = response.raw.read(decode_content=False)
         response.raw.release_conn()
         self._last_used = time.monotonic()
         return Reply(
@@ -245,7 +244,8 @@ class Client:
     def _connected(self) -> _PinnedAdapter:
         if self._adapter is None:
             context = self._make_context()
-            context.sslsocket_class = TlsSocket
+            wrapper: Any = TlsSocket
+            context.sslsocket_class, context.sslobject_class = wrapper, TlsObject
             self._adapter = _PinnedAdapter(context)
         return self._adapter
 

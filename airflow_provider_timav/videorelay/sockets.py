@@ -15,10 +15,11 @@ from typing import Any, Final
 import urllib3.connection
 import urllib3.connectionpool
 import urllib3.exceptions
+from urllib3.util.ssltransport import SSLTransport
 
 from airflow_provider_timav.names import look_up
 from airflow_provider_timav.videorelay.line import introduced
-from airflow_provider_timav.videorelay.transport import Flight, current_flight
+from airflow_provider_timav.videorelay.transport import Flight, PatientSocket, current_flight
 
 __all__ = ["Pool", "TlsSocket"]
 
@@ -40,48 +41,67 @@ def _bound(own: socket.socket) -> Flight | None:
     return flight
 
 
-class TlsSocket(ssl.SSLSocket):
-    """A TLS socket that keeps the deadline, and puts the UserSig into the request line."""
+class TlsSocket(SSLTransport):
+    """TLS on a socket, as ``TlsObject`` has it, that gives the answer as ``http1`` does.
 
-    def do_handshake(self, block: bool = False) -> None:
-        """Shake hands, within the deadline."""
-        flight = _bound(self)
-        if flight is not None:
-            flight.reached = True
-        super().do_handshake(block)
+    Not ``ssl.SSLSocket``: that gives up with a write that fails, also in the handshake, and loses an alert that has come.
+    """
+
+    def __init__(self, plain: _PlainSocket, context: ssl.SSLContext, server_hostname: str) -> None:
+        try:
+            super().__init__(plain, context, server_hostname)
+        except ssl.SSLError:
+            plain.sendall(self.outgoing.read())  # the alert that tells the server what is wrong with it
+            raise
+
+    @classmethod
+    def _create(cls, sock: _PlainSocket, *, server_hostname: str, context: ssl.SSLContext, **_: Any) -> TlsSocket:
+        """Shake hands on a socket: what ``SSLContext.wrap_socket`` calls."""
+        return cls(sock, context, server_hostname)
 
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
-        """Receive what there is, within the deadline."""
-        _bound(self)
-        return super().recv_into(buffer, nbytes, flags)
+        """Give of the answer, which is read whole first."""
+        flight = current_flight()
+        assert flight is not None  # noqa: S101 - whoever reads has sent a post
+        return flight.answer.give(memoryview(buffer)[: nbytes or len(buffer)], self._receive)
+
+    def _receive(self, buffer: Any) -> int:
+        count: Any = super().recv_into(buffer)
+        return int(count)
 
     def send(self, data: Any, flags: int = 0) -> int:
-        """Send what can be sent, and note that something was."""
-        flight = current_flight()
-        if flight is None or flight.line.filled:
-            return self._leave(data, flags)
-        return flight.line.write(data, self._leave)
-
-    def _leave(self, data: Any, flags: int = 0) -> int:
-        flight = _bound(self)
-        if flight is not None:
-            flight.sent = True  # from here on, nobody can prove that nothing was executed
+        """Send what can be sent, of the post in the air."""
+        own: Any = self.sslobj
+        if (flight := current_flight()) is not None:
+            own.flight, flight.reached, flight.greeted = flight, True, True
         return super().send(data, flags)
 
 
-class _PlainSocket(socket.socket):
-    """The socket before TLS, on which a proxy is asked to make way."""
+class _PlainSocket(PatientSocket):
+    """The socket below TLS, on which every wait ends by the deadline, and on which a proxy is asked to make way at first."""
+
+    _has_asked = False
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        _bound(self)
+        return super().recv(size, flags)
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+        flight = current_flight()
+        assert flight is not None  # noqa: S101 - whoever reads has sent a post
+        return flight.consent.give(memoryview(buffer)[: nbytes or len(buffer)], self._receive)
+
+    def _receive(self, buffer: memoryview) -> int:
         _bound(self)
-        return super().recv_into(buffer, nbytes, flags)
+        return super().recv_into(buffer)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
         flight = _bound(self)
-        if flight is None or flight.introduction is None:
+        if flight is None or flight.introduction is None or self._has_asked:
             super().sendall(data, flags)
         else:
             super().sendall(introduced(data, flight.introduction), flags)
+            self._has_asked = True
 
 
 class _Connection(urllib3.connection.HTTPSConnection):
@@ -123,6 +143,8 @@ class _Connection(urllib3.connection.HTTPSConnection):
                 plain.close()
                 trouble = error
             else:
+                if (flight := current_flight()) is not None:
+                    flight.connected = True
                 return plain
         raise trouble
 

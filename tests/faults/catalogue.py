@@ -735,20 +735,20 @@ CASES: Final = (
         number="C12",
         what="proxy that cannot reach the host",
         arrange=by_proxy(502),
-        expected=dataclasses.replace(UNREACHED, words="the proxy was not reached"),
+        expected=dataclasses.replace(UNREACHED, field="proxy", words="the proxy cannot connect (502)"),
     ),
     Case(
         number="C12",
         what="proxy that never answers",
         arrange=by_proxy(None),
-        expected=unsent(TransportError, words="nothing was executed"),
+        expected=unsent(TransportError, field="proxy", words="nothing was executed"),
         seconds=0.2,
     ),
     Case(
         number="C12",
         what="proxy whose answer drips",
         arrange=proxy_drips,
-        expected=unsent(TransportError, words="nothing was executed"),
+        expected=unsent(TransportError, field="proxy", words="nothing was executed"),
         seconds=0.2,
     ),
     Case(number="C12", what="proxy that works", arrange=by_proxy(200), expected=DONE),
@@ -758,7 +758,7 @@ CASES: Final = (
             number="H1",
             what=f"redirect {status}",
             arrange=redirected(status),
-            expected=refused(ProtocolError, words="redirects"),
+            expected=refused(ProtocolError, field="host", words="redirects"),
         )
         for status in (301, 302, 303, 307, 308)
     ),
@@ -767,9 +767,15 @@ CASES: Final = (
             number=number,
             what=f"status {status}",
             arrange=emulated(status=status, body="<html>no</html>"),
-            expected=refused(ProtocolError, words=f"HTTP {status}"),
+            expected=refused(ProtocolError, field=field, words=f"HTTP {status}"),
         )
-        for number, status in (("H2", 400), ("H3", 401), ("H3", 403), ("H4", 404), ("H5", 413))
+        for number, status, field in (
+            ("H2", 400, None),
+            ("H3", 401, None),
+            ("H3", 403, None),
+            ("H4", 404, "host"),
+            ("H5", 413, None),
+        )
     ),
     Case(number="H7", what="status 500, executed", arrange=emulated(status=500, execute=True), expected=LOST_AFTER),
     Case(number="H7", what="status 500, not executed", arrange=emulated(status=500), expected=LOST_BEFORE),

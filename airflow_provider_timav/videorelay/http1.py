@@ -1,0 +1,178 @@
+"""The HTTP of an answer, a proxy's included, read by one reader for both clients: what one of them takes, the other takes.
+
+The libraries of the two clients have a parser each, and these differ: in how many fields a head may have and how long they may
+be, in informational answers before the true one, in fields that stand twice, in what follows the end, in packed bodies. To a
+start the difference is that between "started" and "maybe executed". So each library is given the answer in its plainest form,
+and what an answer may look like is decided here, by ``h11``. There is no I/O in here.
+
+What is taken beyond RFC 9112: line ends without CR, bytes behind the end of the answer (they are dropped, and the connection
+is not used again). What is refused, because nobody can say where the answer ends or what it says: a line of the head without
+a colon, lengths that differ, transfer codings other than ``chunked``.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable
+from typing import Any, Final, Literal
+
+import h11
+
+from airflow_provider_timav.videorelay.exchange import ANSWER_BYTES
+
+__all__ = ["HEAD_BYTES", "MOST_INTERIM", "AnswerReader", "BrokenAnswerError", "TooLargeError"]
+
+HEAD_BYTES: Final = 64 * 1024
+"""Of status line and header fields together, however many there are."""
+RECEIVE_BYTES: Final = 64 * 1024
+MOST_INTERIM: Final = 16
+"""Informational answers (100, 103 …) before the true one."""
+
+# What of the head is read (``answers.Reply``).
+_HANDED_ON: Final = (b"content-type", b"retry-after")
+
+
+class TooLargeError(OSError):
+    """The answer exceeds the cap."""
+
+
+class BrokenAnswerError(OSError):
+    """What came is no whole answer of HTTP; its text says in a few words why, and quotes nothing."""
+
+
+class AnswerReader:
+    """Reads the answer to one request as its bytes come, and hands it on whole: unpacked, with its length, without the rest.
+
+    :param method: of the request. Of the answer to a ``CONNECT`` only the head is read: what follows a consent is the tunnel,
+        and what follows a refusal is of no use.
+    """
+
+    def __init__(self, method: Literal["POST", "CONNECT"] = "POST") -> None:
+        self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
+        # The reader of an answer must know what was asked; what would be sent is not.
+        self._connection.send(h11.Request(method=method, target="-:1", headers=[("Host", "-")]))
+        self._connection.send(h11.EndOfMessage())
+        self._asks_for_tunnel = method == "CONNECT"
+        self._head: h11.Response | None = None
+        self._body = bytearray()
+        self._interim = 0
+        self._left = memoryview(b"")
+        self.whole = False
+
+    def give(self, buffer: Any, receive: Callable[[memoryview], int]) -> int:
+        """Fill a buffer with the answer, having received what is missing of it; return the number of bytes, 0 at its end.
+
+        :param receive: fills a buffer with what has come, and returns 0 at the end of the connection.
+        """
+        if not self.whole:
+            received = memoryview(bytearray(RECEIVE_BYTES))
+            while not (plain := self.feed(bytes(received[: receive(received)]))):
+                pass
+            self._left = memoryview(plain)
+        given = self._left[: len(buffer)]
+        buffer[: len(given)] = given
+        self._left = self._left[len(given) :]
+        return len(given)
+
+    def feed(self, received: bytes) -> bytes:
+        """Take what was received, ``b""`` for the end; return the answer once it is whole, until then ``b""``.
+
+        :raises BrokenAnswerError: if this is no HTTP that can be read, or ended too early.
+        :raises TooLargeError: if the answer exceeds the cap, packed or unpacked.
+        """
+        if self.whole:
+            return b""
+        broken = ""
+        try:
+            self._connection.receive_data(received)
+            self.whole = self._read()
+        except h11.RemoteProtocolError:
+            # Its text quotes what came; a connection that ends in the middle is a protocol error to it, too.
+            broken = "no HTTP that can be read" if received else "closed before the answer was whole"
+        if broken:
+            raise BrokenAnswerError(broken)
+        return self._plain() if self.whole else b""
+
+    def _read(self) -> bool:
+        """Take note of what has come; return whether that was all of it."""
+        while (event := self._connection.next_event()) is not h11.NEED_DATA:
+            if isinstance(event, h11.InformationalResponse):
+                self._interim += 1
+                if self._interim > MOST_INTERIM:
+                    raise BrokenAnswerError("informational answers without end")
+            elif isinstance(event, h11.Response):
+                self._head = event
+                if self._asks_for_tunnel:
+                    return True
+            elif isinstance(event, h11.Data):
+                self._body += event.data
+                if len(self._body) > ANSWER_BYTES:
+                    raise TooLargeError
+            else:
+                return True
+        return False
+
+    def _plain(self) -> bytes:
+        assert self._head is not None  # noqa: S101 - a whole answer has a head
+        status, fields = self._head.status_code, self._head.headers
+        if self._asks_for_tunnel and status < 300:
+            return b"HTTP/1.1 200 -\r\n\r\n"  # any 2xx is a consent (RFC 9110, 9.3.6)
+        codings = b",".join(value for name, value in fields if name == b"content-encoding").decode("latin-1")
+        body = unpacked(bytes(self._body), codings)
+        lines = [b"HTTP/1.1 %d -" % status]
+        lines += [name + b": " + value for name, value in fields if name in _HANDED_ON]
+        if status in (204, 304):
+            body = b""  # as these have none, no library would read one
+        else:
+            lines.append(b"Content-Length: %d" % len(body))
+        if self._connection.their_state is not h11.DONE or self._connection.trailing_data[0]:
+            lines.append(b"Connection: close")
+        return b"\r\n".join([*lines, b"", body])
+
+
+def unpacked(body: bytes, codings: str) -> bytes:
+    """Undo content codings that nobody asked for, as far as the cap: a bomb is never unpacked.
+
+    ``gzip`` may have several members (RFC 1952), ``deflate`` may lack zlib's header, as some servers send it. A coding that is
+    not known is left as it is.
+
+    :raises zlib.error: if it is not packed as it says.
+    :raises TooLargeError: if it exceeds the cap.
+    """
+    for coding in reversed([each.strip().lower() for each in codings.split(",") if each.strip()][:3]):
+        if coding in ("gzip", "x-gzip"):
+            body = _gunzipped(body)
+        elif coding == "deflate":
+            body = _inflated(body)
+    return body
+
+
+def _gunzipped(packed: bytes) -> bytes:
+    found = bytearray()
+    while not found or packed[:2] == b"\x1f\x8b":  # zeros and other padding may follow the last member
+        unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+        found += _capped(unpacking.decompress(packed, ANSWER_BYTES + 1 - len(found)), already=len(found))
+        if not unpacking.eof:
+            raise zlib.error("cut off")
+        packed = unpacking.unused_data
+        if not packed:
+            break
+    return bytes(found)
+
+
+def _inflated(packed: bytes) -> bytes:
+    for wbits in (zlib.MAX_WBITS, -zlib.MAX_WBITS):
+        unpacking = zlib.decompressobj(wbits=wbits)
+        try:
+            found = _capped(unpacking.decompress(packed, ANSWER_BYTES + 1))
+        except zlib.error:
+            continue
+        if unpacking.eof:
+            return found
+    raise zlib.error("not deflated")
+
+
+def _capped(found: bytes, *, already: int = 0) -> bytes:
+    if already + len(found) > ANSWER_BYTES:
+        raise TooLargeError
+    return found
