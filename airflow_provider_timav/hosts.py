@@ -22,7 +22,7 @@ LONGEST_NAME: Final = 253
 _LABEL: Final = re.compile(r"[a-z0-9_-]{1,63}")
 _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*")
 _PLACE: Final = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::(.*))?", re.DOTALL)
-_PORT: Final = re.compile(r"[0-9]{1,5}")
+_PORT: Final = re.compile(r"0*[0-9]{1,5}")
 
 
 def part(place: str) -> tuple[str, int | None]:

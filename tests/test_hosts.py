@@ -95,7 +95,7 @@ def test_port_is_parted_from_its_host(written: str, host: str, port: int | None)
 
 
 @pytest.mark.parametrize(
-    "written", ["a:0", "a:65536", "a:x", "a:-1", "a: 1", "a:1:2", "a:\u0661", "a:123456", "[::1]1"]
+    "written", ["a:0", "a:65536", "a:x", "a:-1", "a: 1", "a:1:2", "a:\u0661", "a:123456", "a:00", "[::1]1"]
 )
 def test_what_is_no_port_is_refused(written: str) -> None:
     with pytest.raises(ValueError):

@@ -17,7 +17,7 @@ import logging
 import re
 import urllib.parse
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 from airflow_provider_timav.videorelay.errors import (
@@ -44,10 +44,13 @@ _TYPE_WORDS: Final = {1: "hls", 5: "rtmp"}
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back over the wire: the HTTP status, the header fields that matter, the body (size already capped)."""
+    """What came back over the wire: the HTTP status, the header fields that matter, the body (size already capped).
+
+    ``repr`` shows no body: it may quote what was sent.
+    """
 
     status: int
-    body: bytes
+    body: bytes = field(repr=False)
     retry_after: str | None = None
     content_type: str = ""
 

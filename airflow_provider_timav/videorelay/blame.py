@@ -151,7 +151,6 @@ _CLIENT_REFUSED: Final = frozenset(
 # A server's trouble of the moment, or bytes that were damaged on the way: as a broken connection.
 _TRANSIENT: Final = frozenset(
     {
-        "",
         "BAD_RECORD_MAC",
         "CLOSE_NOTIFY",
         "DECRYPTION_FAILED_OR_BAD_RECORD_MAC",
@@ -184,7 +183,7 @@ def _tls_error(error: ssl.SSLError, flight: Flight) -> TimAVError | None:
         return CertificateError(
             message, field="host" if "ostname" in said or "IP address" in said else "ca_cert", **facts
         )
-    reason = error.reason or ""
+    reason = error.reason or "NO_REASON_GIVEN"  # this OpenSSL has no name for it
     alert = _ALERT.fullmatch(reason)
     what = alert[1] if alert else reason
     if alert and what in _CLIENT_REFUSED and (flight.greeted or flight.sent):

@@ -25,6 +25,7 @@ __all__ = ["HEAD_BYTES", "MOST_INTERIM", "AnswerReader", "BrokenAnswerError", "T
 HEAD_BYTES: Final = 64 * 1024
 """Of status line and header fields together, however many there are."""
 RECEIVE_BYTES: Final = 64 * 1024
+PIECE_BYTES: Final = 4 * 1024
 MOST_INTERIM: Final = 16
 """Informational answers (100, 103 …) before the true one."""
 
@@ -57,6 +58,7 @@ class AnswerReader:
         self._body = bytearray()
         self._interim = 0
         self._left = memoryview(b"")
+        self._is_followed = False
         self.whole = False
 
     def give(self, buffer: Any, receive: Callable[[memoryview], int]) -> int:
@@ -84,8 +86,13 @@ class AnswerReader:
             return b""
         broken = ""
         try:
-            self._connection.receive_data(received)
-            self.whole = self._read()
+            # Piece by piece, so that the cap on the head does not depend on how much came at once.
+            for place in range(0, max(len(received), 1), PIECE_BYTES):
+                self._is_followed = self.whole
+                if self.whole:
+                    break
+                self._connection.receive_data(received[place : place + PIECE_BYTES])
+                self.whole = self._read()
         except h11.RemoteProtocolError:
             # Its text quotes what came; a connection that ends in the middle is a protocol error to it, too.
             broken = "no HTTP that can be read" if received else "closed before the answer was whole"
@@ -125,7 +132,7 @@ class AnswerReader:
             body = b""  # as these have none, no library would read one
         else:
             lines.append(b"Content-Length: %d" % len(body))
-        if self._connection.their_state is not h11.DONE or self._connection.trailing_data[0]:
+        if self._connection.their_state is not h11.DONE or self._connection.trailing_data[0] or self._is_followed:
             lines.append(b"Connection: close")
         return b"\r\n".join([*lines, b"", body])
 

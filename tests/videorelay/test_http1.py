@@ -1,0 +1,156 @@
+"""The reader of answers: what it makes of them does not depend on how they come, and it holds no more than its caps."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import http.client
+import io
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_timav.videorelay.exchange import ANSWER_BYTES
+from airflow_provider_timav.videorelay.http1 import (
+    HEAD_BYTES,
+    MOST_INTERIM,
+    AnswerReader,
+    BrokenAnswerError,
+    TooLargeError,
+)
+
+BODY = b'{"reqhead": {}}'
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: application/json\r\n\r\n" % len(BODY) + BODY
+
+
+def read(raw: bytes, *, method: Any = "POST", size: int = 1 << 20, ended: bool = True) -> bytes:
+    """Feed an answer in pieces; return its plainest form."""
+    reader = AnswerReader(method)
+    for place in range(0, len(raw), size):
+        if plain := reader.feed(raw[place : place + size]):
+            return plain
+    return reader.feed(b"") if ended else b""
+
+
+def parsed(plain: bytes) -> tuple[int, bytes, dict[str, str]]:
+    """Read the plainest form as ``http.client`` does."""
+
+    class Socket:
+        def makefile(self, mode: str) -> io.BytesIO:
+            return io.BytesIO(plain)
+
+    socket: Any = Socket()
+    response = http.client.HTTPResponse(socket, method="POST")
+    response.begin()
+    return response.status, response.read(), {name.lower(): value for name, value in response.getheaders()}
+
+
+def test_answer_keeps_status_body_and_what_is_read_of_its_head() -> None:
+    raw = b"HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Type: text/html\r\nSet-Cookie: a=b\r\nContent-Length: 2\r\n\r\nno"
+    status, body, fields = parsed(read(raw))
+    assert (status, body) == (429, b"no")
+    assert fields == {"retry-after": "7", "content-type": "text/html", "content-length": "2"}
+
+
+@given(st.integers(1, 70), st.sampled_from(["plain", "chunked", "gzip", "closed"]))
+def test_pieces_make_no_difference(size: int, form: str) -> None:
+    raw = {
+        "plain": ANSWER,
+        "chunked": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY),
+        "gzip": b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nConnection: close\r\n\r\n" + gzip.compress(BODY),
+        "closed": b"HTTP/1.0 200 OK\r\n\r\n" + BODY,
+    }[form]
+    assert read(raw, size=size) == read(raw)
+    assert parsed(read(raw, size=size))[:2] == (200, BODY)
+
+
+@given(st.binary(max_size=300), st.integers(1, 40))
+def test_whatever_comes_is_an_answer_or_is_refused(raw: bytes, size: int) -> None:
+    for start in (b"", b"HTTP/1.1 200 OK\r\n", ANSWER[:-1]):
+        with contextlib.suppress(BrokenAnswerError, zlib.error):
+            parsed(read(start + raw, size=size))
+
+
+class TestKept:
+    """Whether a connection may be used for another post is said to the library."""
+
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            pytest.param(ANSWER + b"x", id="bytes behind it"),
+            pytest.param(ANSWER + b"x" * 100_000, id="many bytes behind it"),
+            pytest.param(ANSWER.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"), id="close"),
+            pytest.param(ANSWER.replace(b"1.1", b"1.0"), id="HTTP/1.0"),
+        ],
+    )
+    def test_it_is_closed(self, raw: bytes) -> None:
+        assert parsed(read(raw))[2]["connection"] == "close"
+
+    def test_it_is_kept(self) -> None:
+        assert "connection" not in parsed(read(ANSWER))[2]
+
+
+class TestCaps:
+    @pytest.mark.parametrize("pack", [bytes, gzip.compress, zlib.compress], ids=["plain", "gzip", "deflate"])
+    @pytest.mark.parametrize("over", [0, 1])
+    def test_body(self, pack: Callable[[bytes], bytes], over: int) -> None:
+        packed = pack(b" " * (ANSWER_BYTES + over))
+        coding = {bytes: b"identity", gzip.compress: b"gzip", zlib.compress: b"deflate"}[pack]
+        raw = b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\nContent-Length: %d\r\n\r\n" % (coding, len(packed)) + packed
+        if over:
+            with pytest.raises(TooLargeError):
+                read(raw)
+        else:
+            assert len(parsed(read(raw))[1]) == ANSWER_BYTES
+
+    def test_members_of_gzip_count_together(self) -> None:
+        packed = gzip.compress(b" " * (ANSWER_BYTES // 2 + 1)) * 2
+        with pytest.raises(TooLargeError):
+            read(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n" + packed)
+
+    @pytest.mark.parametrize("size", [1 << 20, 1000])
+    def test_head(self, size: int) -> None:
+        """However much of it comes at once."""
+
+        def head(bytes_of_it: int) -> bytes:
+            return ANSWER.replace(b"\r\n\r\n", b"\r\nX: " + b"x" * bytes_of_it + b"\r\n\r\n")
+
+        assert parsed(read(head(HEAD_BYTES - 8192), size=size))[0] == 200
+        with pytest.raises(BrokenAnswerError):
+            read(head(HEAD_BYTES + 8192), size=size)
+
+    def test_informational_answers(self) -> None:
+        early = b"HTTP/1.1 103 Early Hints\r\n\r\n"
+        assert parsed(read(early * MOST_INTERIM + ANSWER))[1] == BODY
+        with pytest.raises(BrokenAnswerError, match="without end"):
+            read(early * (MOST_INTERIM + 1) + ANSWER)
+
+
+class TestEnd:
+    @pytest.mark.parametrize("length", [0, 5, 20, len(ANSWER) - 1])
+    def test_too_early(self, length: int) -> None:
+        with pytest.raises(BrokenAnswerError, match="closed before the answer was whole"):
+            read(ANSWER[:length])
+
+    def test_what_is_quoted_of_it_is_nothing(self) -> None:
+        with pytest.raises(BrokenAnswerError) as broken:
+            read(b"usersig=eJw HTTP\r\n\r\n")
+        assert str(broken.value) == "no HTTP that can be read"
+        assert (broken.value.__cause__, broken.value.__context__) == (None, None)
+
+
+class TestConsent:
+    """To a request for a tunnel: the head decides, and nothing behind it is waited for."""
+
+    @pytest.mark.parametrize("status", [200, 204, 299])
+    def test_any_2xx_is_one(self, status: int) -> None:
+        raw = b"HTTP/1.1 %d Established\r\nContent-Length: 99\r\n\r\n" % status
+        assert read(raw, method="CONNECT", ended=False) == b"HTTP/1.1 200 -\r\n\r\n"
+
+    def test_refusal_keeps_its_status(self) -> None:
+        raw = b"HTTP/1.1 403 No\r\nContent-Length: 99\r\n\r\n"
+        assert read(raw, method="CONNECT", ended=False).startswith(b"HTTP/1.1 403 -\r\n")
