@@ -5,14 +5,16 @@ What needs ``requests`` or the models is imported where it is used: the connecti
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import logging
+import time
+from typing import TYPE_CHECKING, Any, Final
 
 from airflow.sdk import BaseHook
 
 from airflow_provider_timav.frames import without_variables
 from airflow_provider_timav.hooks.connection import Settings, mask
-from airflow_provider_timav.videorelay.errors import TimAVError
-from airflow_provider_timav.videorelay.pem import ANYWHERE
+from airflow_provider_timav.videorelay.errors import CertificateError, TimAVError
+from airflow_provider_timav.videorelay.pem import ANYWHERE, is_text
 
 if TYPE_CHECKING:
     import ssl
@@ -32,6 +34,11 @@ if TYPE_CHECKING:
     from airflow_provider_timav.videorelay.tls import Identity
 
 __all__ = ["Settings", "TimAVHook"]
+
+log = logging.getLogger(__name__)
+
+ROTATION_SECONDS: Final = 0.5
+"""How long a pair of files that is just being replaced is given; a stop in a signal handler has little more than that."""
 
 
 class TimAVHook(BaseHook):
@@ -115,26 +122,25 @@ class TimAVHook(BaseHook):
         service, context = self._means(settings)
         return AsyncClient(service, context, proxy=settings.proxy)
 
-    def _make_client(self, settings: Settings, files: Files = ANYWHERE) -> Client:
+    def _make_client(self, settings: Settings, files: Files = ANYWHERE, *, patient: bool = True) -> Client:
         from airflow_provider_timav.videorelay.client import Client
 
-        service, context = self._means(settings, files)
+        service, context = self._means(settings, files, patient=patient)
         return Client(service, context, proxy=settings.proxy)
 
-    def _means(self, settings: Settings, files: Files = ANYWHERE) -> tuple[Service, Callable[[], ssl.SSLContext]]:
-        """Return what a client of either kind is made of: where to call and as whom, and what makes its context."""
+    def _means(
+        self, settings: Settings, files: Files = ANYWHERE, *, patient: bool = True
+    ) -> tuple[Service, Callable[[], ssl.SSLContext]]:
+        """Return what a client of either kind is made of: where to call and as whom, and what makes its context.
+
+        :param patient: whether certificate and key, where they are files that do not fit, are read once more after a moment.
+        """
         from airflow_provider_timav.videorelay.exchange import Service
-        from airflow_provider_timav.videorelay.tls import Identity, trusted
+        from airflow_provider_timav.videorelay.tls import trusted
         from airflow_provider_timav.videorelay.usersig import Credential, SignedUserSig, StaticUserSig
 
         ca_pem = trusted(settings.ca_cert, files)
-        identity = Identity.load(
-            client_cert=settings.client_cert,
-            private_key=settings.private_key,
-            passphrase=settings.private_key_passphrase,
-            files=files,
-        )
-        self._identity = identity
+        identity = self._identity = (_read_patiently if patient else _read_identity)(settings, files)
         credential: Credential
         if settings.secret_key:
             credential = SignedUserSig(settings.secret_key, sdkappid=settings.sdkappid, identifier=settings.identifier)
@@ -301,7 +307,7 @@ class TimAVHook(BaseHook):
             mask(settings)
             files = stored.key_files()
             stored.check(connection, settings, files)
-            self._client = client = self._make_client(settings, files)
+            self._client = client = self._make_client(settings, files, patient=False)
             try:
                 client.call(calls.stop_push(room_id=0, user_id="connection-test"), max_posts=1)
             except TimAVError as error:
@@ -314,3 +320,32 @@ class TimAVHook(BaseHook):
         finally:
             self.close()
         return True, diagnosis.of_success(settings, self._identity)
+
+
+def _read_patiently(settings: Settings, files: Files) -> Identity:
+    """Read certificate and key; files that do not fit are read once more after a moment: one may be new, the other still old.
+
+    :raises CertificateError: see ``TimAVHook.get_conn``.
+    """
+    unfit: CertificateError | None = None
+    try:
+        return _read_identity(settings, files)
+    except CertificateError as error:
+        unfit = error
+    # Outside of the except clause: what the second reading comes to has no context.
+    if is_text(settings.client_cert) and is_text(settings.private_key):
+        raise unfit
+    log.warning("%s. It and the other file of the pair are read once more in %s s.", unfit.message, ROTATION_SECONDS)
+    time.sleep(ROTATION_SECONDS)
+    return _read_identity(settings, files)
+
+
+def _read_identity(settings: Settings, files: Files) -> Identity:
+    from airflow_provider_timav.videorelay.tls import Identity
+
+    return Identity.load(
+        client_cert=settings.client_cert,
+        private_key=settings.private_key,
+        passphrase=settings.private_key_passphrase,
+        files=files,
+    )
