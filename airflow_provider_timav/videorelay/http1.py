@@ -24,7 +24,7 @@ __all__ = ["HEAD_BYTES", "MOST_INTERIM", "AnswerReader", "BrokenAnswerError", "T
 
 HEAD_BYTES: Final = 64 * 1024
 """Of status line and header fields together, however many there are."""
-RECEIVE_BYTES: Final = 64 * 1024
+RECEIVE_BYTES: Final = 16 * 1024
 PIECE_BYTES: Final = 4 * 1024
 MOST_INTERIM: Final = 16
 """Informational answers (100, 103 …) before the true one."""

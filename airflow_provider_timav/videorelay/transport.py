@@ -7,6 +7,7 @@ from either side of the first byte, and only before it can nothing have been exe
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 import ssl
 from collections.abc import Iterator
@@ -39,7 +40,6 @@ class Flight:
     :param greeted: whether the service has answered the greeting of TLS: only then can it have asked for a certificate.
     :param sent: whether the first byte has left.
     :param refusal: what TLS said, where a library might lose it.
-    :param consent: reads what a proxy says.
     :param answer: reads what the service says.
     :param socket: the one in use, for who wants to cut it (the synchronous client).
     """
@@ -52,9 +52,13 @@ class Flight:
     greeted: bool = False
     sent: bool = False
     refusal: ssl.SSLError | None = None
-    consent: AnswerReader = field(default_factory=lambda: AnswerReader("CONNECT"), repr=False)
     answer: AnswerReader = field(default_factory=AnswerReader, repr=False)
     socket: socket.socket | None = None
+
+    @functools.cached_property
+    def consent(self) -> AnswerReader:
+        """What reads the word of a proxy; most flights have none."""
+        return AnswerReader("CONNECT")
 
 
 _FLIGHT: ContextVar[Flight | None] = ContextVar("timav_flight", default=None)
