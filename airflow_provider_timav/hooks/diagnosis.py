@@ -28,6 +28,8 @@ def of_failure(error: TimAVError, settings: Settings | None, identity: Identity 
 
 def _what_is_wrong(error: TimAVError, settings: Settings | None, identity: Identity | None) -> str:
     host = "" if settings is None else f" {settings.endpoint}"
+    if error.field == "proxy" and error.layer is not None:
+        return "Proxy"  # the message says what it answers
     match type(error).__name__:
         case "Unsaved":
             return "Connection: not tested"

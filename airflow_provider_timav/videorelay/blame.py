@@ -201,6 +201,6 @@ def _tls_error(error: ssl.SSLError, flight: Flight) -> TimAVError | None:
     elif what == "UNRECOGNIZED_NAME":
         message = f"the server does not answer for this name ({reason}). Check host of the connection."
     else:
-        whom = "the server refuses" if alert else "this machine cannot accept"
-        message = f"{whom} what the other side offers for TLS ({reason}), nothing was sent. Check host and port."
+        who = "the server refuses what this machine" if alert else "this machine refuses what the server"
+        message = f"{who} offers for TLS ({reason}), nothing was sent. Check host and port."
     return ProtocolError(message, field="host", **facts)

@@ -1,0 +1,90 @@
+"""Whom the Test button's one line is about, for faults on the way to the service."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from airflow_provider_timav.emulator import Emulator
+from airflow_provider_timav.hooks.timav import TimAVHook
+
+
+@contextlib.contextmanager
+def answering(said: bytes) -> Iterator[int]:
+    """A port that answers whatever it is sent by this."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        with contextlib.suppress(OSError):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(16384)
+                connection.sendall(said)
+                connection.shutdown(socket.SHUT_WR)
+                connection.settimeout(5)
+                connection.recv(1)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        listener.close()
+        thread.join(5)
+
+
+def line_of(monkeypatch: pytest.MonkeyPatch, connection: dict[str, object]) -> str:
+    monkeypatch.setenv("AIRFLOW_CONN_TIMAV_DEFAULT", json.dumps(connection))
+    accepted, said = TimAVHook().test_connection()
+    assert not accepted
+    return said
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ("403 Forbidden", "Proxy: the proxy refuses to connect (403). "),
+        ("503 No", "Proxy: the proxy cannot connect (503), nothing was executed. "),
+        ("407 No", "Proxy: the proxy wants other credentials (407): check proxy of the connection. "),
+    ],
+)
+def test_proxy_that_refuses(status: str, said: str, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    with answering(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()) as port:
+        line = line_of(monkeypatch, timav_emulator.connection(proxy=f"http://joe:pr0xypass@127.0.0.1:{port}"))
+    assert line.startswith(said)
+    assert "pr0xypass" not in line
+    assert "joe" not in line
+
+
+def test_proxy_that_is_misspelt(timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = line_of(monkeypatch, timav_emulator.connection(proxy="http://joe:pr0xypass@pro xy:1"))
+    assert line.startswith("Connection: incomplete or wrong: proxy must be http://[user:password@]host:port")
+    assert "pr0xypass" not in line
+
+
+def test_handshake_that_fails_before_a_certificate_was_asked_for(
+    timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with answering(b"\x15\x03\x03\0\2\2\x28") as port:
+        line = line_of(monkeypatch, timav_emulator.connection() | {"port": port})
+    assert line.startswith(f"Host https://127.0.0.1:{port}: gives no usable answer: the server refuses what this")
+    assert "client_cert" not in line
+
+
+@pytest.mark.parametrize("status", [495, 496])
+def test_status_of_a_refused_certificate(
+    status: int, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    timav_emulator.fail_next(1, status=status)
+    assert ": reached. Certificate: refused: " in line_of(monkeypatch, timav_emulator.connection())
+
+
+def test_refusal_quotes_the_service(timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    timav_emulator.fail_next(1, code=70004, layer="gateway", reason="sig cut off")
+    line = line_of(monkeypatch, timav_emulator.connection())
+    assert 'Credential (UserSig): refused: UserSig is cut off (gateway code 70004: "sig cut off").' in line
