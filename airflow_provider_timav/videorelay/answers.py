@@ -12,6 +12,7 @@ twice in one object, a boolean as a number, depth without end.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -181,11 +182,7 @@ def _seconds(retry_after: str | None) -> float | None:
 
 
 def _strict_json(body: bytes) -> dict[str, Any]:
-    try:
-        text = body.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        # Error texts have come in GBK; the codes around them are ASCII and still count.
-        text = body.decode("utf-8", errors="replace").removeprefix("\ufeff")
+    text = _decoded(body)
     try:
         # Not strict in one thing: a text that is refused for a line break in it would hide the code of a refusal beside it.
         value = json.loads(
@@ -202,6 +199,17 @@ def _strict_json(body: bytes) -> dict[str, Any]:
     if text.count("{") + text.count("[") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         raise _unreadable(f"it is nested deeper than {MAX_DEPTH}")
     return value
+
+
+def _decoded(body: bytes) -> str:
+    """Return the text of an answer: error texts have come in GBK, and the codes around them are ASCII and still count.
+
+    A character of GBK may end with the byte of a backslash, which would take the quote behind it along.
+    """
+    for encoding in ("utf-8-sig", "gb18030"):
+        with contextlib.suppress(UnicodeDecodeError):
+            return body.decode(encoding)
+    return body.decode("utf-8", errors="replace").removeprefix("\ufeff")
 
 
 def _refuse_constant(name: str) -> NoReturn:

@@ -43,6 +43,7 @@ class _Answers(ResponseHandler):
         flight = current_flight()
         assert flight is not None  # noqa: S101 - whoever sends has begun one
         self._flight = flight
+        self._is_broken = False
 
     def data_received(self, data: bytes) -> None:
         """Take what TLS has decrypted, or what the proxy has sent."""
@@ -56,9 +57,13 @@ class _Answers(ResponseHandler):
         super().connection_lost(exc)
 
     def _read(self, received: bytes) -> None:
+        if self._is_broken:
+            return
         try:
             plain = self._flight.answer.feed(received) if self._flight.reached else self._flight.consent.feed(received)
-        except Exception as broken:  # noqa: BLE001 - it is raised where the answer is awaited
+        except Exception as broken:  # noqa: BLE001 - it is raised where the answer is awaited, if it is already
+            self._is_broken = True
+            self._flight.refusal = self._flight.refusal or broken
             self.set_exception(broken)
             if self.transport is not None:
                 self.transport.close()

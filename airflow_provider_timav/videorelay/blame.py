@@ -127,6 +127,9 @@ def _refused_by_proxy(status: int) -> TimAVError:
     return ProtocolError(message, outcome_class="fail", **facts)
 
 
+# What OpenSSL finds in the server's own certificate, whoever has signed it: not made for servers, another name, another address,
+# a key that is too weak. What has expired may be the CA's certificate as well.
+_OF_THE_SERVER: Final = frozenset({26, 62, 64, 66})
 # How OpenSSL names the alerts that it receives (RFC 8446, 6; RFC 5246, 7.2).
 _ALERT: Final = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(\w+)")
 # Those by which a server refuses the client's certificate, if it has asked for one. They reach us before anything was executed,
@@ -180,9 +183,7 @@ def _tls_error(error: ssl.SSLError, flight: Flight) -> TimAVError | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         said = error.verify_message or "not trusted"
         message = f"the server's certificate is refused: {said}. Check host and ca_cert of the connection."
-        return CertificateError(
-            message, field="host" if "ostname" in said or "IP address" in said else "ca_cert", **facts
-        )
+        return CertificateError(message, field="host" if error.verify_code in _OF_THE_SERVER else "ca_cert", **facts)
     reason = error.reason or "NO_REASON_GIVEN"  # this OpenSSL has no name for it
     alert = _ALERT.fullmatch(reason)
     what = alert[1] if alert else reason

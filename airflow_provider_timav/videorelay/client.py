@@ -203,8 +203,7 @@ class Client:
             flight.deadline = min(flight.deadline, time.monotonic())
             if (own := flight.socket) is not None:
                 with contextlib.suppress(OSError):
-                    # Of the plain socket: the TLS socket's own would take the state away under the thread that reads from it.
-                    socket.socket.shutdown(own, socket.SHUT_RDWR)
+                    own.shutdown(socket.SHUT_RDWR)
             time.sleep(0.1)
 
     def _wait(self, seconds: float) -> None:

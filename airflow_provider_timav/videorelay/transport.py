@@ -39,7 +39,7 @@ class Flight:
     :param reached: whether TLS with the service has begun; until then a proxy, where there is one, has the word.
     :param greeted: whether the service has answered the greeting of TLS: only then can it have asked for a certificate.
     :param sent: whether the first byte has left.
-    :param refusal: what TLS said, where a library might lose it.
+    :param refusal: what TLS, or the reader of answers, found to be wrong, where a library might lose it.
     :param answer: reads what the service says.
     :param socket: the one in use, for who wants to cut it (the synchronous client).
     """
@@ -51,7 +51,7 @@ class Flight:
     reached: bool = False
     greeted: bool = False
     sent: bool = False
-    refusal: ssl.SSLError | None = None
+    refusal: Exception | None = None
     answer: AnswerReader = field(default_factory=AnswerReader, repr=False)
     socket: socket.socket | None = None
 

@@ -97,6 +97,21 @@ def test_code_counts_though_the_text_beside_it_is_gbk() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "quoted"),
+    [
+        pytest.param("签名过期".encode("gbk"), "签名过期", id="GBK"),
+        pytest.param("乗".encode("gbk"), "乗", id="GBK with a backslash as its last byte"),
+        pytest.param(b"no \xff", "no \ufffd", id="neither UTF-8 nor GBK"),
+    ],
+)
+def test_refusal_is_read_whatever_its_text_is_encoded_in(said: bytes, quoted: str) -> None:
+    with pytest.raises(TimAVError) as failed:
+        read(b'{"ActionStatus":"FAIL","ErrorInfo":"' + said + b'","ErrorCode":70003}')
+    assert (failed.value.code, failed.value.executed) == (70003, "no")
+    assert f'"{quoted}"' in str(failed.value)
+
+
+@pytest.mark.parametrize(
     ("value", "expected"),
     [
         pytest.param("16093425727655551234", "16093425727655551234", id="as text, kept exactly"),

@@ -97,6 +97,17 @@ def test_fault_that_passes_is_tried_again(trouble: BaseException) -> None:
     assert (type(error), error.outcome_class, error.executed) == (TransportError, "retry", "no")
 
 
+@pytest.mark.parametrize(
+    ("code", "field"),
+    [*((code, "ca_cert") for code in (10, 18, 19, 20, 68)), *((code, "host") for code in (26, 62, 64, 66))],
+)
+def test_certificate_of_the_server_is_its_own_or_its_authoritys_fault(code: int, field: str) -> None:
+    trouble = ssl.SSLCertVerificationError(1, "said by OpenSSL")
+    trouble.reason, trouble.verify_code, trouble.verify_message = "CERTIFICATE_VERIFY_FAILED", code, "not to be trusted"
+    error = error_of(trouble, flight(reached=True), proxied=False)
+    assert (type(error), error.field, error.executed) == (CertificateError, field, "no")
+
+
 def test_key_that_this_side_cannot_sign_with_is_the_connections() -> None:
     error = error_of(of_tls("NO_SUITABLE_SIGNATURE_ALGORITHM"), flight(**GREETED), proxied=False)
     assert (type(error), error.field) == (CertificateError, "client_cert")
