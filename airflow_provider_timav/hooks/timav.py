@@ -37,7 +37,7 @@ __all__ = ["Settings", "TimAVHook"]
 
 log = logging.getLogger(__name__)
 
-ROTATION_SECONDS: Final = 0.5
+ROTATION_SECONDS: Final = 1.0
 """How long a pair of files that is just being replaced is given; a stop in a signal handler has little more than that."""
 
 
@@ -335,7 +335,7 @@ def _read_patiently(settings: Settings, files: Files) -> Identity:
     # Outside of the except clause: what the second reading comes to has no context.
     if is_text(settings.client_cert) and is_text(settings.private_key):
         raise unfit
-    log.warning("%s. It and the other file of the pair are read once more in %s s.", unfit.message, ROTATION_SECONDS)
+    log.warning("%s. It and the other file of the pair are read once more in %d s.", unfit.message, ROTATION_SECONDS)
     time.sleep(ROTATION_SECONDS)
     return _read_identity(settings, files)
 

@@ -127,8 +127,8 @@ def _refused_by_proxy(status: int) -> TimAVError:
     return ProtocolError(message, outcome_class="fail", **facts)
 
 
-# What OpenSSL finds in the server's own certificate, whoever has signed it: not made for servers, another name, another address,
-# a key that is too weak. What has expired may be the CA's certificate as well.
+# What OpenSSL finds in the server's own certificate: not made for servers, another name or address, a key that is too weak.
+# What has expired may be the CA's certificate as well.
 _OF_THE_SERVER: Final = frozenset({26, 62, 64, 66})
 # How OpenSSL names the alerts that it receives (RFC 8446, 6; RFC 5246, 7.2).
 _ALERT: Final = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(\w+)")
