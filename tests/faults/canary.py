@@ -141,6 +141,8 @@ class Sentry:
             patch.setattr(module, "error_of", self._shown_to(module.error_of))
         before = sentry_sdk.get_global_scope().client
         self._stack.callback(sentry_sdk.get_global_scope().set_client, before)
+        # The scope outlives the client: what one test has let it see is none of the next one's.
+        self._stack.callback(sentry_sdk.get_isolation_scope().clear_breadcrumbs)
         sentry_sdk.init(
             "http://key@127.0.0.1:1/1",
             transport=_Kept(self._texts),

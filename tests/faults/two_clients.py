@@ -7,7 +7,9 @@ is what it is about.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
+import itertools
 import json
 import os
 import socket
@@ -15,9 +17,14 @@ import ssl
 import threading
 import zlib
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
-import trustme
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from airflow_provider_timav.videorelay.errors import (
     AmbiguousOutcome,
@@ -116,14 +123,34 @@ def no_tls(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
 
+@functools.cache
+def _long_chain() -> tuple[str, str]:
+    """A chain of 8 KB and its key of 4096 bits, with which it takes a while to sign."""
+    key = rsa.generate_private_key(65537, 4096)
+    names = [
+        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"{each} of the chain".ljust(60))]) for each in range(7)
+    ]
+    now = datetime.now(UTC)
+    chain = [
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=99))
+        .add_extension(x509.BasicConstraints(ca=place > 0, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+        for place, (subject, issuer) in enumerate(itertools.pairwise(names))
+    ]
+    pem = "".join(each.public_bytes(Encoding.PEM).decode() for each in chain)
+    return pem, key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+
+
 def long_chain(scene: Scene) -> dict[str, str]:
-    """A foreign certificate whose chain takes several writes: it is refused while they are under way."""
-    authority = trustme.CA()
-    for _ in range(9):  # as far as trustme goes
-        authority = authority.create_child_ca()
-    leaf = authority.issue_cert(common_name="far away")
-    chain = "".join(blob.bytes().decode() for blob in leaf.cert_chain_pems)
-    return {"client_cert": chain, "private_key": leaf.private_key_pem.bytes().decode()}
+    """A foreign certificate whose chain takes several writes: it is refused, and the connection closed, while they go on."""
+    chain, key = _long_chain()
+    return {"client_cert": chain, "private_key": key}
 
 
 def answers_unread(connection: socket.socket, context: ssl.SSLContext) -> None:
