@@ -29,6 +29,7 @@ from yarl import URL
 from airflow_provider_timav.names import Names
 from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.exchange import CONNECT_SECONDS, READ_SECONDS, Post
+from airflow_provider_timav.videorelay.http1 import AnswerReader
 from airflow_provider_timav.videorelay.line import Secret, introduced
 from airflow_provider_timav.videorelay.transport import HEADERS, PatientSocket, current_flight
 
@@ -45,6 +46,10 @@ class _Answers(ResponseHandler):
         self._flight = flight
         self._is_broken = False
 
+    @property
+    def _reader(self) -> AnswerReader:
+        return self._flight.answer if self._flight.reached else self._flight.consent
+
     def data_received(self, data: bytes) -> None:
         """Take what TLS has decrypted, or what the proxy has sent."""
         self.start_timeout()
@@ -54,13 +59,15 @@ class _Answers(ResponseHandler):
         """Take the end of the connection, which may be that of the answer."""
         if exc is None:
             self._read(b"")
+        elif plain := self._reader.cut_off():
+            super().data_received(plain)
         super().connection_lost(exc)
 
     def _read(self, received: bytes) -> None:
         if self._is_broken:
             return
         try:
-            plain = self._flight.answer.feed(received) if self._flight.reached else self._flight.consent.feed(received)
+            plain = self._reader.feed(received)
         except Exception as broken:  # noqa: BLE001 - it is raised where the answer is awaited, if it is already
             self._is_broken = True
             self._flight.refusal = self._flight.refusal or broken

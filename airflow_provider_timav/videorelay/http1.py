@@ -67,14 +67,25 @@ class AnswerReader:
         :param receive: fills a buffer with what has come, and returns 0 at the end of the connection.
         """
         if not self.whole:
-            received = memoryview(bytearray(RECEIVE_BYTES))
-            while not (plain := self.feed(bytes(received[: receive(received)]))):
-                pass
-            self._left = memoryview(plain)
+            self._left = memoryview(self._received_by(receive))
         given = self._left[: len(buffer)]
         buffer[: len(given)] = given
         self._left = self._left[len(given) :]
         return len(given)
+
+    def _received_by(self, receive: Callable[[memoryview], int]) -> bytes:
+        received = memoryview(bytearray(RECEIVE_BYTES))
+        while True:
+            try:
+                count = receive(received)
+            except TimeoutError:
+                raise
+            except OSError:
+                if plain := self.cut_off():
+                    return plain
+                raise
+            if plain := self.feed(bytes(received[:count])):
+                return plain
 
     def feed(self, received: bytes) -> bytes:
         """Take what was received, ``b""`` for the end; return the answer once it is whole, until then ``b""``.
@@ -84,21 +95,42 @@ class AnswerReader:
         """
         if self.whole:
             return b""
-        broken = ""
+        trouble: OSError | None = None
+        is_whole = False
         try:
-            # Piece by piece, so that the cap on the head does not depend on how much came at once.
-            for place in range(0, max(len(received), 1), PIECE_BYTES):
-                self._is_followed = self.whole
-                if self.whole:
-                    break
-                self._connection.receive_data(received[place : place + PIECE_BYTES])
-                self.whole = self._read()
+            is_whole = self._take(received)
+        except (BrokenAnswerError, TooLargeError) as found:
+            trouble = found
         except h11.RemoteProtocolError:
             # Its text quotes what came; a connection that ends in the middle is a protocol error to it, too.
-            broken = "no HTTP that can be read" if received else "closed before the answer was whole"
-        if broken:
-            raise BrokenAnswerError(broken)
-        return self._plain() if self.whole else b""
+            trouble = BrokenAnswerError(
+                "no HTTP that can be read" if received else "closed before the answer was whole"
+            )
+        if trouble is None:
+            return self._plain() if is_whole else b""
+        if plain := self.cut_off():
+            return plain
+        raise trouble
+
+    def cut_off(self) -> bytes:
+        """Return the answer though its end will not come, where its status says all that there is to know; otherwise ``b""``.
+
+        A refusal is one, whatever becomes of the page that explains it.
+        """
+        if self.whole or self._head is None or self._head.status_code == 200:
+            return b""
+        self.whole = True
+        return self._plain()
+
+    def _take(self, received: bytes) -> bool:
+        # Piece by piece, so that the cap on the head does not depend on how much came at once.
+        for place in range(0, max(len(received), 1), PIECE_BYTES):
+            self._is_followed = self.whole
+            if self.whole:
+                break
+            self._connection.receive_data(received[place : place + PIECE_BYTES])
+            self.whole = self._read()
+        return self.whole
 
     def _read(self) -> bool:
         """Take note of what has come; return whether that was all of it."""
@@ -125,7 +157,12 @@ class AnswerReader:
         if self._asks_for_tunnel and status < 300:
             return b"HTTP/1.1 200 -\r\n\r\n"  # any 2xx is a consent (RFC 9110, 9.3.6)
         codings = b",".join(value for name, value in fields if name == b"content-encoding").decode("latin-1")
-        body = unpacked(bytes(self._body), codings)
+        try:
+            body = unpacked(bytes(self._body[:ANSWER_BYTES]), codings)
+        except (zlib.error, TooLargeError):
+            if status == 200:
+                raise
+            body = b""
         lines = [b"HTTP/1.1 %d -" % status]
         lines += [name + b": " + value for name, value in fields if name in _HANDED_ON]
         if status in (204, 304):
@@ -143,9 +180,11 @@ def unpacked(body: bytes, codings: str) -> bytes:
     ``gzip`` may have several members (RFC 1952), ``deflate`` may lack zlib's header, as some servers send it. A coding that is
     not known is left as it is.
 
-    :raises zlib.error: if it is not packed as it says.
+    :raises zlib.error: if it is not packed as it says; nothing at all may be said to be packed.
     :raises TooLargeError: if it exceeds the cap.
     """
+    if not body:
+        return b""
     for coding in reversed([each.strip().lower() for each in codings.split(",") if each.strip()][:3]):
         if coding in ("gzip", "x-gzip"):
             body = _gunzipped(body)

@@ -15,6 +15,7 @@ import os
 import socket
 import ssl
 import threading
+import time
 import zlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -343,6 +344,26 @@ NO_FORMS: Final[dict[str, Callable[[bytes], bytes]]] = {
 }
 
 
+def cut_off(wire: Wire) -> None:
+    """Half of the page that explains a refusal, and then a TCP reset."""
+    wire.answer(b"<html>", status="403 No", length=99)
+    time.sleep(0.05)  # what was sent is to arrive before the reset
+    wire.reset()
+
+
+REFUSED_BADLY: Final[dict[str, Callable[[Wire], None]]] = {
+    "whose page is reset": cut_off,
+    "whose page is cut off": lambda wire: wire.answer(b"<html>", status="403 No", length=99),
+    "whose page is too large": lambda wire: wire.answer(b" " * (2**20 + 1), status="403 No"),
+    "whose page is no gzip": lambda wire: wire.answer(b"<html>", "Content-Encoding: gzip", status="403 No"),
+    "whose page is a bomb": lambda wire: wire.answer(
+        gzip.compress(b" " * 2**22), "Content-Encoding: gzip", status="403 No"
+    ),
+    "without the page that it calls packed": lambda wire: wire.answer(b"", "Content-Encoding: gzip", status="403 No"),
+    "with a broken chunk": lambda wire: wire.send(b"HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+}
+
+
 def at(host: str) -> Arrange:
     """A connection whose host is written so."""
     return lambda scene, times: scene.connection.update(host=host)
@@ -488,6 +509,10 @@ ROWS: Final = (
     *(
         row("status", f"{status}", emulated(status=status), refused(ProtocolError, field=field))
         for status, field in ((401, None), (404, "host"), (407, "proxy"), (421, "host"), (497, "host"), (511, "proxy"))
+    ),
+    *(
+        row("status", f"403 {what}", wired(script), refused(ProtocolError, words="HTTP 403"))
+        for what, script in REFUSED_BADLY.items()
     ),
     row(
         "status",

@@ -136,6 +136,20 @@ class TestEnd:
         with pytest.raises(BrokenAnswerError, match="closed before the answer was whole"):
             read(ANSWER[:length])
 
+    @pytest.mark.parametrize("body", [b"<ht", b"", gzip.compress(b"<html>")[:-3]], ids=["some", "none", "packed"])
+    @pytest.mark.parametrize("status", [302, 403, 495, 502])
+    def test_of_what_is_no_200_is_the_pages_and_not_the_answers(self, status: int, body: bytes) -> None:
+        raw = b"HTTP/1.1 %d No\r\nContent-Length: 99\r\n\r\n" % status + body
+        found, _, fields = parsed(read(raw))
+        assert (found, fields["connection"]) == (status, "close")
+        reader = AnswerReader()
+        reader.feed(raw)
+        assert parsed(reader.cut_off())[0] == status
+
+    def test_of_a_200_is_no_answer(self) -> None:
+        reader = AnswerReader()
+        assert reader.feed(ANSWER[:-1]) == reader.cut_off() == b""
+
     def test_what_is_quoted_of_it_is_nothing(self) -> None:
         with pytest.raises(BrokenAnswerError) as broken:
             read(b"usersig=eJw HTTP\r\n\r\n")
