@@ -20,7 +20,7 @@ from airflow_provider_timav.frames import HiddenText
 from airflow_provider_timav.videorelay.errors import ConfigurationError, TimAVError
 from airflow_provider_timav.videorelay.kept import Kept
 from airflow_provider_timav.videorelay.line import Proxy
-from airflow_provider_timav.videorelay.pem import check_key_lines, check_size, key_lines
+from airflow_provider_timav.videorelay.pem import check_key_lines, check_size, key_lines, packed_lines
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -109,7 +109,7 @@ class Settings:
         # Line by line: that hides a key in one piece, too, however its lines are joined; what has lost its line breaks is one
         # line. Certificates are public. A combined PEM is pasted into either field.
         for text in (self.private_key, self.client_cert):
-            found.update(key_lines(text))
+            found.update((*key_lines(text), *packed_lines(text)))
         # Airflow masks nothing shorter, and says so in each task's log: the last line of a PEM may be.
         return [*sorted(secret for secret in found if len(secret) >= SHORTEST_MASK)]
 
@@ -134,7 +134,7 @@ def _settings(host: Any, port: Any, login: Any, password: Any, extra_text: Any) 
         raise ConfigurationError(
             "password: there is neither a UserSig (password) nor a secret key (extra secret_key)", field="password"
         )
-    environment = _text(extra.get("environment"), "environment") or "production"
+    environment = _text(extra.get("environment"), "environment").strip() or "production"
     if environment not in HOSTS:
         raise ConfigurationError("environment must be production or test", field="environment")
     for name, text in (("login", login), ("password", password), ("secret_key", secret_key or "")):
@@ -147,7 +147,9 @@ def _settings(host: Any, port: Any, login: Any, password: Any, extra_text: Any) 
         secret_key=secret_key,
         client_cert=_required(extra, "client_cert"),
         private_key=_required(extra, "private_key"),
-        private_key_passphrase=_text(extra.get("private_key_passphrase"), "private_key_passphrase") or None,
+        # A passphrase may begin or end with a blank, but with no line end: secrets in files have one.
+        private_key_passphrase=_text(extra.get("private_key_passphrase"), "private_key_passphrase").strip("\r\n")
+        or None,
         ca_cert=_text(extra.get("ca_cert"), "ca_cert") or None,
         proxy=_proxy(_text(extra.get("proxy"), "proxy")),
     )
@@ -233,7 +235,8 @@ def _required(extra: Mapping[str, Any], name: str) -> str:
 
 def _port(value: Any) -> int | None:
     if isinstance(value, str):
-        value = int(value) if value.isascii() and value.isdigit() and len(value) < 6 else value or None
+        digits = value.strip()
+        value = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 6 else digits or None
     if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
         raise ConfigurationError("port must be a whole number from 1 to 65535", field="port")
     return value

@@ -32,7 +32,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_timav.hooks.connection import secrets_of_proxy
 from airflow_provider_timav.videorelay.errors import ConfigurationError, TimAVError
-from airflow_provider_timav.videorelay.pem import FIELD_BYTES, Files, is_text, key_lines
+from airflow_provider_timav.videorelay.pem import FIELD_BYTES, Files, is_text, key_lines, unpacked
 
 if TYPE_CHECKING:
     from airflow_provider_timav.hooks.connection import Settings
@@ -220,7 +220,7 @@ def _host(value: Any) -> str:
 
 
 def _pem(text: str) -> str:
-    return "".join(text.replace("\\r", "").replace("\\n", "").split()) if is_text(text) else text
+    return "".join(unpacked(text).split()) if is_text(text) else text
 
 
 def _bare(private_key: str) -> str:

@@ -1,4 +1,4 @@
-"""How much work an encrypted key asks for before it opens: a number in it that its sender chooses.
+"""What an encrypted key asks for before it opens: the work, a number that its sender chooses, and the cipher.
 
 A passphrase is stretched by as many rounds as the key says, up to two thousand million, and no other thread of the process
 runs meanwhile: a key that is tested on the API server would stop it for a quarter of an hour.
@@ -12,15 +12,27 @@ import math
 from collections.abc import Iterator
 from typing import Final
 
-__all__ = ["MOST_ROUNDS", "rounds"]
+from airflow_provider_timav.videorelay.der import CONSTRUCTED, INTEGER, OID, values
+
+__all__ = ["MOST_ROUNDS", "has_usual_cipher", "rounds"]
 
 MOST_ROUNDS: Final = 2_000_000
 """About a second. OpenSSL's own default is 2048, recommendations are at 600,000."""
 _SCRYPT: Final = bytes.fromhex("2b06010401da47040b")
-_INTEGER: Final = 0x02
-_OID: Final = 0x06
-_CONSTRUCTED: Final = 0x20
 _DEEPEST: Final = 8
+# What cryptography opens: AES in CBC mode and triple DES (RFC 8018, B.2), and the schemes of PKCS #12 with triple DES.
+_USUAL: Final = frozenset(
+    bytes.fromhex(oid)
+    for oid in (
+        "608648016503040102",  # AES-128-CBC
+        "608648016503040116",  # AES-192-CBC
+        "60864801650304012a",  # AES-256-CBC
+        "2a864886f70d0307",  # DES-EDE3-CBC
+        "2a864886f70d010c0103",  # pbeWithSHAAnd3-KeyTripleDES-CBC
+    )
+)
+_USUAL_NAMES: Final = ("AES-128-CBC", "AES-256-CBC", "DES-EDE3-CBC")  # of traditional keys it opens fewer
+_STRETCHED_WITH_MD5: Final = bytes.fromhex("2a864886f70d0206")
 
 
 def rounds(base64_text: str) -> int:
@@ -28,35 +40,37 @@ def rounds(base64_text: str) -> int:
 
     That is the largest number in it; with scrypt (RFC 7914) the product of its three costs, if that is larger.
     """
+    found = _algorithm(base64_text)
+    # Whoever made the key chose each number: a zero among them must not hide the others.
+    numbers = [max(int.from_bytes(value, "big"), 1) for tag, value in found if tag == INTEGER]
+    most = max(numbers, default=0)
+    return max(most, math.prod(numbers[:3])) if (OID, _SCRYPT) in found else most
+
+
+def has_usual_cipher(inner: str) -> bool:
+    """Return whether a key that does not open is encrypted with a cipher that is opened here, as far as can be seen.
+
+    :param inner: what stands between the marks of the key: base64, or the headers of a traditional key (RFC 1421) before it.
+    """
+    if "DEK-Info:" in inner:
+        return any(f"DEK-Info: {name}," in inner for name in _USUAL_NAMES)
+    found = {value for tag, value in _algorithm(inner) if tag == OID}
+    return not found or (not found.isdisjoint(_USUAL) and _STRETCHED_WITH_MD5 not in found)
+
+
+def _algorithm(base64_text: str) -> list[tuple[int, bytes]]:
+    """Return tag and contents of each value in the description of how a key is encrypted; none of what is no such key."""
     with contextlib.suppress(ValueError, IndexError, StopIteration):
-        whole = next(_values(base64.b64decode(base64_text)))[1]
-        _, algorithm = next(_values(whole))
-        found = list(_primitives(algorithm, 0))
-        # Whoever made the key chose each number: a zero among them must not hide the others.
-        numbers = [max(int.from_bytes(value, "big"), 1) for tag, value in found if tag == _INTEGER]
-        most = max(numbers, default=0)
-        return max(most, math.prod(numbers[:3])) if (_OID, _SCRYPT) in found else most
-    return 0
+        whole = next(values(base64.b64decode(base64_text)))[1]
+        _, algorithm = next(values(whole))
+        return list(_primitives(algorithm, 0))
+    return []
 
 
 def _primitives(der: bytes, depth: int) -> Iterator[tuple[int, bytes]]:
     """Yield tag and contents of each value that holds no others."""
-    for tag, value in _values(der):
-        if not tag & _CONSTRUCTED:
+    for tag, value in values(der):
+        if not tag & CONSTRUCTED:
             yield tag, value
         elif depth < _DEEPEST:
             yield from _primitives(value, depth + 1)
-
-
-def _values(der: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield tag and contents of each value (X.690, definite lengths)."""
-    place = 0
-    while place < len(der):
-        tag, length = der[place], der[place + 1]
-        place += 2
-        if length & 0x80:
-            size = length & 0x7F
-            length = int.from_bytes(der[place : place + size], "big")
-            place += size
-        yield tag, der[place : place + length]
-        place += length

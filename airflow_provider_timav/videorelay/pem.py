@@ -6,6 +6,7 @@ to read a file has one message: a person who may test connections must not learn
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import os
 import re
@@ -26,6 +27,8 @@ __all__ = [
     "is_text",
     "key_lines",
     "key_text",
+    "packed_lines",
+    "unpacked",
 ]
 
 FIELD_BYTES: Final = 64 * 1024
@@ -36,6 +39,11 @@ KEY_LINES: Final = 128
 LINE: Final = 64
 
 _MARK: Final = re.compile(r"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----")
+_BEGINS: Final = "-----BEGIN"
+# Shorter texts in base64 hold no PEM: this is what its marks alone take.
+_SHORTEST_PACKED: Final = 80
+_ESCAPED_RETURN: Final = re.compile(r"\\+r")
+_ESCAPED_BREAK: Final = re.compile(r"\\+n")
 _KEY_BEGINS: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----")
 # Headers of a traditional encrypted key; they must stay lines of their own. The length of the IV tells where base64 begins.
 _HEADERS: Final = re.compile(
@@ -108,51 +116,131 @@ def _read(real: str, most: int) -> str | None:
 
 def is_text(value: str) -> bool:
     """Return whether a field holds PEM text, rather than a path."""
-    return "-----BEGIN" in value
+    return _BEGINS in unpacked(value)
+
+
+def unpacked(text: str) -> str:
+    """Return PEM text as it was before it was packed for its way here.
+
+    Its line breaks may be escaped, once (JSON in an environment variable) or more often, a byte order mark may stand before it,
+    and the whole may be in base64, as Kubernetes has its secrets. Anything else is returned without escaped line breaks.
+    """
+    plain = _unescaped(text)
+    if _BEGINS not in plain and (content := _from_base64(plain)) is not None:
+        with contextlib.suppress(ValueError):
+            inner = _unescaped(content.decode())
+            return inner if _BEGINS in inner else plain
+    return plain
+
+
+def _unescaped(text: str) -> str:
+    if "\\" in text:
+        text = _ESCAPED_BREAK.sub("\n", _ESCAPED_RETURN.sub("", text))
+    return text.removeprefix("\ufeff")
+
+
+def _from_base64(text: str) -> bytes | None:
+    if len(text) < _SHORTEST_PACKED:
+        return None
+    with contextlib.suppress(ValueError):
+        return base64.b64decode("".join(text.split()), validate=True)
+    return None
 
 
 def certificate_text(value: str, field: str, files: Files, *, most_of_a_file: int = FIELD_BYTES) -> str:
-    """Return the repaired PEM text of a field of certificates, from the field or from the file that it names.
+    """Return the certificates of a field as repaired PEM text, from the field or from the file that it names.
 
-    :raises CertificateError: naming the field: neither PEM text nor a file of certificates that may be read, or too large.
+    :raises CertificateError: naming the field: neither PEM text nor a file of certificates that may be read, or too large, or
+        PEM of another kind.
     """
-    return _text(value, field, files, most_of_a_file, _is_certificate)
+    return _text(value, field, files, most_of_a_file, _CERTIFICATE)
 
 
 def key_text(value: str, field: str, files: Files) -> str:
-    """Return the repaired PEM text of a private key, from the field or from the file that it names.
+    """Return the private keys of a field as repaired PEM text, from the field or from the file that it names.
 
-    :raises CertificateError: naming the field: neither PEM text nor a file of a key that may be read, or too large.
+    :raises CertificateError: naming the field: neither PEM text nor a file of a key that may be read, or too large, or PEM of
+        another kind.
     """
-    text = _text(value, field, files, FIELD_BYTES, _is_key)
-    for label, inner in blocks(text):
-        if _is_key(label) and sum(":" not in line for line in inner.split()) > KEY_LINES:
+    text = _text(value, field, files, FIELD_BYTES, _KEY)
+    for _, inner in blocks(text):
+        if sum(":" not in line for line in inner.split()) > KEY_LINES:
             raise _too_many_lines(field)
     return text
 
 
-def _is_certificate(label: str) -> bool:
-    return label in ("CERTIFICATE", "X509 CERTIFICATE")
+@dataclass(frozen=True)
+class _Kind:
+    """What a field is to hold.
+
+    :param name: what it is called.
+    :param mark: the line that it begins with.
+    :param wanted: whether a block with this label is one.
+    """
+
+    name: str
+    mark: str
+    wanted: Callable[[str], bool]
 
 
-def _is_key(label: str) -> bool:
-    return label.endswith("PRIVATE KEY")
+_CERTIFICATE: Final = _Kind(
+    "certificate", "-----BEGIN CERTIFICATE-----", lambda label: label in ("CERTIFICATE", "X509 CERTIFICATE")
+)
+_KEY: Final = _Kind("private key", "-----BEGIN … PRIVATE KEY-----", lambda label: label.endswith("PRIVATE KEY"))
+
+_SWAPPED: Final = "perhaps client_cert and private_key are swapped."
+# What people put in instead: how its label ends, what it is, and what to do about it.
+_INSTEAD: Final = (
+    ("PRIVATE KEY", "a private key", _SWAPPED),
+    (
+        "TRUSTED CERTIFICATE",
+        "a certificate with OpenSSL's own additions",
+        "openssl x509 -in FILE writes it without them.",
+    ),
+    ("CERTIFICATE REQUEST", "a certificate request (CSR)", "put in the certificate that the CA has issued for it."),
+    ("CERTIFICATE", "a certificate", _SWAPPED),
+    ("PUBLIC KEY", "a public key", "put in what was made together with it."),
+    ("PKCS7", "PKCS #7", "openssl pkcs7 -print_certs -in FILE writes its certificates."),
+    ("CMS", "CMS", "openssl pkcs7 -print_certs -in FILE writes its certificates."),
+    ("CRL", "a list of revoked certificates", "put in the certificate itself."),
+    ("PARAMETERS", "the parameters of a key", "copy the whole file."),
+)
 
 
-def _text(value: str, field: str, files: Files, most_of_a_file: int, wanted: Callable[[str], bool]) -> str:
-    if is_text(value):
-        check_size(value, field, most=max(FIELD_BYTES, most_of_a_file))
-        return _repaired(blocks(_unescaped(value)), field)
-    check_size(value, field)
-    found = blocks(_unescaped(files.read(value, most_of_a_file) or ""))
-    if any(wanted(label) for label, _ in found):
-        return _repaired(found, field)
-    kib = most_of_a_file // 1024
+def _text(value: str, field: str, files: Files, most_of_a_file: int, kind: _Kind) -> str:
+    text = is_text(value)
+    check_size(value, field, most=max(FIELD_BYTES, most_of_a_file) if text else FIELD_BYTES)
+    content = value if text else files.read(value, most_of_a_file) or ""
+    found = blocks(unpacked(content))
+    wanted = [block for block in found if kind.wanted(block[0])]
+    if wanted:
+        return _repaired(wanted, field)
+    if text:
+        raise _of_another_kind(unpacked(content), found, field, kind)
+    if (content_of_der := _from_base64(value)) is not None and content_of_der[:1] == b"\x30":
+        raise CertificateError(
+            f"{field} is base64 without its lines -----BEGIN …----- and -----END …-----: DER, or a PKCS #12 file. "
+            f"Put in PEM text, as openssl {'pkey' if kind is _KEY else 'x509'} or openssl pkcs12 writes it.",
+            field=field,
+        )
     raise CertificateError(
-        f"{field} is neither PEM text (-----BEGIN …) nor the path of a PEM file that can be read on this machine, "
-        f"a regular file of at most {kib} KiB{files.rule}",
+        f"{field} is neither PEM text ({_BEGINS} …) nor the path of a file that can be read on this machine: a regular file "
+        f"of at most {most_of_a_file // 1024} KiB with a {kind.name} as PEM text (no DER, no PKCS #12){files.rule}",
         field=field,
     )
+
+
+def _of_another_kind(text: str, found: list[tuple[str, str]], field: str, kind: _Kind) -> CertificateError:
+    if not found and not text.isascii():
+        return _odd_character(field)
+    if not found:
+        return CertificateError(f"{field} holds no PEM: no {_BEGINS} …----- with its -----END …-----", field=field)
+    rule = f"{field} holds no {kind.name} ({kind.mark})"
+    for label, name, advice in _INSTEAD:
+        if any(each.endswith(label) for each, _ in found):
+            further = "" if advice is _SWAPPED and field == "ca_cert" else f": {advice}"
+            return CertificateError(f"{rule}, but {name}{further}", field=field)
+    return CertificateError(rule, field=field)
 
 
 def check_size(value: str, field: str, *, most: int = FIELD_BYTES) -> None:
@@ -167,11 +255,18 @@ def check_size(value: str, field: str, *, most: int = FIELD_BYTES) -> None:
 def key_lines(text: str) -> list[str]:
     """Return the lines of the private keys in a text, as it would be shown: of what was cut off, too, and without its marks."""
     found: list[str] = []
-    text = _unescaped(text)
+    text = unpacked(text)
     for begins in _KEY_BEGINS.finditer(text):
         end = text.find("-----", begins.end())
         found += text[begins.end() : len(text) if end < 0 else end].splitlines()
     return [line for line in dict.fromkeys(map(str.strip, found)) if line]
+
+
+def packed_lines(text: str) -> list[str]:
+    """Return the lines of a text in base64 that holds a private key, as it would be shown; none of any other text."""
+    if _BEGINS in _unescaped(text) or not key_lines(text):
+        return []
+    return [line for line in dict.fromkeys(map(str.strip, _unescaped(text).splitlines())) if line]
 
 
 def check_key_lines(values: dict[str, str]) -> None:
@@ -183,7 +278,8 @@ def check_key_lines(values: dict[str, str]) -> None:
     for field, value in values.items():
         lines = key_lines(value)
         seen.update(lines)
-        if len(seen) > KEY_LINES or any(len(line) > KEY_LINES * (LINE + 1) for line in lines):
+        many = len(seen) > KEY_LINES or len(packed_lines(value)) > 2 * KEY_LINES
+        if many or any(len(line) > KEY_LINES * (LINE + 1) for line in lines):
             raise _too_many_lines(field)
 
 
@@ -209,19 +305,17 @@ def blocks(text: str) -> list[tuple[str, str]]:
 def _repaired(found: list[tuple[str, str]], field: str) -> str:
     """Return blocks as PEM text with its line breaks, which a password control, JSON or the environment may have taken.
 
-    :raises CertificateError: if there is no block, or a character in one that no PEM has.
+    :raises CertificateError: if a character stands in one that no PEM has.
     """
-    if not found:
-        raise CertificateError(f"{field} holds no PEM: no -----BEGIN …----- with its -----END …-----", field=field)
     made = "".join(f"-----BEGIN {label}-----\n{_rewrapped(inner)}-----END {label}-----\n" for label, inner in found)
     if not made.isascii():
-        rule = f"{field}: a character stands in it that no PEM has, perhaps an invisible one: copy it anew"
-        raise CertificateError(rule, field=field)
+        raise _odd_character(field)
     return made
 
 
-def _unescaped(text: str) -> str:
-    return text.replace("\\r", "").replace("\\n", "\n").removeprefix("\ufeff")
+def _odd_character(field: str) -> CertificateError:
+    rule = f"{field}: a character stands in it that no PEM has, perhaps an invisible one: copy it anew"
+    return CertificateError(rule, field=field)
 
 
 def _rewrapped(inner: str) -> str:

@@ -1,14 +1,15 @@
 """Client certificate, private key and trusted CAs → one SSLContext, checked before anything is sent.
 
-The service asks for mutual TLS (specification, 双向认证). OpenSSL says no more than "PEM lib" to most bad input, so certificate
-and key are read with ``cryptography`` first, and each error names the field of the connection. No key file is left behind:
-OpenSSL loads the key from anonymous memory. There is no switch that turns verification off.
+The service asks for mutual TLS (specification, 双向认证). A certificate is taken if OpenSSL takes it. OpenSSL says no more than
+"PEM lib" to most bad input, so a key is read with ``cryptography`` first, and each error names the field of the connection. No
+key file is left behind: OpenSSL loads the key from anonymous memory.
+There is no switch that turns verification off.
 """
 
 from __future__ import annotations
 
+import base64
 import contextlib
-import itertools
 import logging
 import os
 import ssl
@@ -19,15 +20,16 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from airflow_provider_timav.videorelay.certificates import Certificate, in_line
+from airflow_provider_timav.videorelay.der import sequence, values
 from airflow_provider_timav.videorelay.errors import CertificateError, ConfigurationError, TimAVError
 from airflow_provider_timav.videorelay.kept import Kept
-from airflow_provider_timav.videorelay.key_rounds import MOST_ROUNDS, rounds
+from airflow_provider_timav.videorelay.key_rounds import MOST_ROUNDS, has_usual_cipher, rounds
 from airflow_provider_timav.videorelay.pem import ANYWHERE, BUNDLE_BYTES, Files, blocks, certificate_text, key_text
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateNumbers
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
-    from cryptography.x509 import Certificate
 
 __all__ = ["Identity", "forget_contexts", "trusted"]
 
@@ -42,14 +44,15 @@ MOST_RSA_BITS: Final = 10240
 class Identity:
     """A client certificate (chain) with its private key, checked against each other.
 
-    ``not_after`` is when the certificate expires; ``validity`` has the bounds of each certificate of the chain. ``repr`` shows
-    no key.
+    ``not_before`` and ``not_after`` bound when the certificate is valid; ``issuers_not_after`` says until when those are that
+    come behind it. ``repr`` shows no key.
     """
 
     chain_pem: str = field(repr=False)
     key_pem: bytes = field(repr=False)
-    subject: str
-    validity: tuple[tuple[datetime, datetime], ...] = field(repr=False)
+    not_before: datetime
+    not_after: datetime
+    issuers_not_after: tuple[datetime, ...] = field(repr=False)
 
     @classmethod
     def load(
@@ -67,7 +70,7 @@ class Identity:
         :param files: which files a path may lead to.
         :param now: the time to check the validity against (default: now).
         :raises CertificateError: naming ``client_cert``, ``private_key`` or ``private_key_passphrase``: not readable, expired
-            or not yet valid, not made for clients, a chain out of order, or a key that is another certificate's.
+            or not yet valid, not made for clients, refused by OpenSSL, or a key that is another certificate's.
         """
         now = now or datetime.now(UTC)
         chain, key = certificate_text(client_cert, "client_cert", files), key_text(private_key, "private_key", files)
@@ -76,35 +79,38 @@ class Identity:
         identity.warn_before_expiry(now)
         return identity
 
-    @property
-    def not_after(self) -> datetime:
-        """When the certificate itself expires."""
-        return self.validity[0][1]
-
     def check_validity(self, now: datetime) -> None:
-        """Check that each certificate of the chain is valid now.
+        """Check that the certificate itself is valid now. Others of its chain a server may have in another version.
 
         :raises CertificateError: naming ``client_cert``.
         """
-        for place, (not_before, not_after) in enumerate(self.validity):
-            name = "it" if place == 0 else f"certificate {place + 1} of its chain"
-            if now > not_after:
-                raise CertificateError(f"client_cert: {name} expired on {not_after.isoformat()}", field="client_cert")
-            if now < not_before:
-                rule = f"client_cert: {name} is not valid before {not_before.isoformat()}"
-                raise CertificateError(rule, field="client_cert")
+        if now > self.not_after:
+            raise _unfit(f"it expired on {self.not_after.isoformat()}")
+        if now < self.not_before:
+            raise _unfit(f"it is not valid before {self.not_before.isoformat()}")
 
     def days_left(self, now: datetime | None = None) -> int:
         """Return the whole days until the certificate expires."""
         return (self.not_after - (now or datetime.now(UTC))).days
 
     def warn_before_expiry(self, now: datetime) -> None:
-        """Log a warning with less than 30 days to go, an error with less than 7."""
+        """Log a warning with less than 30 days to go, an error with less than 7; a warning where an issuer's has expired."""
         left = self.not_after - now
         if left < WARN_BEFORE:
             level = logging.ERROR if left < ALARM_BEFORE else logging.WARNING
-            until = self.not_after.isoformat()
-            log.log(level, "The client certificate expires in %d days (%s): replace client_cert.", left.days, until)
+            log.log(
+                level,
+                "The client certificate expires in %d days (%s): replace client_cert.",
+                left.days,
+                self.not_after.isoformat(),
+            )
+        for place, until in enumerate(self.issuers_not_after, start=2):
+            if now > until:
+                log.warning(
+                    "Certificate %d of client_cert, an issuer's, expired on %s: a server that has no newer one refuses it.",
+                    place,
+                    until.isoformat(),
+                )
 
     def context(self, ca_pem: str | None) -> ssl.SSLContext:
         """Return the context that presents this identity and trusts exactly ``ca_pem``, or the system's CAs without one.
@@ -116,14 +122,10 @@ class Identity:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         _trust(context, ca_pem)
-        with _unnamed_file(self.chain_pem.encode()) as chain, _unnamed_file(self.key_pem) as key:
-            try:
-                context.load_cert_chain(chain, key, password=b"")
-            except ssl.SSLError as refused:
-                reason = refused.reason or "refused"
-                raise CertificateError(
-                    f"client_cert and private_key: OpenSSL says {reason}", field="client_cert"
-                ) from None
+        try:
+            _present(context, self.chain_pem, self.key_pem)
+        except ssl.SSLError as refused:
+            raise _unfit(f"OpenSSL refuses it ({_words(refused)})") from None
         return context
 
     def shared_context(self, ca_pem: str | None) -> ssl.SSLContext:
@@ -154,16 +156,16 @@ def trusted(ca_cert: str | None, files: Files = ANYWHERE) -> str | None:
 
 
 def _read(ca_pem: str) -> str:
-    _certificate_blocks(ca_pem, "ca_cert")
-    _trust(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_pem)
+    _trust_named(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ca_pem)
     return ca_pem
 
 
-def _certificate_blocks(text: str, field_name: str) -> list[str]:
-    found = [block for block in blocks(text) if block[0] in ("CERTIFICATE", "X509 CERTIFICATE")]
-    if not found:
-        raise CertificateError(f"{field_name} holds no certificate (-----BEGIN CERTIFICATE-----)", field=field_name)
-    return [_armoured(block) for block in found]
+def _unfit(rule: str, field_name: str = "client_cert") -> CertificateError:
+    return CertificateError(f"{field_name}: {rule}", field=field_name)
+
+
+def _words(refused: ssl.SSLError) -> str:
+    return (refused.reason or "no reason given").replace("_", " ").lower()
 
 
 def _armoured(block: tuple[str, str]) -> str:
@@ -171,14 +173,23 @@ def _armoured(block: tuple[str, str]) -> str:
     return f"-----BEGIN {label}-----{inner}-----END {label}-----\n"
 
 
-def _certificates(text: str, field_name: str) -> list[Certificate]:
-    from cryptography import x509
+def _ders(pem: str) -> list[bytes]:
+    """Return the certificates of a PEM text; nothing for one that is no base64."""
+    found = []
+    for _, inner in blocks(pem):
+        try:
+            found.append(base64.b64decode("".join(inner.split()), validate=True))
+        except ValueError:
+            found.append(b"")
+    return found
 
-    found = _certificate_blocks(text, field_name)
-    try:
-        return [x509.load_pem_x509_certificate(block.encode()) for block in found]
-    except ValueError:
-        raise CertificateError(f"{field_name}: a certificate in it is damaged", field=field_name) from None
+
+def _is_readable(der: bytes) -> bool:
+    """Return whether OpenSSL can read a certificate."""
+    with contextlib.suppress(ssl.SSLError, ValueError):
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=der)
+        return True
+    return False
 
 
 def _key(text: str, passphrase: str | None) -> PrivateKeyTypes:
@@ -186,28 +197,33 @@ def _key(text: str, passphrase: str | None) -> PrivateKeyTypes:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    block = next((block for block in blocks(text) if block[0].endswith("PRIVATE KEY")), None)
-    if block is None:
-        raise CertificateError("private_key holds no private key (-----BEGIN … PRIVATE KEY-----)", field="private_key")
-    found = _armoured(block)
-    encrypted = "ENCRYPTED" in found
+    block = blocks(text)[0]
+    label, inner = block
+    if label == "OPENSSH PRIVATE KEY":
+        raise _unfit("it is a key of OpenSSH: ssh-keygen -p -m PKCS8 -f FILE writes it as PEM.", "private_key")
+    encrypted = label.startswith("ENCRYPTED") or "Proc-Type:" in inner
     if encrypted and not passphrase:
         raise CertificateError(
             "private_key is encrypted: put its passphrase into private_key_passphrase", field="private_key_passphrase"
         )
-    if encrypted and rounds(block[1]) > MOST_ROUNDS:
-        raise CertificateError(
-            f"private_key: its passphrase is stretched by more than {MOST_ROUNDS} rounds, which would hold everything else up",
-            field="private_key",
+    if encrypted and rounds(inner) > MOST_ROUNDS:
+        raise _unfit(
+            f"its passphrase is stretched by more than {MOST_ROUNDS} rounds, which would hold everything else up",
+            "private_key",
         )
     key = None
     with contextlib.suppress(ValueError, TypeError, UnsupportedAlgorithm, InternalError):
         # A passphrase beside a key that is not encrypted is no harm; cryptography would refuse it. Its own check of an RSA key
         # looks for primes, which takes seconds with 8192 bits, and no other thread of the process runs meanwhile.
         key = load_pem_private_key(
-            found.encode(),
+            _armoured(block).encode(),
             passphrase.encode() if encrypted and passphrase else None,
             unsafe_skip_rsa_key_validation=True,
+        )
+    if key is None and encrypted and not has_usual_cipher(inner):
+        raise _unfit(
+            "it is encrypted in a way that is not supported: encrypt it with AES (openssl pkcs8 -topk8 -v2 aes-256-cbc).",
+            "private_key",
         )
     if key is None and encrypted:
         raise CertificateError(
@@ -241,59 +257,73 @@ def _fits_together(numbers: RSAPrivateNumbers) -> bool:
     )
 
 
-def _check_chain(chain: Sequence[Certificate]) -> None:
-    from cryptography import x509
-    from cryptography.x509.oid import ExtendedKeyUsageOID
+def _present(context: ssl.SSLContext, chain_pem: str, key_pem: bytes) -> None:
+    """Have a context present a certificate.
 
-    def wrong(rule: str) -> CertificateError:
-        return CertificateError(f"client_cert: {rule}", field="client_cert")
+    :raises ssl.SSLError: where OpenSSL refuses certificate or key.
+    """
+    with _unnamed_file(chain_pem.encode()) as chain, _unnamed_file(key_pem) as key:
+        context.load_cert_chain(chain, key, password=b"")
 
-    for place, (child, parent) in enumerate(itertools.pairwise(chain), start=1):
-        if child.issuer != parent.subject:
-            raise wrong(f"its chain is out of order: certificate {place + 1} did not issue certificate {place}")
+
+def _check_pair(chain: Sequence[Certificate], key: PrivateKeyTypes) -> tuple[str, bytes]:
+    """Return chain and key as PEM, as OpenSSL takes them.
+
+    :raises CertificateError: naming what of them it does not take, and why.
+    """
+    chain_pem, key_pem = "".join(ssl.DER_cert_to_PEM_cert(each.der) for each in chain), _dump_key(key, chain[0])
     try:
-        usage = chain[0].extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return
-    except ValueError:
-        raise wrong("its extensions cannot be read") from None
-    if not {ExtendedKeyUsageOID.CLIENT_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE} & set(usage):
-        raise wrong("it was not issued for clients (extended key usage lacks clientAuth)")
+        _present(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), chain_pem, key_pem)
+    except ssl.SSLError as refused:
+        why = _words(refused)
+    else:
+        return chain_pem, key_pem
+    bits = _public_bits(key)
+    if any(other.public_key == bits for other in chain[1:]) and chain[0].public_key != bits:
+        raise _unfit("private_key's certificate must be the first of its chain")
+    for place, each in enumerate(chain):
+        if not _is_readable(each.der):
+            raise _unfit("it is damaged" if place == 0 else "a certificate of its chain is damaged")
+    if why in _OF_ANOTHER:
+        raise CertificateError("private_key is not the key of client_cert", field="private_key")
+    raise _unfit(f"OpenSSL refuses it ({why})")
 
 
-def _check_match(chain: Sequence[Certificate], key: PrivateKeyTypes) -> None:
+# What OpenSSL says of a key that belongs to another certificate, of another kind or of the same one.
+_OF_ANOTHER: Final = frozenset({"key values mismatch", "key type mismatch", "no certificate assigned"})
+
+
+def _public_bits(key: PrivateKeyTypes) -> bytes:
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    def public(of: PrivateKeyTypes | Certificate) -> bytes:
-        return of.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-
-    if public(chain[0]) == public(key):
-        return
-    if any(public(other) == public(key) for other in chain[1:]):
-        raise CertificateError(
-            "client_cert: private_key's certificate must be the first of its chain", field="client_cert"
-        )
-    raise CertificateError("private_key is not the key of client_cert", field="private_key")
+    info = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return list(values(next(values(info))[1]))[1][1]
 
 
-def _dump_chain(chain: Sequence[Certificate]) -> str:
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    return "".join(certificate.public_bytes(Encoding.PEM).decode() for certificate in chain)
-
-
-def _dump_key(key: PrivateKeyTypes) -> bytes:
+def _dump_key(key: PrivateKeyTypes, leaf: Certificate) -> bytes:
+    """Return a key as PEM. One of RSA gets the algorithm of its certificate, which may bind it to RSASSA-PSS (RFC 4055)."""
+    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    if not (leaf.is_of_rsa_pss and isinstance(key, RSAPrivateKey)):
+        return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    (version, number), _, (held, content) = list(values(next(values(plain))[1]))[:3]
+    whole = sequence(sequence(number, tag=version), leaf.algorithm, sequence(content, tag=held))
+    return b"-----BEGIN PRIVATE KEY-----\n" + base64.encodebytes(whole) + b"-----END PRIVATE KEY-----\n"
+
+
+def _trust_named(context: ssl.SSLContext, ca_pem: str) -> None:
+    try:
+        context.load_verify_locations(cadata=ca_pem)
+    except (ssl.SSLError, ValueError):
+        place = next((place for place, der in enumerate(_ders(ca_pem), start=1) if not _is_readable(der)), 1)
+        raise CertificateError(f"ca_cert: OpenSSL cannot read certificate {place} in it", field="ca_cert") from None
 
 
 def _trust(context: ssl.SSLContext, ca_pem: str | None) -> None:
     if ca_pem is not None:
-        try:
-            context.load_verify_locations(cadata=ca_pem)
-        except (ssl.SSLError, ValueError, TypeError):
-            raise CertificateError("ca_cert: OpenSSL cannot read a certificate in it", field="ca_cert") from None
+        _trust_named(context, ca_pem)
         return
     if os.name == "nt":
         context.load_default_certs()  # Windows' own store, where the environment has no say either
@@ -316,18 +346,25 @@ _readable: Final[Kept[str]] = Kept()
 def _check(chain_pem: str, key_pem: str, passphrase: str | None) -> Identity:
     odd = ""
     try:
-        chain = _certificates(chain_pem, "client_cert")
-        key = _key(key_pem, passphrase)
-        _check_match(chain, key)
-        _check_chain(chain)
-        validity = tuple((each.not_valid_before_utc, each.not_valid_after_utc) for each in chain)
-        return Identity(_dump_chain(chain), _dump_key(key), chain[0].subject.rfc4514_string(), validity)
+        return _checked_identity(chain_pem, key_pem, passphrase)
     except TimAVError:
         raise
-    except Exception as unexpected:  # noqa: BLE001  # parts of a certificate are read late, and fail in as many ways as there are
+    except Exception as unexpected:  # noqa: BLE001  # a library that reads keys fails in as many ways as there are keys
         odd = type(unexpected).__name__
     # Not where the library's error would be its context: it may quote what it read.
-    raise CertificateError(f"client_cert: it, or its key, cannot be read ({odd})", field="client_cert")
+    raise CertificateError(f"private_key, or client_cert, cannot be read ({odd})", field="private_key")
+
+
+def _checked_identity(chain_pem: str, key_pem: str, passphrase: str | None) -> Identity:
+    line, others = in_line([Certificate.of(der) for der in _ders(chain_pem)])
+    presented = _check_pair([*line, *others], _key(key_pem, passphrase))
+    leaf, *issuers = line
+    if not leaf.is_for_clients:
+        raise _unfit("it was not issued for clients (extended key usage lacks clientAuth)")
+    if leaf.not_before is None or leaf.not_after is None:
+        raise _unfit("until when it is valid cannot be read")
+    ends = tuple(issuer.not_after for issuer in issuers if issuer.not_after)
+    return Identity(*presented, leaf.not_before, leaf.not_after, ends)
 
 
 def forget_contexts() -> None:

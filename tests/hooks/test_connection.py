@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 from pathlib import Path
@@ -147,6 +148,46 @@ def test_field_that_airflow_cannot_decipher_is_named() -> None:
         Settings.of(Undecipherable())  # type: ignore[arg-type]
     assert (refused.value.field, refused.value.__context__) == ("extra", None)
     assert "s3cret" not in str(refused.value)
+
+
+class TestLineEnds:
+    """Secrets in files end with a line end, and so does what is pasted."""
+
+    @pytest.mark.parametrize("end", ["\n", "\r\n", "\n\n"], ids=ascii)
+    def test_of_a_passphrase_is_left_out(self, end: str) -> None:
+        read = settings({"private_key_passphrase": f" correct horse {end}"})
+        assert read.private_key_passphrase == " correct horse "
+        assert " correct horse " in read.secrets()
+
+    def test_of_any_other_field_is_left_out_too(self) -> None:
+        read = settings(
+            {
+                "environment": "test\n",
+                "sdkappid": "1400000001\n",
+                "secret_key": "s3cr3t\r\n",
+                "proxy": "http://proxy:1\n",
+            },
+            login="admin\n",
+            password="eJw\n",
+            host="",
+            port="443\n",
+        )
+        assert (read.endpoint, read.sdkappid, read.identifier) == ("https://test.tim.qq.com", 1400000001, "admin")
+        assert (read.usersig, read.secret_key, read.proxy) == ("eJw", "s3cr3t", "http://proxy:1")
+
+
+class TestPackedKey:
+    """A key in base64 is masked in that form, and as the key that it is."""
+
+    @pytest.mark.parametrize("field", ["client_cert", "private_key"])
+    def test_it_is_masked(self, field: str) -> None:
+        packed = base64.encodebytes((CERTIFICATES.client_cert_pem + CERTIFICATES.client_key_pem).encode()).decode()
+        secrets = set(map(str, settings({field: packed}).secrets()))
+        assert {*packed.splitlines(), *CERTIFICATES.client_key_pem.splitlines()[1:-1]} <= secrets
+
+    def test_certificate_in_base64_is_not(self) -> None:
+        packed = base64.b64encode(CERTIFICATES.client_cert_pem.encode()).decode()
+        assert settings({"client_cert": packed}).secrets() == ["eJw-s3cret"]
 
 
 def test_environment_is_not_shown() -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +14,18 @@ import trustme
 
 from airflow_provider_timav.videorelay import pem
 from airflow_provider_timav.videorelay.errors import CertificateError
-from airflow_provider_timav.videorelay.pem import ANYWHERE, Files, blocks, certificate_text, key_lines, key_text
+from airflow_provider_timav.videorelay.pem import (
+    ANYWHERE,
+    Files,
+    blocks,
+    certificate_text,
+    check_key_lines,
+    is_text,
+    key_lines,
+    key_text,
+    packed_lines,
+    unpacked,
+)
 from airflow_provider_timav.videorelay.tls import Identity, trusted
 
 CA = trustme.CA()
@@ -222,6 +235,144 @@ def rewrapped(lines: int) -> str:
 def test_key_of_more_lines_than_any_is_refused_before_it_is_read() -> None:
     assert "damaged" in refusal("private_key", rewrapped(pem.KEY_LINES))
     assert "more than 128 lines of 64 characters" in refusal("private_key", rewrapped(pem.KEY_LINES + 1))
+
+
+def in_base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+PACKED: dict[str, Callable[[str], str]] = {
+    "line breaks escaped": lambda text: text.replace("\n", "\\n"),
+    "line breaks escaped twice": lambda text: text.replace("\n", "\\\\n"),
+    "line breaks escaped three times": lambda text: text.replace("\n", "\\" * 4 + "n"),
+    "line breaks of Windows escaped twice": lambda text: text.replace("\n", "\\\\r\\\\n"),
+    "in base64": in_base64,
+    "in base64, in lines": lambda text: base64.encodebytes(text.encode()).decode(),
+    "in base64, with escaped line breaks": lambda text: base64.encodebytes(text.encode()).decode().replace("\n", "\\n"),
+    "in base64, with escaped line breaks in it": lambda text: in_base64(text.replace("\n", "\\n")),
+    "in base64, behind a byte order mark": lambda text: in_base64("\ufeff" + text),
+    "a byte order mark and base64": lambda text: "\ufeff" + in_base64(text),
+    "in base64, behind a comment": lambda text: in_base64("Bag Attributes: ключ\n" + text),
+}
+
+
+@each_field
+@pytest.mark.parametrize("pack", PACKED.values(), ids=PACKED.keys())
+def test_packed_pem_is_unpacked_in_fields_and_files(pack: Callable[[str], str], field: str, tmp_path: Path) -> None:
+    packed = pack(FIT[field])
+    assert is_text(packed)
+    READERS[field](packed, ANYWHERE)
+    READERS[field](written(tmp_path, packed), ANYWHERE)
+
+
+@pytest.mark.parametrize("pack", PACKED.values(), ids=PACKED.keys())
+def test_packed_key_is_known_by_its_lines(pack: Callable[[str], str]) -> None:
+    assert key_lines(pack(KEY)) == KEY.splitlines()[1:-1]
+    check_key_lines({"private_key": pack(KEY)})
+
+
+def test_lines_of_base64_are_given_for_keys_only() -> None:
+    packed = base64.encodebytes(KEY.encode()).decode()
+    assert packed_lines(packed) == packed.splitlines()
+    assert packed_lines(in_base64(KEY)) == [in_base64(KEY)]
+    assert packed_lines(in_base64(CERT)) == packed_lines(KEY) == packed_lines("/etc/timav/client.key") == []
+
+
+def test_key_in_more_lines_of_base64_than_any_is_refused() -> None:
+    packed = in_base64("".join(map(str, range(2000))) + KEY)
+    with pytest.raises(CertificateError, match="more than 128 lines") as refused:
+        check_key_lines({"private_key": "\n".join(packed[place : place + 8] for place in range(0, len(packed), 8))})
+    assert refused.value.field == "private_key"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "/etc/timav/client.pem",
+        "hello",
+        "A" * 79,
+        "A" * 400,
+        in_base64("x" * 400),
+        "é" * 400,
+        in_base64("\x00" * 90),
+    ],
+)
+def test_what_is_no_pem_is_not_unpacked(text: str) -> None:
+    assert (unpacked(text), is_text(text)) == (text, False)
+
+
+def block(label: str) -> str:
+    return f"-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n"
+
+
+INSTEAD = {
+    "a certificate request": (block("CERTIFICATE REQUEST"), "but a certificate request"),
+    "a request of Windows": (block("NEW CERTIFICATE REQUEST"), "but a certificate request"),
+    "a public key": (block("PUBLIC KEY"), "but a public key"),
+    "a public key of RSA": (block("RSA PUBLIC KEY"), "but a public key"),
+    "PKCS #7": (block("PKCS7"), "openssl pkcs7 -print_certs"),
+    "a trusted certificate": (block("TRUSTED CERTIFICATE"), "OpenSSL's own additions"),
+    "parameters": (block("EC PARAMETERS"), "the parameters of a key"),
+    "a list of revoked certificates": (block("X509 CRL"), "revoked"),
+    "something else": (block("S3CRET"), r"holds no (certificate|private key) \(-----BEGIN"),
+}
+
+
+@each_field
+@pytest.mark.parametrize(("text", "said"), INSTEAD.values(), ids=INSTEAD.keys())
+def test_pem_of_another_kind_is_called_by_its_name(text: str, said: str, field: str) -> None:
+    for packed in (text, in_base64(text * 3)):
+        message = refusal(field, packed)
+        assert re.search(said, message)
+        assert "S3CRET" not in message
+        assert message.startswith(f"{field} holds no ")
+
+
+def test_certificate_and_key_that_were_swapped_are_told() -> None:
+    assert refusal("client_cert", KEY).endswith("but a private key: perhaps client_cert and private_key are swapped.")
+    assert refusal("private_key", CERT).endswith("but a certificate: perhaps client_cert and private_key are swapped.")
+    assert refusal("ca_cert", KEY).endswith("but a private key")
+
+
+@each_field
+def test_der_without_its_lines_is_told(field: str) -> None:
+    bare = "".join(FIT[field].splitlines()[1:-1])
+    message = refusal(field, bare)
+    assert message.startswith(
+        f"{field} is base64 without its lines -----BEGIN …----- and -----END …-----: DER, or a PKCS #12"
+    )
+    assert bare[:12] not in message
+
+
+@each_field
+@pytest.mark.parametrize("odd", ["\u200b", "\ufeff", "\u00ad", "é"], ids=ascii)
+def test_character_that_no_pem_has_is_told_wherever_it_stands(odd: str, field: str) -> None:
+    for text in (
+        FIT[field].replace("\nM", f"\nM{odd}", 1),
+        FIT[field].replace("-----\n", f"{odd}-----\n", 1),
+        FIT[field].replace("-----BEGIN ", f"-----BEGIN{odd} "),
+    ):
+        assert "a character stands in it that no PEM has" in refusal(field, text)
+
+
+@each_field
+def test_blanks_of_every_kind_are_no_harm(field: str) -> None:
+    READERS[field](FIT[field].replace("\nM", "\n\u00a0M\u2028", 1), ANYWHERE)
+
+
+def test_key_of_openssh_is_told() -> None:
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+    key = load_pem_private_key(KEY.encode(), None)
+    text = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    assert "it is a key of OpenSSH: ssh-keygen" in refusal("private_key", text)
+
+
+def test_other_blocks_of_a_combined_pem_are_left_out() -> None:
+    combined = KEY + CERT + CA_PEM
+    assert certificate_text(combined, "client_cert", ANYWHERE) == CERT + CA_PEM
+    assert key_text(combined, "private_key", ANYWHERE) == KEY
 
 
 def test_texts_of_fields_are_what_was_asked_for() -> None:

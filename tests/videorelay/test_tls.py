@@ -208,6 +208,52 @@ def test_salt_that_reads_as_scrypt_makes_no_product() -> None:
     assert rounds(stretched(PBKDF2, 600_000, 32, salt=bytes.fromhex(SCRYPT))) == 600_000
 
 
+NULL = b"\x05\x00"
+
+
+def encrypted_with(cipher: str, *, kdf: str = PBKDF2, prf: str = "2a864886f70d0209") -> str:
+    """The PEM of a key that is encrypted with some cipher (RFC 8018); nothing opens it."""
+    stretching = der(0x30, der(4, b"s" * 16), 2048, der(0x30, der(6, bytes.fromhex(prf)), NULL))
+    kind = der(0x30, der(6, bytes.fromhex(kdf)), stretching)
+    with_cipher = der(0x30, der(6, bytes.fromhex(cipher)), der(4, b"i" * 16))
+    algorithm = der(0x30, der(6, bytes.fromhex("2a864886f70d01050d")), der(0x30, kind, with_cipher))
+    body = base64.b64encode(der(0x30, algorithm, der(4, b"k" * 128))).decode()
+    return f"-----BEGIN ENCRYPTED PRIVATE KEY-----\n{body}\n-----END ENCRYPTED PRIVATE KEY-----\n"
+
+
+def old(cipher: str, iv: str) -> str:
+    return encrypted(PrivateFormat.TraditionalOpenSSL).replace("AES-256-CBC,", f"{cipher},{iv}")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        encrypted_with("2a83088c9a4b3d01010104"),
+        encrypted_with("2a831a8c9a6e01010c"),
+        encrypted_with("60864801650304012b"),
+        encrypted_with("60864801650304012a", prf="2a864886f70d0206"),
+        old("CAMELLIA-256-CBC", ""),
+        old("AES-192-CBC", ""),
+    ],
+    ids=["Camellia", "ARIA", "AES in OFB mode", "stretched with MD5", "old, Camellia", "old, AES-192"],
+)
+def test_cipher_that_is_not_supported_is_no_wrong_passphrase(key: str) -> None:
+    with pytest.raises(
+        CertificateError, match="encrypted in a way that is not supported: encrypt it with AES"
+    ) as refused:
+        load({"private_key": key, "passphrase": PASSPHRASE})
+    assert refused.value.field == "private_key"
+
+
+@pytest.mark.parametrize(
+    "cipher", ["608648016503040102", "608648016503040116", "60864801650304012a", "2a864886f70d0307"]
+)
+def test_usual_cipher_that_does_not_open_is_a_wrong_passphrase(cipher: str) -> None:
+    with pytest.raises(CertificateError, match="private_key_passphrase is wrong, or the key is damaged") as refused:
+        load({"private_key": encrypted_with(cipher), "passphrase": PASSPHRASE})
+    assert refused.value.field == "private_key_passphrase"
+
+
 def test_rounds_of_a_key_that_was_encrypted_here_are_few() -> None:
     assert 0 < rounds("".join(encrypted().splitlines()[1:-1])) < 2_000_000
 
@@ -234,7 +280,7 @@ def rsa_certificate() -> str:
 
 
 def test_rsa_key_whose_numbers_belong_together_is_taken() -> None:
-    assert load({"client_cert": rsa_certificate(), "private_key": rsa_key()}).subject == "CN=client"
+    assert load({"client_cert": rsa_certificate(), "private_key": rsa_key()}).days_left() == 89
 
 
 @pytest.mark.parametrize(
@@ -284,6 +330,12 @@ def test_what_is_no_key_has_no_rounds(damaged: str) -> None:
 def test_ca_of_real_bundles_is_taken() -> None:
     bundle = Path(certifi.where()).read_text(encoding="utf-8")  # it holds a serial number of 0
     assert trusted(bundle) is not None
+
+
+def test_certificate_in_a_bundle_that_cannot_be_read_is_counted() -> None:
+    with pytest.raises(CertificateError, match=r"^ca_cert: OpenSSL cannot read certificate 2 in it$") as refused:
+        trusted(CA_PEM + block("CERTIFICATE") + CA_PEM)
+    assert refused.value.field == "ca_cert"
 
 
 def test_unusable_ca_names_its_field() -> None:
