@@ -3,7 +3,10 @@
 The service asks for mutual TLS (specification, 双向认证). A certificate is taken if OpenSSL takes it. OpenSSL says no more than
 "PEM lib" to most bad input, so a key is read with ``cryptography`` first, and each error names the field of the connection. No
 key file is left behind: OpenSSL loads the key from anonymous memory.
-There is no switch that turns verification off.
+
+A context is what plain clients of OpenSSL have, such as curl: it answers a server that asks for the certificate later on, as
+Apache does for one location (RFC 8446, 4.2.6), and an issuing CA alone may be the one to trust. There is no switch that turns
+verification off. All of it is set here, so that it is the same whatever Python's own defaults are (3.13 has others).
 """
 
 from __future__ import annotations
@@ -121,6 +124,10 @@ class Identity:
         """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.post_handshake_auth = True
+        # What is named is trusted, be it a root or not; and a server's CA may pass over rules of RFC 5280, as private ones do.
+        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+        context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         _trust(context, ca_pem)
         try:
             _present(context, self.chain_pem, self.key_pem)

@@ -15,10 +15,18 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
 
+from airflow_provider_timav.emulator import Emulator
+from airflow_provider_timav.videorelay import calls
+from airflow_provider_timav.videorelay.aclient import AsyncClient
+from airflow_provider_timav.videorelay.client import Client
 from airflow_provider_timav.videorelay.der import sequence, values
 from airflow_provider_timav.videorelay.errors import CertificateError
+from airflow_provider_timav.videorelay.exchange import RetryBudget, Service
 from airflow_provider_timav.videorelay.tls import Identity, trusted
+from airflow_provider_timav.videorelay.usersig import StaticUserSig
+from tests.faults.peer import Peer, Wire
 from tests.videorelay.authorities import PSS_OID, Party, der_of, key_pem, pem_of, pss_certificate
+from tests.videorelay.clients import KINDS, AnyClient, Blocking, without_pauses
 
 ROOT, ISSUER, OTHER, CLIENT, SERVER = (Party(name) for name in ("Root", "Issuing CA", "Other Root", "client", "server"))
 ROOT_PEM, ISSUER_PEM = ROOT.certificate(ca=True), ISSUER.certificate(ROOT, ca=True)
@@ -176,8 +184,38 @@ def test_key_of_another_certificate_of_rsassa_pss_is_named() -> None:
         assert refused.value.field == "private_key"
 
 
-def test_key_beside_a_ca_is_left_out() -> None:
-    assert trusted(ROOT.key_pem + ROOT_PEM) == ROOT_PEM
+class TestTrust:
+    """``ca_cert`` as curl has it: what is named is trusted, be it a root or not."""
+
+    CHAIN = SERVER.certificate(ISSUER, address="127.0.0.1")
+    AT_THE_SERVER = CHAIN + ISSUER_PEM
+
+    @pytest.mark.parametrize(
+        "ca",
+        [ISSUER_PEM, ROOT_PEM, ISSUER_PEM + ROOT_PEM, ISSUER_PEM * 2, CHAIN],
+        ids=["issuing CA", "root", "both", "twice", "the server's own certificate"],
+    )
+    def test_any_certificate_of_the_servers_chain_may_be_named(self, ca: str) -> None:
+        context = Identity.load(client_cert=LEAF + ISSUER_PEM, private_key=CLIENT.key_pem).context(trusted(ca))
+        with greeting(server_context(self.AT_THE_SERVER)) as (port, _):
+            assert greeted(port, context) == b"hello"
+
+    @pytest.mark.parametrize("ca", [OTHER.certificate(ca=True), LEAF], ids=["another root", "another certificate"])
+    def test_no_other_is_trusted(self, ca: str) -> None:
+        context = Identity.load(client_cert=LEAF + ISSUER_PEM, private_key=CLIENT.key_pem).context(trusted(ca))
+        with greeting(server_context(self.AT_THE_SERVER)) as (port, _):
+            with pytest.raises(ssl.SSLCertVerificationError):
+                greeted(port, context)
+
+    def test_key_beside_it_is_left_out(self) -> None:
+        assert trusted(ROOT.key_pem + ROOT_PEM) == ROOT_PEM
+
+
+def test_context_is_the_same_with_each_python() -> None:
+    """Python 3.13 has other defaults than 3.11 for contexts that it makes whole."""
+    context = Identity.load(client_cert=LEAF, private_key=CLIENT.key_pem).context(ROOT_PEM)
+    flags = ssl.VERIFY_X509_TRUSTED_FIRST | ssl.VERIFY_X509_PARTIAL_CHAIN
+    assert (context.verify_flags, context.post_handshake_auth) == (flags, True)
 
 
 def test_certificate_that_openssl_finds_too_weak_is_refused_by_its_word() -> None:
@@ -202,6 +240,73 @@ def test_extension_that_a_strict_parser_refuses_is_no_harm(extensions: dict[str,
     context = Identity.load(client_cert=odd + ISSUER_PEM, private_key=CLIENT.key_pem).context(ROOT_PEM)
     with greeting(server_context(SERVER_CHAIN)) as (port, _):
         assert greeted(port, context) == b"hello"
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    with Emulator() as running:
+        yield running
+
+
+@pytest.fixture(params=[False, True], ids=KINDS)
+def is_asynchronous(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+def client_of(emulator: Emulator, port: int, certificate: str, key: str, *, asynchronous: bool) -> AnyClient:
+    identity = Identity.load(client_cert=certificate, private_key=key)
+    service = Service(
+        f"https://127.0.0.1:{port}", emulator.sdkappid, emulator.identifier, StaticUserSig(emulator.usersig)
+    )
+
+    def context() -> ssl.SSLContext:
+        return identity.context(emulator.certificates.ca_pem)
+
+    if asynchronous:
+        return without_pauses(Blocking(AsyncClient(service, context)))
+    return without_pauses(Client(service, context))
+
+
+def asks_late(wire: Wire) -> None:
+    """Ask for the certificate once the request has been read, as Apache does for one location (RFC 8446, 4.6.2)."""
+    tls = wire.connection
+    assert isinstance(tls, ssl.SSLSocket)
+    tls.verify_client_post_handshake()
+    tls.do_handshake()
+    tls.settimeout(0.05)
+    while not tls.getpeercert():
+        with contextlib.suppress(TimeoutError):
+            tls.recv(1)
+    wire.answer(wire.execute())
+
+
+def late_context(emulator: Emulator, trusts: str) -> ssl.SSLContext:
+    context = emulator.certificates.server_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.load_verify_locations(cadata=trusts)
+    context.post_handshake_auth = True
+    return context
+
+
+class TestPostHandshakeAuthentication:
+    def test_certificate_is_shown_when_it_is_asked_for_late(self, emulator: Emulator, is_asynchronous: bool) -> None:
+        own = emulator.certificates
+        context = late_context(emulator, own.ca_pem)
+        with Peer(emulator, context=context, fault=asks_late, faults_left=1) as peer:
+            client = client_of(
+                emulator, peer.port, own.client_cert_pem, own.client_key_pem, asynchronous=is_asynchronous
+            )
+            with client:
+                done = client.call(calls.stop_push(room_id=1, user_id="a"), budget=RetryBudget())
+        assert (done.outcome, peer.posts) == ("gone", 1)
+
+    def test_pair_of_rsassa_pss_is_shown_late_too(self, emulator: Emulator, is_asynchronous: bool) -> None:
+        certificate, key = PSS_PAIRS["both"]
+        context = late_context(emulator, ROOT_PEM)
+        with Peer(emulator, context=context, fault=asks_late, faults_left=1) as peer:
+            with client_of(emulator, peer.port, certificate, key, asynchronous=is_asynchronous) as client:
+                done = client.call(calls.stop_push(room_id=1, user_id="a"), budget=RetryBudget())
+        assert (done.outcome, peer.posts) == ("gone", 1)
 
 
 def test_certificate_of_which_the_fields_are_read_is_the_one_that_is_sent() -> None:
