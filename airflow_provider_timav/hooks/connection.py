@@ -79,7 +79,10 @@ class Settings:
         """
         odd = ""
         try:
-            fields = tuple(getattr(connection, name) for name in ("host", "port", "login", "password", "extra"))
+            host, login, password, extra = (
+                getattr(connection, name) for name in ("host", "login", "password", "extra")
+            )
+            fields = host, _port(connection.port), login, password, extra
             # A process reads the same fields once.
             return _kept.get(fields, lambda: _settings(*fields))
         except TimAVError:
@@ -117,7 +120,7 @@ class Settings:
 _kept: Final[Kept[Settings]] = Kept()
 
 
-def _settings(host: Any, port: Any, login: Any, password: Any, extra_text: Any) -> Settings:
+def _settings(host: Any, port: int | None, login: Any, password: Any, extra_text: Any) -> Settings:
     from airflow_provider_timav.videorelay.exchange import HOSTS, endpoint
 
     extra = read_extra(extra_text)
@@ -140,7 +143,7 @@ def _settings(host: Any, port: Any, login: Any, password: Any, extra_text: Any) 
     for name, text in (("login", login), ("password", password), ("secret_key", secret_key or "")):
         _check_line(text, name)
     return Settings(
-        endpoint=endpoint(_check_line(_text(host, "host"), "host"), _port(port), environment),
+        endpoint=endpoint(_check_line(_text(host, "host"), "host"), port, environment),
         sdkappid=_sdkappid(extra.get("sdkappid")),
         identifier=login,
         usersig=password or None,
@@ -237,7 +240,7 @@ def _port(value: Any) -> int | None:
     if isinstance(value, str):
         digits = value.strip()
         value = int(digits) if digits.isascii() and digits.isdigit() and len(digits) < 6 else digits or None
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or not 0 < value < 65536):
         raise ConfigurationError("port must be a whole number from 1 to 65535", field="port")
     return value
 

@@ -1,4 +1,4 @@
-"""What an encrypted key asks for before it opens: the work, a number that its sender chooses, and the cipher.
+"""How an encrypted key is encrypted: the work that it asks for, a number that its sender chooses, and the cipher.
 
 A passphrase is stretched by as many rounds as the key says, up to two thousand million, and no other thread of the process
 runs meanwhile: a key that is tested on the API server would stop it for a quarter of an hour.
@@ -14,13 +14,13 @@ from typing import Final
 
 from airflow_provider_timav.videorelay.der import CONSTRUCTED, INTEGER, OID, values
 
-__all__ = ["MOST_ROUNDS", "has_usual_cipher", "rounds"]
+__all__ = ["MOST_ROUNDS", "is_usual", "rounds"]
 
 MOST_ROUNDS: Final = 2_000_000
 """About a second. OpenSSL's own default is 2048, recommendations are at 600,000."""
 _SCRYPT: Final = bytes.fromhex("2b06010401da47040b")
 _DEEPEST: Final = 8
-# What cryptography opens: AES in CBC mode and triple DES (RFC 8018, B.2), and the schemes of PKCS #12 with triple DES.
+# What OpenSSL and cryptography both open: AES in CBC mode, triple DES (RFC 8018, B.2), and PKCS #12's scheme with triple DES.
 _USUAL: Final = frozenset(
     bytes.fromhex(oid)
     for oid in (
@@ -33,6 +33,8 @@ _USUAL: Final = frozenset(
 )
 _USUAL_NAMES: Final = ("AES-128-CBC", "AES-256-CBC", "DES-EDE3-CBC")  # of traditional keys it opens fewer
 _STRETCHED_WITH_MD5: Final = bytes.fromhex("2a864886f70d0206")
+_SCRYPT_BYTES: Final = 32 * 1024 * 1024
+"""What OpenSSL lets scrypt take."""
 
 
 def rounds(base64_text: str) -> int:
@@ -47,15 +49,22 @@ def rounds(base64_text: str) -> int:
     return max(most, math.prod(numbers[:3])) if (OID, _SCRYPT) in found else most
 
 
-def has_usual_cipher(inner: str) -> bool:
-    """Return whether a key that does not open is encrypted with a cipher that is opened here, as far as can be seen.
+def is_usual(inner: str) -> bool:
+    """Return whether a key that does not open is encrypted in a way that is supported here, as far as can be seen.
 
     :param inner: what stands between the marks of the key: base64, or the headers of a traditional key (RFC 1421) before it.
     """
     if "DEK-Info:" in inner:
         return any(f"DEK-Info: {name}," in inner for name in _USUAL_NAMES)
-    found = {value for tag, value in _algorithm(inner) if tag == OID}
-    return not found or (not found.isdisjoint(_USUAL) and _STRETCHED_WITH_MD5 not in found)
+    found = _algorithm(inner)
+    kinds = {value for tag, value in found if tag == OID}
+    if not kinds:
+        return True
+    if _SCRYPT in kinds:
+        cost, block, *_ = (*(int.from_bytes(value, "big") for tag, value in found if tag == INTEGER), 0, 0)
+        if 128 * block * (cost + 3) > _SCRYPT_BYTES:
+            return False
+    return not kinds.isdisjoint(_USUAL) and _STRETCHED_WITH_MD5 not in kinds
 
 
 def _algorithm(base64_text: str) -> list[tuple[int, bytes]]:

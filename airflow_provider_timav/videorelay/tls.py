@@ -1,8 +1,7 @@
 """Client certificate, private key and trusted CAs → one SSLContext, checked before anything is sent.
 
-The service asks for mutual TLS (specification, 双向认证). A certificate is taken if OpenSSL takes it. OpenSSL says no more than
-"PEM lib" to most bad input, so a key is read with ``cryptography`` first, and each error names the field of the connection. No
-key file is left behind: OpenSSL loads the key from anonymous memory.
+The service asks for mutual TLS (specification, 双向认证). Certificate and key are taken if OpenSSL takes them (``pairs``). Each
+error names the field of the connection.
 
 A context is what plain clients of OpenSSL have, such as curl: it answers a server that asks for the certificate later on, as
 Apache does for one location (RFC 8446, 4.2.6), and an issuing CA alone may be the one to trust. There is no switch that turns
@@ -16,23 +15,15 @@ import contextlib
 import logging
 import os
 import ssl
-import tempfile
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from airflow_provider_timav.videorelay.certificates import Certificate, in_line
-from airflow_provider_timav.videorelay.der import sequence, values
 from airflow_provider_timav.videorelay.errors import CertificateError, ConfigurationError, TimAVError
 from airflow_provider_timav.videorelay.kept import Kept
-from airflow_provider_timav.videorelay.key_rounds import MOST_ROUNDS, has_usual_cipher, rounds
+from airflow_provider_timav.videorelay.pairs import is_readable, paired, present, unfit
 from airflow_provider_timav.videorelay.pem import ANYWHERE, BUNDLE_BYTES, Files, blocks, certificate_text, key_text
-
-if TYPE_CHECKING:
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateNumbers
-    from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
 __all__ = ["Identity", "forget_contexts", "trusted"]
 
@@ -40,7 +31,6 @@ log = logging.getLogger(__name__)
 
 WARN_BEFORE: Final = timedelta(days=30)
 ALARM_BEFORE: Final = timedelta(days=7)
-MOST_RSA_BITS: Final = 10240
 
 
 @dataclass(frozen=True)
@@ -88,9 +78,9 @@ class Identity:
         :raises CertificateError: naming ``client_cert``.
         """
         if now > self.not_after:
-            raise _unfit(f"it expired on {self.not_after.isoformat()}")
+            raise unfit(f"it expired on {self.not_after.isoformat()}")
         if now < self.not_before:
-            raise _unfit(f"it is not valid before {self.not_before.isoformat()}")
+            raise unfit(f"it is not valid before {self.not_before.isoformat()}")
 
     def days_left(self, now: datetime | None = None) -> int:
         """Return the whole days until the certificate expires."""
@@ -129,10 +119,7 @@ class Identity:
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         _trust(context, ca_pem)
-        try:
-            _present(context, self.chain_pem, self.key_pem)
-        except ssl.SSLError as refused:
-            raise _unfit(f"OpenSSL refuses it ({_words(refused)})") from None
+        present(context, self.chain_pem, self.key_pem)
         return context
 
     def shared_context(self, ca_pem: str | None) -> ssl.SSLContext:
@@ -167,19 +154,6 @@ def _read(ca_pem: str) -> str:
     return ca_pem
 
 
-def _unfit(rule: str, field_name: str = "client_cert") -> CertificateError:
-    return CertificateError(f"{field_name}: {rule}", field=field_name)
-
-
-def _words(refused: ssl.SSLError) -> str:
-    return (refused.reason or "no reason given").replace("_", " ").lower()
-
-
-def _armoured(block: tuple[str, str]) -> str:
-    label, inner = block
-    return f"-----BEGIN {label}-----{inner}-----END {label}-----\n"
-
-
 def _ders(pem: str) -> list[bytes]:
     """Return the certificates of a PEM text; nothing for one that is no base64."""
     found = []
@@ -191,140 +165,11 @@ def _ders(pem: str) -> list[bytes]:
     return found
 
 
-def _is_readable(der: bytes) -> bool:
-    """Return whether OpenSSL can read a certificate."""
-    with contextlib.suppress(ssl.SSLError, ValueError):
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=der)
-        return True
-    return False
-
-
-def _key(text: str, passphrase: str | None) -> PrivateKeyTypes:
-    from cryptography.exceptions import InternalError, UnsupportedAlgorithm
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    block = blocks(text)[0]
-    label, inner = block
-    if label == "OPENSSH PRIVATE KEY":
-        raise _unfit("it is a key of OpenSSH: ssh-keygen -p -m PKCS8 -f FILE writes it as PEM.", "private_key")
-    encrypted = label.startswith("ENCRYPTED") or "Proc-Type:" in inner
-    if encrypted and not passphrase:
-        raise CertificateError(
-            "private_key is encrypted: put its passphrase into private_key_passphrase", field="private_key_passphrase"
-        )
-    if encrypted and rounds(inner) > MOST_ROUNDS:
-        raise _unfit(
-            f"its passphrase is stretched by more than {MOST_ROUNDS} rounds, which would hold everything else up",
-            "private_key",
-        )
-    key = None
-    with contextlib.suppress(ValueError, TypeError, UnsupportedAlgorithm, InternalError):
-        # A passphrase beside a key that is not encrypted is no harm; cryptography would refuse it. Its own check of an RSA key
-        # looks for primes, which takes seconds with 8192 bits, and no other thread of the process runs meanwhile.
-        key = load_pem_private_key(
-            _armoured(block).encode(),
-            passphrase.encode() if encrypted and passphrase else None,
-            unsafe_skip_rsa_key_validation=True,
-        )
-    if key is None and encrypted and not has_usual_cipher(inner):
-        raise _unfit(
-            "it is encrypted in a way that is not supported: encrypt it with AES (openssl pkcs8 -topk8 -v2 aes-256-cbc).",
-            "private_key",
-        )
-    if key is None and encrypted:
-        raise CertificateError(
-            "private_key does not open: private_key_passphrase is wrong, or the key is damaged",
-            field="private_key_passphrase",
-        )
-    if key is None or (isinstance(key, RSAPrivateKey) and not _fits_together(key.private_numbers())):
-        raise CertificateError("private_key is damaged, or of a kind that is not supported", field="private_key")
-    return key
-
-
-def _fits_together(numbers: RSAPrivateNumbers) -> bool:
-    """Return whether the numbers of an RSA key belong together, so that OpenSSL can be trusted with them (RFC 8017, 3.2)."""
-    p, q, d = numbers.p, numbers.q, numbers.d
-    e, n = numbers.public_numbers.e, numbers.public_numbers.n
-    return (
-        p * q == n
-        and p != q
-        and max(p, q).bit_length() <= MOST_RSA_BITS // 2  # beyond that, the last of these checks would take seconds
-        and e % 2 == 1
-        and 1 < e < n
-        and 0 < d < n
-        and all(
-            factor % 2 == 1
-            and d * e % (factor - 1) == 1
-            and part == d % (factor - 1)
-            and pow(2, factor - 1, factor) == 1
-            for factor, part in ((p, numbers.dmp1), (q, numbers.dmq1))
-        )
-        and numbers.iqmp * q % p == 1
-    )
-
-
-def _present(context: ssl.SSLContext, chain_pem: str, key_pem: bytes) -> None:
-    """Have a context present a certificate.
-
-    :raises ssl.SSLError: where OpenSSL refuses certificate or key.
-    """
-    with _unnamed_file(chain_pem.encode()) as chain, _unnamed_file(key_pem) as key:
-        context.load_cert_chain(chain, key, password=b"")
-
-
-def _check_pair(chain: Sequence[Certificate], key: PrivateKeyTypes) -> tuple[str, bytes]:
-    """Return chain and key as PEM, as OpenSSL takes them.
-
-    :raises CertificateError: naming what of them it does not take, and why.
-    """
-    chain_pem, key_pem = "".join(ssl.DER_cert_to_PEM_cert(each.der) for each in chain), _dump_key(key, chain[0])
-    try:
-        _present(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), chain_pem, key_pem)
-    except ssl.SSLError as refused:
-        why = _words(refused)
-    else:
-        return chain_pem, key_pem
-    bits = _public_bits(key)
-    if any(other.public_key == bits for other in chain[1:]) and chain[0].public_key != bits:
-        raise _unfit("private_key's certificate must be the first of its chain")
-    for place, each in enumerate(chain):
-        if not _is_readable(each.der):
-            raise _unfit("it is damaged" if place == 0 else "a certificate of its chain is damaged")
-    if why in _OF_ANOTHER:
-        raise CertificateError("private_key is not the key of client_cert", field="private_key")
-    raise _unfit(f"OpenSSL refuses it ({why})")
-
-
-# What OpenSSL says of a key that belongs to another certificate, of another kind or of the same one.
-_OF_ANOTHER: Final = frozenset({"key values mismatch", "key type mismatch", "no certificate assigned"})
-
-
-def _public_bits(key: PrivateKeyTypes) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    info = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return list(values(next(values(info))[1]))[1][1]
-
-
-def _dump_key(key: PrivateKeyTypes, leaf: Certificate) -> bytes:
-    """Return a key as PEM. One of RSA gets the algorithm of its certificate, which may bind it to RSASSA-PSS (RFC 4055)."""
-    from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
-    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
-    if not (leaf.is_of_rsa_pss and isinstance(key, RSAPrivateKey)):
-        return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    (version, number), _, (held, content) = list(values(next(values(plain))[1]))[:3]
-    whole = sequence(sequence(number, tag=version), leaf.algorithm, sequence(content, tag=held))
-    return b"-----BEGIN PRIVATE KEY-----\n" + base64.encodebytes(whole) + b"-----END PRIVATE KEY-----\n"
-
-
 def _trust_named(context: ssl.SSLContext, ca_pem: str) -> None:
     try:
         context.load_verify_locations(cadata=ca_pem)
     except (ssl.SSLError, ValueError):
-        place = next((place for place, der in enumerate(_ders(ca_pem), start=1) if not _is_readable(der)), 1)
+        place = next((place for place, der in enumerate(_ders(ca_pem), start=1) if not is_readable(der)), 1)
         raise CertificateError(f"ca_cert: OpenSSL cannot read certificate {place} in it", field="ca_cert") from None
 
 
@@ -364,12 +209,12 @@ def _check(chain_pem: str, key_pem: str, passphrase: str | None) -> Identity:
 
 def _checked_identity(chain_pem: str, key_pem: str, passphrase: str | None) -> Identity:
     line, others = in_line([Certificate.of(der) for der in _ders(chain_pem)])
-    presented = _check_pair([*line, *others], _key(key_pem, passphrase))
+    presented = paired([*line, *others], key_pem, passphrase)
     leaf, *issuers = line
     if not leaf.is_for_clients:
-        raise _unfit("it was not issued for clients (extended key usage lacks clientAuth)")
+        raise unfit("it was not issued for clients (extended key usage lacks clientAuth)")
     if leaf.not_before is None or leaf.not_after is None:
-        raise _unfit("until when it is valid cannot be read")
+        raise unfit("until when it is valid cannot be read")
     ends = tuple(issuer.not_after for issuer in issuers if issuer.not_after)
     return Identity(*presented, leaf.not_before, leaf.not_after, ends)
 
@@ -390,23 +235,3 @@ def _state_of_store() -> tuple[object, ...]:
             found = os.stat(place)
             state += [place, found.st_ino, found.st_mtime_ns, found.st_size]
     return tuple(state)
-
-
-@contextlib.contextmanager
-def _unnamed_file(content: bytes) -> Iterator[str]:
-    """Give a path from which OpenSSL can load ``content`` and under which nothing is left, whatever happens.
-
-    On Linux that is anonymous memory, gone with the descriptor even after a SIGKILL; elsewhere a private temporary file.
-    """
-    if hasattr(os, "memfd_create"):
-        descriptor = os.memfd_create("timav", os.MFD_CLOEXEC)
-        try:
-            os.write(descriptor, content)
-            yield f"/proc/self/fd/{descriptor}"
-        finally:
-            os.close(descriptor)
-    else:
-        with tempfile.TemporaryDirectory(prefix="timav-") as folder:  # made with mode 0700
-            path = Path(folder) / "pem"
-            path.write_bytes(content)
-            yield str(path)

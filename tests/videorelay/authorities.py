@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
+import hashlib
 import ipaddress
 from collections.abc import Callable
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from airflow_provider_timav.videorelay.der import SEQUENCE, sequence, values
+from airflow_provider_timav.videorelay.der import INTEGER, OID, SEQUENCE, sequence, values
 
-__all__ = ["NOW", "Party", "changed", "der_of", "key_pem", "pem_of", "pss_certificate", "reissued"]
+__all__ = ["NOW", "Party", "changed", "der_of", "key_pem", "pem_of", "pss_certificate", "reissued", "sealed"]
 
 NOW = dt.datetime.now(dt.UTC).replace(microsecond=0)
+OCTETS = 0x04
 PSS_OID = bytes.fromhex("06092a864886f70d01010a")
 
 
@@ -67,7 +70,8 @@ class Party:
         for oid, content in (extensions or {}).items():
             odd = x509.UnrecognizedExtension(x509.ObjectIdentifier(oid), content)
             builder = builder.add_extension(odd, critical=False)
-        return builder.sign(by.key, hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+        algorithm = None if isinstance(by.key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
+        return builder.sign(by.key, algorithm).public_bytes(Encoding.PEM).decode()
 
 
 def der_of(pem: str) -> bytes:
@@ -99,6 +103,27 @@ def reissued(der: bytes, change: Callable[[list[bytes]], None], sign: Callable[[
     (_, content), (_, algorithm), _ = _taken_apart(changed(der, change))
     signature = b"\0" + sign(sequence(content))
     return sequence(sequence(content), sequence(algorithm), sequence(signature, tag=0x03))
+
+
+def sealed(
+    content: bytes, passphrase: str, *, prf: str = "2a864886f70d0209", digest: str = "sha256", rounds: int = 9
+) -> str:
+    """Any content as an encrypted key (RFC 8018): AES-256-CBC, the passphrase stretched by PBKDF2, in few rounds."""
+    salt, initial, padding = b"s" * 16, b"i" * 16, 16 - len(content) % 16
+    cipher = Cipher(
+        algorithms.AES(hashlib.pbkdf2_hmac(digest, passphrase.encode(), salt, rounds, 32)), modes.CBC(initial)
+    )
+    body = cipher.encryptor().update(content + bytes([padding]) * padding)
+
+    def described(oid: str, *parameters: bytes) -> bytes:
+        return sequence(sequence(bytes.fromhex(oid), tag=OID), *parameters)
+
+    count = sequence(rounds.to_bytes(rounds.bit_length() // 8 + 1, "big"), tag=INTEGER)
+    stretching = sequence(sequence(salt, tag=OCTETS), count, described(prf, b"\x05\x00"))
+    kind = described("2a864886f70d01050c", stretching)
+    aes = described("60864801650304012a", sequence(initial, tag=OCTETS))
+    algorithm = described("2a864886f70d01050d", sequence(kind, aes))
+    return pem_of(sequence(algorithm, sequence(body, tag=OCTETS)), "ENCRYPTED PRIVATE KEY")
 
 
 def pss_certificate(key: rsa.RSAPrivateKey, issuer: Party, parameters: bytes = b"") -> str:

@@ -16,11 +16,12 @@ import certifi
 import pytest
 import trustme
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    NoEncryption,
     PrivateFormat,
     load_pem_private_key,
 )
@@ -28,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 from airflow_provider_timav.videorelay.errors import CertificateError, ConfigurationError
 from airflow_provider_timav.videorelay.key_rounds import rounds
 from airflow_provider_timav.videorelay.tls import Identity, trusted
+from tests.videorelay.authorities import sealed
 
 CA = trustme.CA()
 PASSPHRASE = "correct horse"
@@ -254,6 +256,13 @@ def test_usual_cipher_that_does_not_open_is_a_wrong_passphrase(cipher: str) -> N
     assert refused.value.field == "private_key_passphrase"
 
 
+def test_scrypt_beyond_what_openssl_takes_is_an_unusual_way() -> None:
+    text = stretched(SCRYPT, 65536, 8, 1)
+    key = f"-----BEGIN ENCRYPTED PRIVATE KEY-----\n{text}\n-----END ENCRYPTED PRIVATE KEY-----"
+    with pytest.raises(CertificateError, match="encrypted in a way that is not supported"):
+        load({"private_key": key, "passphrase": PASSPHRASE})
+
+
 def test_rounds_of_a_key_that_was_encrypted_here_are_few() -> None:
     assert 0 < rounds("".join(encrypted().splitlines()[1:-1])) < 2_000_000
 
@@ -307,10 +316,15 @@ def test_rsa_key_whose_numbers_do_not_is_damaged(changes: dict[str, int]) -> Non
     assert refused.value.field == "private_key"
 
 
+def of_diffie_hellman(prime: int) -> bytes:
+    """A key of Diffie-Hellman (PKCS #3), in PKCS #8."""
+    kind = der(0x30, der(6, bytes.fromhex("2a864886f70d010301")), der(0x30, prime, 3))
+    return der(0x30, 0, kind, der(4, der(2, b"\x03")))
+
+
 @pytest.mark.parametrize("bits", [2048, 20_000])
 def test_key_of_another_kind_is_refused_also_where_openssl_gives_up(bits: int) -> None:
-    kind = der(0x30, der(6, bytes.fromhex("2a864886f70d010301")), der(0x30, 2**bits - 1, 2))  # Diffie-Hellman (PKCS #3)
-    body = base64.b64encode(der(0x30, 0, kind, der(4, der(2, b"\x03")))).decode()
+    body = base64.b64encode(of_diffie_hellman(2**bits - 1)).decode()
     with pytest.raises(CertificateError) as refused:
         load(
             {
@@ -319,6 +333,40 @@ def test_key_of_another_kind_is_refused_also_where_openssl_gives_up(bits: int) -
             }
         )
     assert refused.value.field == "private_key"
+
+
+KEY_DER = load_pem_private_key(KEY.encode(), None).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+KEY_PKCS8 = load_pem_private_key(KEY.encode(), None).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def test_key_that_openssl_opens_and_the_library_does_not_is_encrypted_in_an_unusual_way() -> None:
+    assert load({"private_key": sealed(KEY_DER, PASSPHRASE), "passphrase": PASSPHRASE}).key_pem == KEY_PKCS8
+    with pytest.raises(CertificateError, match="encrypted in a way that is not supported") as refused:
+        load(
+            {"private_key": sealed(KEY_DER, PASSPHRASE, prf="2a864886f70d0206", digest="md5"), "passphrase": PASSPHRASE}
+        )
+    assert refused.value.field == "private_key"
+
+
+@pytest.mark.parametrize("encrypt", [False, True], ids=["plain", "encrypted"])
+def test_key_of_another_kind_is_not_read_for_its_primes(encrypt: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The library looks for half a minute where a prime of Diffie-Hellman has 8192 bits, and no other thread runs."""
+
+    def reads(*args: object, **facts: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(serialization, "load_pem_private_key", reads)
+    content = of_diffie_hellman(2**2048 - 1942289)
+    plain = f"-----BEGIN PRIVATE KEY-----\n{base64.b64encode(content).decode()}\n-----END PRIVATE KEY-----\n"
+    with pytest.raises(CertificateError, match="of a kind that is not supported") as refused:
+        load({"private_key": sealed(content, PASSPHRASE) if encrypt else plain, "passphrase": PASSPHRASE})
+    assert refused.value.field == "private_key"
+
+
+def test_passphrase_that_openssl_does_not_take_is_refused_by_its_length() -> None:
+    with pytest.raises(CertificateError, match="takes none of 1024 bytes or more") as refused:
+        load({"private_key": encrypted(), "passphrase": "x" * 1024})
+    assert refused.value.field == "private_key_passphrase"
 
 
 @pytest.mark.parametrize("damaged", ["", "AAAA", "MIIB", "MP////8=", "no base64 at all", "MIAAAA=="])
@@ -355,8 +403,6 @@ def test_server_certificate_is_no_client_certificate() -> None:
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .sign(key, hashes.SHA256())
     )
-    from cryptography.hazmat.primitives.serialization import NoEncryption
-
     pems = {
         "client_cert": certificate.public_bytes(Encoding.PEM).decode(),
         "private_key": key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode(),
