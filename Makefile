@@ -63,8 +63,9 @@ page: $(VENV)/.installed  ## how long the page Broadcasts takes for a hundred of
 pictures: $(VENV)/.installed  ## take the pictures of docs/ anew, in a browser (two minutes)
 	@$(BIN)/python -m scripts.pictures
 
-fuzz: $(VENV)/.installed  ## 100,000 generated answers: what comes of reading them
+fuzz: $(VENV)/.installed  ## 100,000 generated answers, and as many connections: what comes of reading them (4 minutes)
 	@$(BIN)/python -m tests.faults.generated 100000
+	@$(BIN)/python -m tests.faults.connections 100000
 
 limits: $(VENV)/.installed  ## the promised limits of one operation, measured with their real values (about a minute)
 	@$(BIN)/python -m scripts.limits
