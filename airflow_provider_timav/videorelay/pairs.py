@@ -60,7 +60,8 @@ def paired(chain: Sequence[Certificate], key_text: str, passphrase: str | None) 
         raise _unusable(inner, refusal, encrypted=encrypted)
     key = _read(own, password)
     key_pem = _written(key, chain[0])
-    if (refusal := _refusal(chain_pem, key_pem)) is None:
+    # A plain key of RSA belongs to a certificate of RSASSA-PSS once it is written as one.
+    if refusal is None or (refusal := _refusal(chain_pem, key_pem)) is None:
         return chain_pem, key_pem
     if refusal not in _OF_ANOTHER:
         raise CertificateError(_NOT_SUPPORTED, field="private_key")

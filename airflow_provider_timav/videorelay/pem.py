@@ -42,8 +42,9 @@ _MARK: Final = re.compile(r"-----(BEGIN|END) ([A-Z0-9 ]{1,64})-----")
 _BEGINS: Final = "-----BEGIN"
 # Shorter texts in base64 hold no PEM: this is what its marks alone take.
 _SHORTEST_PACKED: Final = 80
-_ESCAPED_RETURN: Final = re.compile(r"\\+r")
-_ESCAPED_BREAK: Final = re.compile(r"\\+n")
+# From the first of several backslashes: a text of nothing else would otherwise be read from each of them to its end.
+_ESCAPED_RETURN: Final = re.compile(r"(?<!\\)\\+r")
+_ESCAPED_BREAK: Final = re.compile(r"(?<!\\)\\+n")
 _KEY_BEGINS: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----")
 # Headers of a traditional encrypted key; they must stay lines of their own. The length of the IV tells where base64 begins.
 _HEADERS: Final = re.compile(

@@ -302,6 +302,12 @@ def test_what_is_no_pem_is_not_unpacked(text: str) -> None:
     assert (unpacked(text), is_text(text)) == (text, False)
 
 
+@pytest.mark.parametrize("text", ["\\" * 2**20, "-----BEGIN " + "\\" * 2**20], ids=["alone", "behind a mark"])
+def test_backslashes_are_read_once_each(text: str) -> None:
+    """From each of them to the end, it would take a quarter of an hour."""
+    assert unpacked(text) == text
+
+
 def block(label: str) -> str:
     return f"-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n"
 
