@@ -298,11 +298,13 @@ class TimAVHook(BaseHook):
         :returns: whether they are, and one line for a person: host, certificate (with the days it has left), credential, and
             what to do about the one that is wrong.
         """
+        from airflow.sdk.exceptions import AirflowNotFoundException
+
         from airflow_provider_timav.hooks import diagnosis, stored
         from airflow_provider_timav.videorelay import calls
 
-        connection = self.get_connection(self.timav_conn_id)
         try:
+            connection = self.get_connection(self.timav_conn_id)
             self._settings = settings = Settings.of(connection)
             mask(settings)
             files = stored.key_files()
@@ -315,6 +317,8 @@ class TimAVHook(BaseHook):
                     raise
         except TimAVError as error:
             return False, diagnosis.of_failure(error, self._settings, self._identity)
+        except AirflowNotFoundException:
+            raise  # Airflow says it, and needs to know
         except Exception as error:  # noqa: BLE001  # Airflow shows its text to the person, whatever may stand in it
             return False, f"Connection: not tested, because of an unexpected {type(error).__name__}."
         finally:

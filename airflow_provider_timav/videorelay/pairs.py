@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateNumbers
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-__all__ = ["is_readable", "paired", "present", "unfit"]
+__all__ = ["NOT_ITS_KEY", "is_readable", "paired", "present", "unfit"]
 
+NOT_ITS_KEY: Final = "private_key is not the key of client_cert"
 MOST_RSA_BITS: Final = 10240
 PASSPHRASE_BYTES: Final = 1024
 """What OpenSSL takes (PEM_BUFSIZE)."""
@@ -67,7 +68,7 @@ def paired(chain: Sequence[Certificate], key_text: str, passphrase: str | None) 
         raise CertificateError(_NOT_SUPPORTED, field="private_key")
     if any(other.public_key == _public_bits(key) for other in chain[1:]):
         raise unfit("private_key's certificate must be the first of its chain")
-    raise CertificateError("private_key is not the key of client_cert", field="private_key")
+    raise CertificateError(NOT_ITS_KEY, field="private_key")
 
 
 def present(context: ssl.SSLContext, chain_pem: str, key_pem: bytes, password: bytes = b"") -> None:

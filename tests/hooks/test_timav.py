@@ -15,6 +15,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from airflow.sdk import Connection
 from airflow.sdk._shared.secrets_masker import SecretsMasker
+from airflow.sdk.exceptions import AirflowNotFoundException
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -89,6 +90,20 @@ def test_bad_connection_is_refused_before_anything_is_sent(
     assert refused.value.field == field
     assert hook.test_connection()[0] is False
     assert (timav_emulator.connections, timav_emulator.journal) == (0, ())
+
+
+def test_connection_that_airflow_cannot_read_is_told_without_its_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreadable(conn_id: str) -> Any:
+        raise ValueError("a whole connection: s3cret")
+
+    hook = TimAVHook()
+    monkeypatch.setattr(hook, "get_connection", unreadable)
+    assert hook.test_connection() == (False, "Connection: not tested, because of an unexpected ValueError.")
+
+
+def test_connection_that_is_not_there_is_airflows_to_tell() -> None:
+    with pytest.raises(AirflowNotFoundException, match="isn't defined"):
+        TimAVHook("nowhere").test_connection()
 
 
 def test_form_saves_untouched_fields_as_null(timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -336,11 +336,14 @@ def test_key_of_another_kind_is_refused_also_where_openssl_gives_up(bits: int) -
 
 
 KEY_DER = load_pem_private_key(KEY.encode(), None).private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-KEY_PKCS8 = load_pem_private_key(KEY.encode(), None).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def pkcs8(key: str) -> bytes:
+    return load_pem_private_key(key.encode(), None).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
 def test_key_that_openssl_opens_and_the_library_does_not_is_encrypted_in_an_unusual_way() -> None:
-    assert load({"private_key": sealed(KEY_DER, PASSPHRASE), "passphrase": PASSPHRASE}).key_pem == KEY_PKCS8
+    assert load({"private_key": sealed(KEY_DER, PASSPHRASE), "passphrase": PASSPHRASE}).key_pem == pkcs8(KEY)
     with pytest.raises(CertificateError, match="encrypted in a way that is not supported") as refused:
         load(
             {"private_key": sealed(KEY_DER, PASSPHRASE, prf="2a864886f70d0206", digest="md5"), "passphrase": PASSPHRASE}
@@ -372,6 +375,48 @@ def test_passphrase_that_openssl_does_not_take_is_refused_by_its_length() -> Non
 @pytest.mark.parametrize("damaged", ["", "AAAA", "MIIB", "MP////8=", "no base64 at all", "MIAAAA=="])
 def test_what_is_no_key_has_no_rounds(damaged: str) -> None:
     assert rounds(damaged) == 0
+
+
+class TestRotation:
+    """Files of a certificate and its key are replaced one after the other."""
+
+    @pytest.fixture
+    def paths(self, tmp_path: Path) -> dict[str, Any]:
+        (tmp_path / "cert.pem").write_text(OTHER_CERT)
+        (tmp_path / "key.pem").write_text(KEY)
+        return {"client_cert": str(tmp_path / "cert.pem"), "private_key": str(tmp_path / "key.pem")}
+
+    def test_pair_that_is_half_replaced_is_read_once_more(self, paths: dict[str, Any]) -> None:
+        pauses: list[float] = []
+
+        def pause(seconds: float) -> None:
+            pauses.append(seconds)
+            Path(paths["private_key"]).write_text(OTHER_KEY)
+
+        assert Identity.load(**paths, pause=pause).key_pem == pkcs8(OTHER_KEY)
+        assert pauses == [1.0]
+
+    def test_one_of_them_may_be_a_text(self, paths: dict[str, Any]) -> None:
+        def pause(seconds: float) -> None:
+            Path(paths["private_key"]).write_text(OTHER_KEY)
+
+        found = Identity.load(client_cert=OTHER_CERT, private_key=paths["private_key"], pause=pause)
+        assert found.key_pem == pkcs8(OTHER_KEY)
+
+    def test_pair_that_stays_half_replaced_is_refused(self, paths: dict[str, Any]) -> None:
+        pauses: list[float] = []
+        with pytest.raises(CertificateError, match="not the key of client_cert") as refused:
+            Identity.load(**paths, pause=pauses.append)
+        assert (pauses, refused.value.field, refused.value.__context__) == ([1.0], "private_key", None)
+
+    def test_nothing_else_is_waited_for(self, paths: dict[str, Any]) -> None:
+        Path(paths["client_cert"]).write_text("x")
+        pauses: list[float] = []
+        as_texts: dict[str, Any] = {"client_cert": OTHER_CERT, "private_key": KEY}
+        for given in (paths, as_texts):
+            with pytest.raises(CertificateError):
+                Identity.load(**given, pause=pauses.append)
+        assert pauses == []
 
 
 @pytest.mark.filterwarnings("error")
