@@ -3,6 +3,7 @@ database of its own, and a proxy that would hear what is sent."""
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -31,6 +32,11 @@ from tests.hooks.eavesdropper import Eavesdropper
 
 # Airflow's own route uses what Airflow deprecates.
 pytestmark = pytest.mark.filterwarnings("ignore:ProvidersManager.hooks is deprecated")
+
+
+def in_base64(text: str) -> str:
+    return base64.encodebytes(text.encode()).decode()
+
 
 ADMIN = SimpleAuthManagerUser(username="admin", role="ADMIN")
 
@@ -209,8 +215,9 @@ def test_environment_is_part_of_the_route(airflow_api: Airflow, service: Emulato
     [
         {"conn_type": "postgres", "password": "hunter2hunter2"},
         {"conn_type": "ssh", "extra": json.dumps({"private_key": Certificates().client_key_pem})},
+        {"conn_type": "ssh", "extra": json.dumps({"private_key": in_base64(Certificates().client_key_pem)})},
     ],
-    ids=["a password", "a private key"],
+    ids=["a password", "a private key", "a private key in base64"],
 )
 def test_secret_of_another_type_is_not_taken(
     other: dict[str, Any], airflow_api: Airflow, service: Emulator, foreign: Eavesdropper
@@ -528,3 +535,26 @@ def test_unreadable_database_lets_no_secret_take_a_detour(
 def test_ids_of_airflows_tests_have_the_form_that_is_looked_for() -> None:
     """Under an id of another form a connection would pass for a stored one."""
     assert all(stored._OF_A_TEST.fullmatch(id_of_a_test()) for _ in range(100))
+
+
+@pytest.mark.parametrize(
+    "pack",
+    [
+        in_base64,
+        lambda pem: pem.replace("\n", "\\n"),
+        lambda pem: pem.replace("\n", "\\\\n"),
+        lambda pem: pem.replace("\n", " "),
+    ],
+    ids=["base64", "escaped", "escaped twice", "one line"],
+)
+def test_packed_pem_is_the_same_secret_and_the_same_route(pack: Callable[[str], str]) -> None:
+    certificates = Certificates()
+
+    def fields(pack: Callable[[str], str]) -> stored._Fields:
+        extra = {"private_key": pack(certificates.client_key_pem), "ca_cert": pack(certificates.ca_pem)}
+        return stored._Fields.of(SdkConnection(conn_id="x", conn_type="timav", extra=json.dumps(extra)))
+
+    packed, plain = fields(pack), fields(str)
+    assert packed.secrets == plain.secrets
+    assert packed.differences(plain) == []
+    assert not packed.key_is_a_file

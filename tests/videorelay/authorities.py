@@ -105,13 +105,11 @@ def reissued(der: bytes, change: Callable[[list[bytes]], None], sign: Callable[[
     return sequence(sequence(content), sequence(algorithm), sequence(signature, tag=0x03))
 
 
-def sealed(
-    content: bytes, passphrase: str, *, prf: str = "2a864886f70d0209", digest: str = "sha256", rounds: int = 9
-) -> str:
+def sealed(content: bytes, passphrase: str, *, rounds: int = 9) -> str:
     """Any content as an encrypted key (RFC 8018): AES-256-CBC, the passphrase stretched by PBKDF2, in few rounds."""
     salt, initial, padding = b"s" * 16, b"i" * 16, 16 - len(content) % 16
     cipher = Cipher(
-        algorithms.AES(hashlib.pbkdf2_hmac(digest, passphrase.encode(), salt, rounds, 32)), modes.CBC(initial)
+        algorithms.AES(hashlib.pbkdf2_hmac("sha256", passphrase.encode(), salt, rounds, 32)), modes.CBC(initial)
     )
     body = cipher.encryptor().update(content + bytes([padding]) * padding)
 
@@ -119,7 +117,7 @@ def sealed(
         return sequence(sequence(bytes.fromhex(oid), tag=OID), *parameters)
 
     count = sequence(rounds.to_bytes(rounds.bit_length() // 8 + 1, "big"), tag=INTEGER)
-    stretching = sequence(sequence(salt, tag=OCTETS), count, described(prf, b"\x05\x00"))
+    stretching = sequence(sequence(salt, tag=OCTETS), count, described("2a864886f70d0209", b"\x05\x00"))
     kind = described("2a864886f70d01050c", stretching)
     aes = described("60864801650304012a", sequence(initial, tag=OCTETS))
     algorithm = described("2a864886f70d01050d", sequence(kind, aes))
