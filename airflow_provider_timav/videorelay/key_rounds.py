@@ -38,7 +38,7 @@ _SCRYPT_BYTES: Final = 32 * 1024 * 1024
 
 
 def rounds(base64_text: str) -> int:
-    """Return the rounds that a PKCS #8 key asks for (RFC 5958: `EncryptedPrivateKeyInfo`); 0 for what is no such key.
+    """Return the rounds that a PKCS #8 key asks for (RFC 5958: `EncryptedPrivateKeyInfo`); 0 for what is no such key in DER.
 
     That is the largest number in it; with scrypt (RFC 7914) the product of its three costs, if that is larger.
     """
@@ -70,7 +70,7 @@ def is_usual(inner: str) -> bool:
 def _algorithm(base64_text: str) -> list[tuple[int, bytes]]:
     """Return tag and contents of each value in the description of how a key is encrypted; none of what is no such key."""
     with contextlib.suppress(ValueError, IndexError, StopIteration):
-        whole = next(values(base64.b64decode(base64_text)))[1]
+        whole = next(values(base64.b64decode("".join(base64_text.split()), validate=True)))[1]
         _, algorithm = next(values(whole))
         return list(_primitives(algorithm, 0))
     return []

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateNumbers
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-__all__ = ["NOT_ITS_KEY", "is_readable", "paired", "present", "unfit"]
+__all__ = ["NOT_ITS_KEY", "paired", "present", "unfit", "unreadable"]
 
 NOT_ITS_KEY: Final = "private_key is not the key of client_cert"
 MOST_RSA_BITS: Final = 10240
@@ -54,7 +54,7 @@ def paired(chain: Sequence[Certificate], key_text: str, passphrase: str | None) 
         raise unfit("it is a key of OpenSSH: ssh-keygen -p -m PKCS8 -f FILE writes it as PEM.", "private_key")
     own = f"-----BEGIN {label}-----{inner}-----END {label}-----\n".encode()
     encrypted = label.startswith("ENCRYPTED") or "Proc-Type:" in inner
-    password = _password(inner, passphrase) if encrypted else b""
+    password = _password(label, inner, passphrase) if encrypted else b""
     refusal = _refusal(chain_pem, own, password)
     if refusal is not None and refusal not in _OF_ANOTHER:
         _check_chain(chain, chain_pem)
@@ -82,12 +82,15 @@ def present(context: ssl.SSLContext, chain_pem: str, key_pem: bytes, password: b
         raise unfit(f"OpenSSL refuses it ({_words(refused)})") from None
 
 
-def is_readable(der: bytes) -> bool:
-    """Return whether OpenSSL can read a certificate."""
-    with contextlib.suppress(ssl.SSLError, ValueError):
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=der)
-        return True
-    return False
+def unreadable(ders: Sequence[bytes]) -> int | None:
+    """Return the place, from 0, of the first certificate that OpenSSL cannot read; None if it can read all."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for place, der in enumerate(ders):
+        try:
+            context.load_verify_locations(cadata=der)
+        except (ssl.SSLError, ValueError):
+            return place
+    return None
 
 
 def unfit(rule: str, field_name: str = "client_cert") -> CertificateError:
@@ -95,7 +98,7 @@ def unfit(rule: str, field_name: str = "client_cert") -> CertificateError:
     return CertificateError(f"{field_name}: {rule}", field=field_name)
 
 
-def _password(inner: str, passphrase: str | None) -> bytes:
+def _password(label: str, inner: str, passphrase: str | None) -> bytes:
     """Return the passphrase of an encrypted key, which must not take long to open."""
     password = (passphrase or "").encode()
     if not password:
@@ -103,7 +106,11 @@ def _password(inner: str, passphrase: str | None) -> bytes:
         raise CertificateError(rule, field="private_key_passphrase")
     if len(password) >= PASSPHRASE_BYTES:
         raise unfit(f"OpenSSL takes none of {PASSPHRASE_BYTES} bytes or more", "private_key_passphrase")
-    if rounds(inner) > MOST_ROUNDS:
+    asked = rounds(inner)
+    if label.startswith("ENCRYPTED") and not asked:
+        # OpenSSL reads more than DER: what asks for its rounds in another form (X.690, 8.1.3.6) must not come so far.
+        raise CertificateError(_NOT_SUPPORTED, field="private_key")
+    if asked > MOST_ROUNDS:
         rule = f"its passphrase is stretched by more than {MOST_ROUNDS} rounds, which would hold everything else up"
         raise unfit(rule, "private_key")
     return password
@@ -129,9 +136,9 @@ def _words(refused: ssl.SSLError) -> str:
 
 def _check_chain(chain: Sequence[Certificate], chain_pem: str) -> None:
     """Check that OpenSSL takes a chain, whatever the key is."""
-    for place, each in enumerate(chain):
-        if not is_readable(each.der):
-            raise unfit("it is damaged" if place == 0 else "a certificate of its chain is damaged")
+    place = unreadable([each.der for each in chain])
+    if place is not None:
+        raise unfit("a certificate of its chain is damaged" if place else "it is damaged")
     # Without a key, the word that it finds is of the certificates; it finds none for a key that is not there.
     if refusal := _refusal(chain_pem, b""):
         raise unfit(f"OpenSSL refuses it ({refusal})")

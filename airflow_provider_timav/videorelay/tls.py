@@ -24,7 +24,7 @@ from typing import Final
 from airflow_provider_timav.videorelay.certificates import Certificate, in_line
 from airflow_provider_timav.videorelay.errors import CertificateError, ConfigurationError, TimAVError
 from airflow_provider_timav.videorelay.kept import Kept
-from airflow_provider_timav.videorelay.pairs import NOT_ITS_KEY, is_readable, paired, present, unfit
+from airflow_provider_timav.videorelay.pairs import NOT_ITS_KEY, paired, present, unfit, unreadable
 from airflow_provider_timav.videorelay.pem import (
     ANYWHERE,
     BUNDLE_BYTES,
@@ -200,7 +200,7 @@ def _trust_named(context: ssl.SSLContext, ca_pem: str) -> None:
     try:
         context.load_verify_locations(cadata=ca_pem)
     except (ssl.SSLError, ValueError):
-        place = next((place for place, der in enumerate(_ders(ca_pem), start=1) if not is_readable(der)), 1)
+        place = (unreadable(_ders(ca_pem)) or 0) + 1
         raise CertificateError(f"ca_cert: OpenSSL cannot read certificate {place} in it", field="ca_cert") from None
 
 

@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from airflow_provider_timav.videorelay.der import values
 from airflow_provider_timav.videorelay.errors import CertificateError, ConfigurationError
 from airflow_provider_timav.videorelay.key_rounds import rounds
 from airflow_provider_timav.videorelay.tls import Identity, forget_contexts, trusted
@@ -205,6 +206,26 @@ def test_no_number_takes_the_rounds_of_another_away(oid: str, numbers: tuple[int
                 "passphrase": PASSPHRASE,
             }
         )
+
+
+def test_rounds_that_are_not_written_in_der_are_not_tried() -> None:
+    """OpenSSL reads a length that is left open, too (X.690, 8.1.3.6), and would begin with all that it is asked for."""
+    whole = base64.b64decode(stretched(PBKDF2, 2**31 - 1))
+    ((_, content),) = values(whole)
+    ((_, algorithm), *rest) = values(content)
+    open_ended = [
+        b"\x30\x80" + content + b"\0\0",
+        der(0x30, b"\x30\x80" + algorithm + b"\0\0", *(der(tag, inner) for tag, inner in rest)),
+    ]
+    for odd in open_ended:
+        text = f"-----BEGIN ENCRYPTED PRIVATE KEY-----\n{base64.b64encode(odd).decode()}\n-----END ENCRYPTED PRIVATE KEY-----\n"
+        with pytest.raises(CertificateError, match="is damaged, or of a kind") as refused:
+            load({"private_key": text, "passphrase": PASSPHRASE})
+        assert refused.value.field == "private_key"
+    ((_, oid), (_, parameters)) = values(algorithm)
+    inner = b"\x30\x80" + parameters + b"\0\0"
+    odd = der(0x30, der(0x30, der(6, oid), inner), *(der(tag, value) for tag, value in rest))
+    assert rounds(base64.b64encode(odd).decode()) == 2**31 - 1
 
 
 def test_salt_that_reads_as_scrypt_makes_no_product() -> None:
