@@ -14,14 +14,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from airflow_provider_timav.videorelay.der import OID, SEQUENCE, sequence, values
+from airflow_provider_timav.videorelay.der import OID, SEQUENCE, values
 
-__all__ = ["Certificate", "in_line"]
+__all__ = ["DSA", "Certificate", "in_line", "is_of"]
 
 _EXTENDED_KEY_USAGE: Final = bytes.fromhex("551d25")
 _CLIENT: Final = bytes.fromhex("2b06010505070302")
 _ANY_USAGE: Final = bytes.fromhex("551d2500")
 _RSA_PSS: Final = bytes.fromhex("2a864886f70d01010a")
+DSA: Final = bytes.fromhex("2a8648ce380401")
+"""The object identifier of keys of DSA."""
 _UTC_TIME: Final = 0x17
 _VERSION: Final = 0xA0
 _EXTENSIONS: Final = 0xA3
@@ -36,8 +38,7 @@ class Certificate:
     """A certificate, as far as it matters here. What cannot be read is None, or empty.
 
     :param der: the certificate itself.
-    :param algorithm: of its public key, with its parameters: an ``AlgorithmIdentifier`` in DER.
-    :param public_key: the bits of its public key.
+    :param algorithm: of its public key, with its parameters: the contents of an ``AlgorithmIdentifier`` in DER.
     :param usages: the object identifiers of its extended key usage; None if it has none, or none that can be read.
     """
 
@@ -47,7 +48,6 @@ class Certificate:
     not_before: datetime | None = None
     not_after: datetime | None = None
     algorithm: bytes = b""
-    public_key: bytes = b""
     usages: frozenset[bytes] | None = None
 
     @classmethod
@@ -58,15 +58,14 @@ class Certificate:
             fields = [each for each in values(next(values(whole))[1]) if each[0] != _VERSION]
             (_, _, (_, issuer), (_, validity), (_, subject), (_, key), *further) = fields
             not_before, not_after = (_moment(*each) for each in list(values(validity))[:2])
-            (_, algorithm), (_, bits) = list(values(key))[:2]
+            _, algorithm = next(values(key))
             return cls(
                 der,
                 subject=_folded(subject),
                 issuer=_folded(issuer),
                 not_before=not_before,
                 not_after=not_after,
-                algorithm=sequence(algorithm),
-                public_key=bits,
+                algorithm=algorithm,
                 usages=next((_usages(content) for tag, content in further if tag == _EXTENSIONS), None),
             )
         return cls(der)
@@ -79,9 +78,19 @@ class Certificate:
     @property
     def is_of_rsa_pss(self) -> bool:
         """Whether its key may be used for RSASSA-PSS only (RFC 4055, 1.2)."""
-        with contextlib.suppress(StopIteration, IndexError):
-            return next(values(next(values(self.algorithm))[1])) == (OID, _RSA_PSS)
-        return False
+        return is_of(self.algorithm, _RSA_PSS)
+
+    @property
+    def is_of_dsa(self) -> bool:
+        """Whether its key is one of DSA (RFC 3279, 2.3.2)."""
+        return is_of(self.algorithm, DSA)
+
+
+def is_of(algorithm: bytes, kind: bytes) -> bool:
+    """Return whether the contents of an ``AlgorithmIdentifier`` begin with this object identifier."""
+    with contextlib.suppress(StopIteration, IndexError):
+        return next(values(algorithm)) == (OID, kind)
+    return False
 
 
 def in_line(chain: Sequence[Certificate]) -> tuple[list[Certificate], list[Certificate]]:

@@ -2,7 +2,8 @@
 
 OpenSSL is asked first: what it takes, servers take, and what it does not take is read no further. That keeps out what would be
 slow to read: a library that reads any key looks for primes in one of Diffie-Hellman, for half a minute with 8192 bits, and no
-other thread of the process runs meanwhile. OpenSSL says no more than "PEM lib" to most bad input, and trusts the numbers of an
+other thread of the process runs meanwhile. For the same reason a key of DSA is not taken: a large one takes long, too, and
+OpenSSL itself shakes hands with none by default. It says no more than "PEM lib" to most bad input, and trusts the numbers of an
 RSA key; so a key that it takes is read with ``cryptography`` as well. No key file is left behind: OpenSSL loads the key from
 anonymous memory.
 """
@@ -18,7 +19,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from airflow_provider_timav.videorelay.certificates import Certificate
+from airflow_provider_timav.videorelay.certificates import DSA, Certificate, is_of
 from airflow_provider_timav.videorelay.der import sequence, values
 from airflow_provider_timav.videorelay.errors import CertificateError
 from airflow_provider_timav.videorelay.key_rounds import MOST_ROUNDS, is_usual, rounds
@@ -32,12 +33,15 @@ __all__ = ["NOT_ITS_KEY", "paired", "present", "unfit", "unreadable"]
 
 NOT_ITS_KEY: Final = "private_key is not the key of client_cert"
 MOST_RSA_BITS: Final = 10240
+FEW: Final = 4
+"""Certificates at the front of a chain, to which a key may belong: each costs an encrypted one all its rounds."""
 PASSPHRASE_BYTES: Final = 1024
 """What OpenSSL takes (PEM_BUFSIZE)."""
 # What OpenSSL says of a key that belongs to another certificate, of another kind or of the same one.
 _OF_ANOTHER: Final = frozenset({"key values mismatch", "key type mismatch", "no certificate assigned"})
 _OF_NO_KIND: Final = "unknown certificate type"  # of no kind that TLS has
 _NOT_SUPPORTED: Final = "private_key is damaged, or of a kind that is not supported"
+_OF_DSA: Final = "it is of DSA, with which TLS shakes no hands any more"
 _UNUSUAL: Final = (
     "it is encrypted in a way that is not supported: encrypt it with AES (openssl pkcs8 -topk8 -v2 aes-256-cbc)."
 )
@@ -49,26 +53,38 @@ def paired(chain: Sequence[Certificate], key_text: str, passphrase: str | None) 
     :param key_text: the PEM text of a private key (``pem.key_text``); of several, the first counts.
     :raises CertificateError: naming ``client_cert``, ``private_key`` or ``private_key_passphrase``, whichever is wrong.
     """
-    chain_pem, (label, inner) = "".join(ssl.DER_cert_to_PEM_cert(each.der) for each in chain), blocks(key_text)[0]
+    chain_pem, (label, inner) = _pem(chain), blocks(key_text)[0]
     if label == "OPENSSH PRIVATE KEY":
         raise unfit("it is a key of OpenSSH: ssh-keygen -p -m PKCS8 -f FILE writes it as PEM.", "private_key")
+    if chain[0].is_of_dsa or label == "DSA PRIVATE KEY" or _is_of_dsa(inner):
+        raise unfit(
+            "it is of DSA, with which TLS shakes no hands any more",
+            "client_cert" if chain[0].is_of_dsa else "private_key",
+        )
     own = f"-----BEGIN {label}-----{inner}-----END {label}-----\n".encode()
     encrypted = label.startswith("ENCRYPTED") or "Proc-Type:" in inner
     password = _password(label, inner, passphrase) if encrypted else b""
     refusal = _refusal(chain_pem, own, password)
-    if refusal is not None and refusal not in _OF_ANOTHER:
+    if refusal is None:
+        return chain_pem, _written(_read(own, password), chain[0])
+    if refusal not in _OF_ANOTHER:
         _check_chain(chain, chain_pem)
         raise _unusable(inner, refusal, encrypted=encrypted)
-    key = _read(own, password)
-    key_pem = _written(key, chain[0])
-    # A plain key of RSA belongs to a certificate of RSASSA-PSS once it is written as one.
-    if refusal is None or (refusal := _refusal(chain_pem, key_pem)) is None:
-        return chain_pem, key_pem
-    if refusal not in _OF_ANOTHER:
-        raise CertificateError(_NOT_SUPPORTED, field="private_key")
-    if any(other.public_key == _public_bits(key) for other in chain[1:]):
+    if any(_refusal(_pem([other]), own, password) is None for other in chain[1:FEW]):
         raise unfit("private_key's certificate must be the first of its chain")
     raise CertificateError(NOT_ITS_KEY, field="private_key")
+
+
+def _pem(chain: Sequence[Certificate]) -> str:
+    return "".join(ssl.DER_cert_to_PEM_cert(each.der) for each in chain)
+
+
+def _is_of_dsa(inner: str) -> bool:
+    """Return whether a key that is not encrypted is one of DSA (PKCS #8)."""
+    with contextlib.suppress(ValueError, IndexError, StopIteration):
+        der = base64.b64decode("".join(inner.split()), validate=True)
+        return is_of(list(values(next(values(der))[1]))[1][1], DSA)
+    return False
 
 
 def present(context: ssl.SSLContext, chain_pem: str, key_pem: bytes, password: bytes = b"") -> None:
@@ -195,15 +211,8 @@ def _fits_together(numbers: RSAPrivateNumbers) -> bool:
     )
 
 
-def _public_bits(key: PrivateKeyTypes) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
-    info = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    return list(values(next(values(info))[1]))[1][1]
-
-
 def _written(key: PrivateKeyTypes, leaf: Certificate) -> bytes:
-    """Return a key as PEM. One of RSA gets the algorithm of its certificate, which may bind it to RSASSA-PSS (RFC 4055)."""
+    """Return a key as PEM. One of RSA keeps what its certificate says, too: that it is bound to RSASSA-PSS (RFC 4055)."""
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -211,7 +220,7 @@ def _written(key: PrivateKeyTypes, leaf: Certificate) -> bytes:
         return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     plain = key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
     (version, number), _, (held, content) = list(values(next(values(plain))[1]))[:3]
-    whole = sequence(sequence(number, tag=version), leaf.algorithm, sequence(content, tag=held))
+    whole = sequence(sequence(number, tag=version), sequence(leaf.algorithm), sequence(content, tag=held))
     return b"-----BEGIN PRIVATE KEY-----\n" + base64.encodebytes(whole) + b"-----END PRIVATE KEY-----\n"
 
 

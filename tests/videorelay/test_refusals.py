@@ -71,6 +71,7 @@ CASES: dict[str, Callable[[], object]] = {
     ),
     "private_key's certificate must be the first of its chain": identity(client_cert=CA + LEAF),
     "private_key is not the key of client_cert": identity(private_key=OTHER.key_pem),
+    "it is of DSA": identity(private_key=block("DSA PRIVATE KEY")),
     "it is a key of OpenSSH": identity(private_key=OPENSSH),
     "is damaged, or of a kind that is not supported": identity(private_key=block("PRIVATE KEY")),
     "it is encrypted in a way that is not supported": identity(private_key=CAMELLIA, passphrase=PASSPHRASE),

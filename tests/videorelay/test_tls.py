@@ -31,7 +31,7 @@ from airflow_provider_timav.videorelay.der import values
 from airflow_provider_timav.videorelay.errors import CertificateError, ConfigurationError
 from airflow_provider_timav.videorelay.key_rounds import rounds
 from airflow_provider_timav.videorelay.tls import Identity, forget_contexts, trusted
-from tests.videorelay.authorities import sealed
+from tests.videorelay.authorities import changed, der_of, pem_of, sealed
 
 CA = trustme.CA()
 PASSPHRASE = "correct horse"
@@ -397,6 +397,36 @@ def test_key_of_another_kind_is_not_read_for_its_primes(encrypt: bool, monkeypat
     with pytest.raises(CertificateError, match="of a kind that is not supported") as refused:
         load({"private_key": sealed(content, PASSPHRASE) if encrypt else plain, "passphrase": PASSPHRASE})
     assert refused.value.field == "private_key"
+
+
+DSA_KIND = der(0x30, der(6, bytes.fromhex("2a8648ce380401")), der(0x30, 2**1024 - 1, 2**160 - 1, 3))
+
+
+def test_key_of_dsa_is_refused_before_it_is_read() -> None:
+    """A large one takes OpenSSL and the library seconds each."""
+    content = der(0x30, 0, DSA_KIND, der(4, der(2, b"\x03")))
+    as_pkcs8 = f"-----BEGIN PRIVATE KEY-----\n{base64.b64encode(content).decode()}\n-----END PRIVATE KEY-----\n"
+    for key in (as_pkcs8, as_pkcs8.replace("PRIVATE", "DSA PRIVATE")):
+        with pytest.raises(CertificateError, match=r"^private_key: it is of DSA"):
+            load({"private_key": key})
+
+    def change(fields: list[bytes]) -> None:
+        fields[6] = der(0x30, DSA_KIND, der(3, b"\0" + der(2, b"\x08")))
+
+    certificate = pem_of(changed(der_of(CERT), change))
+    with pytest.raises(CertificateError, match=r"^client_cert: it is of DSA"):
+        load({"client_cert": certificate})
+
+
+def test_key_of_another_kind_than_its_certificate_is_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def reads(*args: object, **facts: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(serialization, "load_pem_private_key", reads)
+    dsa = sealed(der(0x30, 0, DSA_KIND, der(4, der(2, b"\x03"))), PASSPHRASE)
+    for key in (rsa_key(), dsa):
+        with pytest.raises(CertificateError, match="not the key of client_cert"):
+            load({"private_key": key, "passphrase": PASSPHRASE})
 
 
 def test_passphrase_that_openssl_does_not_take_is_refused_by_its_length() -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.videorelay import calls
@@ -25,7 +25,7 @@ from airflow_provider_timav.videorelay.exchange import RetryBudget, Service
 from airflow_provider_timav.videorelay.tls import Identity, trusted
 from airflow_provider_timav.videorelay.usersig import StaticUserSig
 from tests.faults.peer import Peer, Wire
-from tests.videorelay.authorities import PSS_OID, Party, der_of, key_pem, pem_of, pss_certificate
+from tests.videorelay.authorities import PSS_OID, Party, der_of, key_pem, pem_of, pss_certificate, sealed
 from tests.videorelay.clients import KINDS, AnyClient, Blocking, without_pauses
 
 ROOT, ISSUER, OTHER, CLIENT, SERVER = (Party(name) for name in ("Root", "Issuing CA", "Other Root", "client", "server"))
@@ -143,44 +143,45 @@ WITH_SHA_256 = sequence(
 )
 
 
-def pss_key(parameters: bytes = b"") -> str:
-    ((_, whole),) = values(KEY.private_bytes(Encoding.DER, PrivateFormat.PKCS8, _plain()))
+def pss_der(parameters: bytes = b"") -> bytes:
+    ((_, whole),) = values(KEY.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()))
     _, _, (tag, content) = values(whole)
-    body = sequence(bytes.fromhex("020100"), sequence(PSS_OID, parameters), sequence(content, tag=tag))
-    return pem_of(body, "PRIVATE KEY")
+    return sequence(bytes.fromhex("020100"), sequence(PSS_OID, parameters), sequence(content, tag=tag))
 
 
-def _plain() -> Any:
-    from cryptography.hazmat.primitives.serialization import NoEncryption
-
-    return NoEncryption()
+def pss_key(parameters: bytes = b"") -> str:
+    return pem_of(pss_der(parameters), "PRIVATE KEY")
 
 
-ENCRYPTED = KEY.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"correct horse")).decode()
+PASSPHRASE = "correct horse"
 PSS_PAIRS = {
     "both": (pss_certificate(KEY, ROOT), pss_key()),
     "with parameters": (pss_certificate(KEY, ROOT, WITH_SHA_256), pss_key(WITH_SHA_256)),
     "the key without parameters": (pss_certificate(KEY, ROOT, WITH_SHA_256), pss_key()),
-    "a plain key": (pss_certificate(KEY, ROOT), key_pem(KEY)),
-    "an encrypted key": (pss_certificate(KEY, ROOT), ENCRYPTED),
-    "a plain certificate": (Party("pss", KEY).certificate(ROOT), pss_key()),
+    "an encrypted key": (pss_certificate(KEY, ROOT), sealed(pss_der(), PASSPHRASE)),
+    "an encrypted key with parameters": (
+        pss_certificate(KEY, ROOT, WITH_SHA_256),
+        sealed(pss_der(WITH_SHA_256), PASSPHRASE),
+    ),
 }
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=lambda version: version.name)
 @pytest.mark.parametrize(("certificate", "key"), PSS_PAIRS.values(), ids=PSS_PAIRS.keys())
 def test_pair_of_rsassa_pss_shakes_hands(certificate: str, key: str, version: ssl.TLSVersion) -> None:
-    identity = Identity.load(client_cert=certificate, private_key=key, passphrase="correct horse")
+    identity = Identity.load(client_cert=certificate, private_key=key, passphrase=PASSPHRASE)
     with greeting(server_context(SERVER_CHAIN, version=version)) as (port, accepted):
         assert greeted(port, identity.context(ROOT_PEM)) == b"hello"
     assert len(accepted) == 1
 
 
 def test_key_of_another_certificate_of_rsassa_pss_is_named() -> None:
+    """Nor is a plain key of RSA the key of one, or the other way round: OpenSSL takes neither."""
     other = key_pem(rsa.generate_private_key(65537, 2048))
-    for key in (other, CLIENT.key_pem):
+    bound, plain = pss_certificate(KEY, ROOT), Party("pss", KEY).certificate(ROOT)
+    for certificate, key in ((bound, other), (bound, CLIENT.key_pem), (bound, key_pem(KEY)), (plain, pss_key())):
         with pytest.raises(CertificateError, match="not the key of client_cert") as refused:
-            Identity.load(client_cert=pss_certificate(KEY, ROOT), private_key=key)
+            Identity.load(client_cert=certificate, private_key=key)
         assert refused.value.field == "private_key"
 
 
