@@ -28,7 +28,8 @@ def outcome() -> Outcome:
 
 def test_generated_connections_bring_nothing_that_must_not_come() -> None:
     assert outcome().broken == Counter()
-    assert outcome().kinds.total() == outcome().lines.total() == COUNT
+    assert outcome().kinds.total() == COUNT
+    assert COUNT // 2 <= outcome().lines.total() < COUNT
 
 
 def test_generated_connections_reach_clients_and_errors_alike() -> None:
