@@ -166,7 +166,7 @@ class LiveStreamSensor(TextStaysText, BaseSensorOperator):
         if watch.verdict is (Verdict.LIVE if wait.until == "live" else Verdict.ENDED):
             memory.forget()
             return PokeReturnValue(is_done=True, xcom_value=watch.summary())
-        if watch.verdict is Verdict.ENDED:
+        if watch.is_over:
             memory.forget()
             _fail_ended(watch.summary())
         memory.write(watch)

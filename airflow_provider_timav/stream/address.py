@@ -1,13 +1,20 @@
-"""Addresses of playlists and segments: which of them may be fetched, and how they are named in a text."""
+"""Addresses of playlists and segments: which of them may be fetched, how they join, and how they are named in a text."""
 
 from __future__ import annotations
 
+import re
 from urllib.parse import urlsplit
 
-__all__ = ["fault", "place"]
+__all__ = ["fault", "host", "join", "place", "written"]
 
 LONGEST_ADDRESS = 8192
 """Characters; servers refuse longer ones, and a playlist must not make us carry its megabyte around."""
+
+_PARTS = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.DOTALL)
+"""RFC 3986, appendix B."""
+
+_MUST_BE_ESCAPED = re.compile(r"[^\x21\x23-\x3b\x3d\x3f-\x5f\x61-\x7a\x7c\x7e]")
+"""What browsers escape in a path or a query, and no ASCII character that a server may have signed as it stands."""
 
 
 def fault(url: str) -> str | None:
@@ -34,6 +41,45 @@ def fault(url: str) -> str | None:
     return None
 
 
+def join(base: str, reference: str) -> str:
+    """Return what a reference in a document means (RFC 3986, 5.2): empty segments and escapes stay as they are written.
+
+    ``urllib.parse.urljoin`` removes empty segments, and with them every path that holds another address. Blanks, which
+    people write into names, are escaped as browsers do.
+
+    :param base: the address of the document, absolute.
+    """
+    scheme, host, path, query = _split(reference.strip(" \t\r\n\f").replace(" ", "%20"))
+    base_scheme, base_host, base_path, base_query = _split(base)
+    if scheme is not None:
+        return _together(scheme, host, _without_dots(path), query)
+    if host is not None:
+        return _together(base_scheme, host, _without_dots(path), query)
+    if not path:
+        return _together(base_scheme, base_host, base_path, base_query if query is None else query)
+    if not path.startswith("/"):
+        path = (base_path.rpartition("/")[0] if base_path else "") + "/" + path
+    return _together(base_scheme, base_host, _without_dots(path), query)
+
+
+def written(url: str) -> str:
+    """Return the address as it goes over the wire: what was escaped stays as it was written, for that is what servers sign.
+
+    :raises ValueError: if its host is none.
+    """
+    scheme, host, path, query = _split(url)
+    if host is not None and not host.isascii():
+        from yarl import URL
+
+        host = URL(f"{scheme}://{host}").raw_authority
+    return _together(scheme, host, _escaped(path) or "/", None if query is None else _escaped(query))
+
+
+def host(url: str) -> str:
+    """Return host and port of an address; empty if there is none."""
+    return (_split(url)[1] or "").rpartition("@")[2].lower()
+
+
 def place(url: str) -> str:
     """Name an address for a log or a message: scheme, host and path.
 
@@ -41,8 +87,48 @@ def place(url: str) -> str:
     """
     try:
         parts = urlsplit(url)
-        host = parts.hostname or ""
-        where = f"{host}:{parts.port}" if parts.port else host
+        name = parts.hostname or ""
+        where = f"[{name}]" if ":" in name else name
+        where = f"{where}:{parts.port}" if parts.port else where
     except ValueError:
         return "(an address that cannot be read)"
     return f"{parts.scheme}://{where}{parts.path}"
+
+
+def _split(url: str) -> tuple[str | None, str | None, str, str | None]:
+    """Return scheme, authority, path and query; the fragment is nobody's but the reader's."""
+    found = _PARTS.match(url)
+    if found is None:  # the expression takes any text
+        raise ValueError("an address that cannot be read")
+    return found[1], found[2], found[3], found[4]
+
+
+def _together(scheme: str | None, host: str | None, path: str, query: str | None) -> str:
+    start = "" if scheme is None else f"{scheme}:"
+    where = "" if host is None else f"//{host}"
+    return f"{start}{where}{path}" + ("" if query is None else f"?{query}")
+
+
+def _without_dots(path: str) -> str:
+    """Remove dot segments (RFC 3986, 5.2.4)."""
+    if "/." not in path:
+        return path
+    kept: list[str] = []
+    parts = path.split("/")
+    for part in parts:
+        if part == "..":
+            if len(kept) > 1:
+                kept.pop()
+        elif part != ".":
+            kept.append(part)
+    if parts[-1] in (".", ".."):
+        kept.append("")
+    return "/".join(kept)
+
+
+def _escaped(text: str) -> str:
+    def escaped(found: re.Match[str]) -> str:
+        # Headers that are no UTF-8 come with surrogates.
+        return "".join(f"%{byte:02X}" for byte in found[0].encode(errors="surrogateescape"))
+
+    return _MUST_BE_ESCAPED.sub(escaped, text)

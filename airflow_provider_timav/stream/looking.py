@@ -4,51 +4,84 @@
 answer or why there is none. Redirects are followed in here and not by the HTTP client, because the rules are ours.
 
 One of them: what a public server says leads to public addresses only, whether it is a redirect, a variant or a segment. Who
-can say something about a show on the internet cannot have the network in which we stand asked for anything.
+can say something about a stream on the internet cannot have the network in which we stand asked for anything.
 """
 
 from __future__ import annotations
 
+import math
+import re
 import zlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
-from urllib.parse import urljoin
+from typing import Final
 
-from airflow_provider_timav.stream.address import fault
-from airflow_provider_timav.stream.playlist import LARGEST_PLAYLIST, MediaPlaylist, NotAPlaylist, parse
+from airflow_provider_timav.stream.address import fault, join
+from airflow_provider_timav.stream.playlist import (
+    LARGEST_PLAYLIST,
+    MasterPlaylist,
+    MediaPlaylist,
+    NotAPlaylist,
+    Part,
+    Segment,
+    TooLong,
+    parse,
+)
+from airflow_provider_timav.stream.reasons import CUT_OFF, UNREADABLE_CODING, is_unseen, of_status
+from airflow_provider_timav.stream.session import Session, Source
 from airflow_provider_timav.stream.watch import Look, Watch
 
 __all__ = ["Answer", "Get", "NoAnswer", "looking"]
 
-MOST_REDIRECTS = 3
-MOST_VARIANTS = 4
+MOST_REDIRECTS: Final = 20
+"""As many as browsers follow (Fetch, 4.4)."""
+
+MOST_VARIANTS: Final = 8
 """Variants of a master playlist that are tried until one answers: a look must not become a crawl."""
 
-SEGMENT_SAMPLE = 1024
-"""Bytes of the newest segment that are asked for; one is enough."""
+MOST_OTHERS: Final = 3
+"""Variants that are read beside one that does not move, or does not play."""
+
+SEGMENT_SAMPLE: Final = 1024
+"""Bytes of a segment that are asked for; a few are enough."""
+
+LARGE_PLAYLIST: Final = 1 << 16
+"""Bytes from which on compression is asked for: below that it costs more than it saves."""
 
 _REDIRECTS = (301, 302, 303, 307, 308)
+
+_TELLING: Final = (401, 404, 410, 429)
+"""Answers to a request for a part of a segment that would be the same for the whole of it."""
+
+_MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<[A-Za-z!?]|[{\[]\s*[\"{\[\]}]|#EXTM3U)")
+_PLAIN_TEXT = re.compile(rb"[\t\n\r -~]*")
 
 
 @dataclass(frozen=True, slots=True)
 class Get:
     """A request: GET this address and return at most this many bytes of the body, as they come over the wire.
 
-    ``sample`` means that a part is wanted (``Range``); otherwise one byte more than ``limit`` must be read, so that a
-    longer body shows. ``public_only`` means that no server on another address than a public one may be asked.
+    ``sample`` means that the first bytes are enough, of what begins at ``offset`` (``Range``), or, where that is None, of the
+    whole; otherwise one byte more than ``limit`` must be read, so that a longer body shows. ``public_only`` means that no
+    server on another address than a public one may be asked. ``share`` is what part of the time that is left for the look
+    this request may take; ``gzip`` whether compression is welcome.
     """
 
     url: str
     limit: int
     sample: bool = False
     public_only: bool = False
+    offset: int | None = None
+    share: float = 1.0
+    gzip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a server answered, and whether it is on a public address.
 
-    ``body`` is still in the content encoding that ``encoding`` names.
+    ``body`` is still in the content encoding that ``encoding`` names. ``length`` is the length of the whole body, where it was
+    told.
     """
 
     status: int
@@ -56,6 +89,7 @@ class Answer:
     encoding: str = ""
     location: str | None = None
     public: bool = False
+    length: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,132 +109,319 @@ Conversation = Generator[Get, Answer | NoAnswer, Look]
 
 
 class _Absent(Exception):  # it is what was found
-    """There is no playlist; the message says why."""
+    """There is no playlist, or no segment; the message says why."""
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
-class _Refused(_Absent):
-    """A public server has led to an address that is not public."""
-
-
-def looking(url: str, watch: Watch, clock: Callable[[], float]) -> Conversation:
+def looking(url: str, watch: Watch, clock: Callable[[], float], session: Session | None = None) -> Conversation:
     """Make one look at a stream.
 
     :param url: the playlist that the viewers are given.
-    :param watch: what is known so far. It decides whether the newest segment is asked for: only when the tail has moved.
+    :param watch: what is known so far. It decides whether a segment is asked for (only when the mark has moved), and whether
+        other variants are read, too (only when there is no sign of life).
     :param clock: returns the seconds since the epoch.
+    :param session: what is known from earlier looks of this watch; it is changed.
     :returns: the look, when the generator ends. Nothing that a server does makes it raise.
     """
-    hosts: list[bool] = []
-    try:
-        base, playlist, variant, public = yield from _media_playlist(url, watch, hosts)
-    except (_Absent, NotAPlaylist) as found:
-        return Look(at=clock(), absence=str(found), public=any(hosts[:1]))
-    look = Look(
-        at=clock(),
-        tail=playlist.tail,
-        segments=playlist.segments,
-        target_duration=playlist.target_duration,
-        endlist=playlist.endlist,
-        variant=variant,
-        public=hosts[0],
-    )
-    if playlist.newest is None or not watch.asks_for_segment(look):
-        return look
-    try:
-        _, answer, _ = yield from _fetch(
-            _join(base, playlist.newest), SEGMENT_SAMPLE, what="a segment", public_only=public, sample=True
-        )
-    except _Refused as found:
-        return replace(look, playable=False, refused=str(found))
-    except _Absent:
-        return replace(look, playable=False)
-    return replace(look, playable=bool(answer.body))
+    look = yield from _Viewer(url, watch, clock, Session() if session is None else session).look()
+    return look
 
 
-def _media_playlist(
-    url: str, watch: Watch, hosts: list[bool]
-) -> Generator[Get, Answer | NoAnswer, tuple[str, MediaPlaylist, int | None, bool]]:
-    """Fetch the list of segments, over the master playlist if there is one.
+class _Viewer:
+    """One look, with what it needs at every step."""
 
-    :param hosts: gets whether each server is public that is asked for ``url``; the first of them is that of ``url`` itself.
-    :returns: its address, itself, its place in the master playlist, and whether what it says leads to public addresses only.
-    """
-    what = "a playlist whose host was on a public address and now is" if watch.public else "a playlist"
-    base, answer, public = yield from _fetch(url, LARGEST_PLAYLIST, what=what, public_only=watch.public, hosts=hosts)
-    playlist = parse(_decoded(answer))
-    if isinstance(playlist, MediaPlaylist):
-        return base, playlist, None, public
-    reason = "a master playlist without variants"
-    for place, variant in enumerate(playlist.variants[:MOST_VARIANTS]):
+    def __init__(self, url: str, watch: Watch, clock: Callable[[], float], session: Session) -> None:
+        self.url = url
+        self.watch = watch
+        self.clock = clock
+        self.session = session
+        self.found: list[Look] = []
+        self.reason = ""
+
+    def look(self) -> Conversation:
+        """Read where it was read last; if nothing is there, or nothing moves, what else there is."""
+        session, variant = self.session, self.watch.variant
+        if (source := session.lists.get(variant)) is not None:
+            alone = source.url == self.url
+            there = yield from self._read(variant, source, share=1.0 if alone else 0.5)
+            if alone or (there and not self._in_doubt()):
+                return self._result()
+            if session.variants and not (there and self._is_worn_out()):
+                yield from self._others(variant)
+            if self.found and not self._is_worn_out():
+                return self._result()
         try:
-            variant_base, answer, variant_public = yield from _fetch(
-                _join(base, variant), LARGEST_PLAYLIST, what="a variant", public_only=public
-            )
-            media = parse(_decoded(answer))
+            yield from self._from_the_top(variant)
         except (_Absent, NotAPlaylist) as found:
-            reason = f"no variant of the master playlist answers: {found}"
-            continue
-        if isinstance(media, MediaPlaylist):
-            return variant_base, media, place, variant_public
-        reason = "a master playlist that leads to a master playlist"
-    raise _Absent(reason)
+            self.reason = str(found)
+        return self._result()
+
+    def _result(self) -> Look:
+        if not self.found:
+            return Look(at=self.clock(), absence=self.reason, public=self.session.public)
+        best = max(reversed(self.found), key=_rank)
+        others = tuple(look for look in self.found if look is not best)
+        return replace(best, public=self.session.public, others=others)
+
+    def _in_doubt(self) -> bool:
+        """Tell whether what was read so far leaves open if the stream plays."""
+        best = max(self.found, key=_rank)
+        if best.playable is not None or best.endlist:
+            return best.playable is False
+        return self.watch.doubted(best.at) and self.watch.after(best, grace=math.inf).doubted(best.at)
+
+    def _is_worn_out(self) -> bool:
+        """Tell whether the address that viewers are given is to be loaded anew: for long nothing has moved where it led to."""
+        loaded_at, now = self.session.loaded_at, self.clock()
+        return loaded_at is None or (self.watch.doubted(now) and now - loaded_at > self.watch.tolerance)
+
+    def _from_the_top(self, variant: int | None) -> Generator[Get, Answer | NoAnswer, None]:
+        """Load the address that viewers are given, and what it leads to."""
+        session = self.session
+        hosts: list[bool] = []
+        what = "a playlist whose host was on a public address and now is" if self.watch.public else "a playlist"
+        asked = self.clock()
+        try:
+            base, answer, public = yield from self._fetch(
+                Get(self.url, LARGEST_PLAYLIST, public_only=self.watch.public, gzip=session.gzip), what, hosts
+            )
+        finally:
+            session.public = session.public or any(hosts[:1])
+        playlist = self._parsed(answer, Source(base))
+        session.forget_lists()
+        session.loaded_at = self.clock()
+        if isinstance(playlist, MediaPlaylist):
+            source = Source(
+                base, public, "a playlist whose host was on a public address and now is" if public else what
+            )
+            session.lists[None] = source
+            yield from self._take(None, source, playlist, asked)
+            return
+        if not playlist.variants:
+            raise NotAPlaylist("a master playlist without variants")
+        session.variants = [
+            Source(join(base, reference), public, "a variant", playlist.variables) for reference in playlist.variants
+        ]
+        yield from self._others(None, first=variant)
+        if not self.found:
+            raise _Absent(self.reason)
+
+    def _others(self, known: int | None, first: int | None = None) -> Generator[Get, Answer | NoAnswer, None]:
+        """Read further variants until one shows a sign of life, or enough of them have shown none.
+
+        :param known: the variant that was tried already.
+        :param first: the one to begin with.
+        """
+        places = [place for place in self.session.order(first) if place != known]
+        read = 0
+        reasons: list[str] = []
+        for tried, place in enumerate(places[:MOST_VARIANTS], 1):
+            if read >= MOST_OTHERS or (self.found and not self._in_doubt()):
+                return
+            source = self.session.lists.get(place, self.session.variants[place])
+            last = tried == min(len(places), MOST_VARIANTS)
+            if (yield from self._read(place, source, share=1.0 if last else 0.5)):
+                read += 1
+            else:
+                self.session.lists.pop(place, None)
+                reasons.append(self.reason)
+        if reasons and not self.found:
+            # That one of them does not let us in says more than that another is not there.
+            told = next((reason for reason in reasons if is_unseen(reason)), reasons[-1])
+            self.reason = f"no variant of the master playlist answers: {told}"
+
+    def _read(self, variant: int | None, source: Source, *, share: float) -> Generator[Get, Answer | NoAnswer, bool]:
+        """Read one media playlist, and whether what was added plays; return whether it is there."""
+        asked = self.clock()
+        get = Get(source.url, LARGEST_PLAYLIST, public_only=source.public_only, share=share, gzip=self.session.gzip)
+        try:
+            base, answer, public = yield from self._fetch(get, source.what)
+            source = replace(source, url=base, public_only=public)
+            playlist = self._parsed(answer, source)
+        except (_Absent, NotAPlaylist) as found:
+            self.reason = str(found)
+            return False
+        if isinstance(playlist, MasterPlaylist):
+            self.reason = "a master playlist that leads to a master playlist"
+            return False
+        self.session.lists[variant] = source
+        yield from self._take(variant, source, playlist, asked)
+        return True
+
+    def _parsed(self, answer: Answer, source: Source) -> MediaPlaylist | MasterPlaylist:
+        body = _decoded(answer)
+        self.session.gzip = len(body) > LARGE_PLAYLIST
+        return parse(body, url=source.url, variables=source.variables)
+
+    def _take(
+        self, variant: int | None, source: Source, playlist: MediaPlaylist, asked: float
+    ) -> Generator[Get, Answer | NoAnswer, None]:
+        """Note what a media playlist says, and whether what was added plays."""
+        look = Look(
+            at=self.clock(),
+            tail=playlist.tail,
+            segments=playlist.segments,
+            target_duration=playlist.target_duration,
+            endlist=playlist.endlist,
+            variant=variant,
+            names=playlist.names,
+            dated=playlist.dated,
+            asked=asked,
+        )
+        since = self.watch.unproved(look)
+        if since is not None:
+            look = yield from self._proved(look, source, playlist.added(since))
+        self.found.append(replace(look, done=self.clock()))
+
+    def _proved(self, look: Look, source: Source, added: list[Segment]) -> Generator[Get, Answer | NoAnswer, Look]:
+        """Ask for what was added until one of it answers."""
+        refused = "" if added else "a gap is all that was added"
+        for segment in added:
+            try:
+                yield from self._play(source, segment, share=1.0 if segment is added[-1] else 0.7)
+            except _Absent as found:
+                refused = refused if is_unseen(refused) else str(found)
+            else:
+                return replace(look, playable=True, proved=segment.number)
+        return replace(look, playable=False, refused=refused)
+
+    def _play(self, source: Source, segment: Segment, *, share: float) -> Generator[Get, Answer | NoAnswer, None]:
+        """Get the first bytes of a segment, and of what else is needed to play it, once.
+
+        :raises _Absent: if it does not play.
+        """
+        body = yield from self._sample(source, segment.media, "a segment", share=share)
+        if segment.key is None and not _may_be_media(body):
+            raise _Absent("a segment: a page or another text, and no media")
+        needed = [(segment.init, "an initialization section")]
+        needed += [(Part(segment.key), "a key")] if segment.key else []
+        for part, what in needed:
+            if part is None:
+                continue
+            known = replace(part, address=join(source.url, part.address))
+            if known in self.session.opened:
+                continue
+            try:
+                yield from self._sample(source, part, what, share=share)
+            except _Absent as found:
+                # Keys are for viewers who have logged in: that we are not let in says nothing.
+                if part is segment.init or not is_unseen(str(found)):
+                    raise
+            self.session.open(known)
+
+    def _sample(
+        self, source: Source, part: Part, what: str, *, share: float
+    ) -> Generator[Get, Answer | NoAnswer, bytes]:
+        """Get the first bytes of a part, without ``Range`` where a server refuses that for the whole of a resource.
+
+        :raises _Absent: if it has none.
+        """
+        url = join(source.url, part.address)
+        limit = min(part.length or SEGMENT_SAMPLE, SEGMENT_SAMPLE)
+        whole = part.offset is None
+        offset = None if whole and (self.session.plain or what == "a key") else part.offset or 0
+        get = Get(url, limit, sample=True, public_only=source.public_only, offset=offset, share=share)
+        try:
+            _, answer, _ = yield from self._fetch(get, what)
+        except _Absent as found:
+            if offset is None or not whole or found.status is None or found.status in _TELLING:
+                raise _Absent(str(found) if " on a private address" in str(found) else f"{what}: {found}") from None
+            try:
+                _, answer, _ = yield from self._fetch(replace(get, offset=None), what)
+            except _Absent as again:
+                raise _Absent(f"{what}: {again}") from None
+            self.session.plain = True
+        missing = answer.status != 206 and answer.length is not None and answer.length <= (part.offset or 0)
+        if not answer.body or missing:
+            raise _Absent(f"{what} without bytes")
+        return answer.body
+
+    def _fetch(
+        self, get: Get, what: str, hosts: list[bool] | None = None
+    ) -> Generator[Get, Answer | NoAnswer, tuple[str, Answer, bool]]:
+        """Get one address and follow redirects.
+
+        :param what: what it is, for a text.
+        :param hosts: gets whether each server is public.
+        :returns: the final address, its answer, which is a success, and whether that leads to public addresses only: a public
+            server has answered on the way.
+        """
+        for _ in range(MOST_REDIRECTS + 1):
+            if (wrong := fault(get.url)) is not None:
+                raise _Absent(wrong)
+            answer = yield get
+            if hosts is not None:
+                hosts.append(answer.public)
+            if isinstance(answer, NoAnswer):
+                raise _Absent(f"{what} on a private address" if answer.refused else answer.reason)
+            if answer.status not in _REDIRECTS or answer.location is None:
+                if 200 <= answer.status < 300:
+                    return get.url, answer, get.public_only or answer.public
+                raise _Absent(of_status(answer.status), answer.status)
+            target = join(get.url, answer.location)
+            if get.url.lower().startswith("https:") and target.lower().startswith("http:"):
+                raise _Absent("a redirect from https to http")
+            get, what = replace(get, url=target, public_only=get.public_only or answer.public), "a redirect to a server"
+        raise _Absent(f"more than {MOST_REDIRECTS} redirects")
 
 
-def _fetch(
-    url: str,
-    limit: int,
-    *,
-    what: str,
-    public_only: bool,
-    sample: bool = False,
-    hosts: list[bool] | None = None,
-) -> Generator[Get, Answer | NoAnswer, tuple[str, Answer, bool]]:
-    """Get one address and follow redirects.
+def _rank(look: Look) -> tuple[bool, bool, bool]:
+    """Return how much a look shows: that the stream plays, that it goes on, that there is something."""
+    return look.playable is True, bool(look.segments) and not look.endlist, bool(look.segments)
 
-    :param what: what it is, for a text.
-    :param hosts: gets whether each server is public.
-    :returns: the final address, its answer, which is 200 (or 206), and whether that leads to public addresses only: a public
-        server has answered on the way.
+
+def _may_be_media(body: bytes) -> bool:
+    """Tell whether bytes that are not encrypted can begin a segment: MPEG-TS, MP4, packed audio or WebVTT (RFC 8216, 3).
+
+    Servers answer 200 with a page that says "not found", or with an error in XML or JSON.
     """
-    for _ in range(MOST_REDIRECTS + 1):
-        if (wrong := fault(url)) is not None:
-            raise _Absent(wrong)
-        answer = yield Get(url, limit, sample, public_only)
-        if hosts is not None:
-            hosts.append(answer.public)
-        if isinstance(answer, NoAnswer):
-            raise _Refused(f"{what} on a private address") if answer.refused else _Absent(answer.reason)
-        public_only = public_only or answer.public
-        if answer.status not in _REDIRECTS or answer.location is None:
-            if answer.status == 200 or (sample and answer.status == 206):
-                return url, answer, public_only
-            raise _Absent(f"HTTP status {answer.status}")
-        target = _join(url, answer.location)
-        if url.lower().startswith("https:") and target.lower().startswith("http:"):
-            raise _Absent("a redirect from https to http")
-        url, what = target, "a redirect to a server"
-    raise _Absent(f"more than {MOST_REDIRECTS} redirects")
-
-
-def _join(base: str, reference: str) -> str:
-    try:
-        return urljoin(base, reference.strip().replace(" ", "%20"))
-    except ValueError:
-        raise _Absent("an address that cannot be read") from None
+    if _MARKUP.match(body):
+        return False
+    return body[:1] == b"G" or body[:6] == b"WEBVTT" or _PLAIN_TEXT.fullmatch(body) is None
 
 
 def _decoded(answer: Answer) -> bytes:
-    """Undo the content encoding, at most one byte beyond what a playlist may have: a bomb is never unpacked."""
-    if answer.encoding in ("", "identity"):
-        return answer.body
-    if answer.encoding not in ("gzip", "x-gzip", "deflate"):
-        raise NotAPlaylist("a body in a content encoding that nobody asked for")
-    unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
-    try:
-        body = unpacking.decompress(answer.body, LARGEST_PLAYLIST + 1)
-    except zlib.error:
-        raise NotAPlaylist("a body that cannot be decompressed") from None
-    if not unpacking.eof and len(body) <= LARGEST_PLAYLIST:
-        # Half a playlist would look like one whose tail went back.
-        raise NotAPlaylist("a body that was cut off")
+    """Undo the content encoding, at most one byte beyond what a playlist may have: a bomb is never unpacked.
+
+    A coding that nobody knows (object stores answer ``aws-chunked``) is passed over, as browsers do.
+
+    :raises NotAPlaylist: if it cannot be undone.
+    """
+    codings = [one.strip() for one in answer.encoding.split(",")]
+    body = answer.body
+    for coding in reversed(codings[-2:]):
+        if coding in ("br", "zstd"):
+            raise NotAPlaylist(UNREADABLE_CODING)
+        if coding in ("gzip", "x-gzip", "deflate"):
+            body = _unpacked(body, raw_first=coding == "deflate")
     return body
+
+
+def _unpacked(body: bytes, *, raw_first: bool) -> bytes:
+    """Unpack gzip, of one member or several (RFC 1952, 2.2), or zlib; ``deflate`` is also sent without zlib's head."""
+    if len(body) > LARGEST_PLAYLIST:
+        raise TooLong
+    found = bytearray()
+    rest = body
+    while rest and len(found) <= LARGEST_PLAYLIST:
+        unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 32)
+        try:
+            found += unpacking.decompress(rest, LARGEST_PLAYLIST + 1 - len(found))
+        except zlib.error:
+            if found:
+                break  # padding after the last member
+            if not raw_first:
+                raise NotAPlaylist("a body that cannot be decompressed") from None
+            unpacking = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
+            try:
+                found += unpacking.decompress(rest, LARGEST_PLAYLIST + 1)
+            except zlib.error:
+                raise NotAPlaylist("a body that cannot be decompressed") from None
+        if not unpacking.eof and len(found) <= LARGEST_PLAYLIST:
+            # Half a playlist would look like one whose tail went back.
+            raise NotAPlaylist(CUT_OFF)
+        rest = unpacking.unused_data
+    return bytes(found)

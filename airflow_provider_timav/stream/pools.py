@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_timav.names import Names, RememberedNames
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from aiohttp.abc import ResolveResult
 
 __all__ = ["WrongNetwork", "open_pool"]
+
+
+MOST_HEADERS = 10_000
 
 
 class WrongNetwork(OSError):
@@ -75,14 +79,20 @@ def open_pool(
     """
     import aiohttp
 
+    from airflow_provider_timav.stream.protocol import LARGEST_HEAD, Connector
+
+    # The number of headers is limited since aiohttp 3.14; `protocol` limits all of them together.
+    facts |= {"max_headers": MOST_HEADERS} if "max_headers" in signature(aiohttp.ClientSession).parameters else {}
     # The names remember what they have found; a second memory would only be an older one.
     ways: dict[str, Any] = {"resolver": names, "use_dns_cache": False}
     if public is not None:
         ways |= {"resolver": _NamesOf(names, public=public), "socket_factory": _sockets(public=public)}
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=limit, ssl=context, **ways),
+        connector=Connector(limit=limit, ssl=context, **ways),
         cookie_jar=aiohttp.DummyCookieJar(),
         auto_decompress=False,
         trust_env=False,
+        max_line_size=LARGEST_HEAD,
+        max_field_size=LARGEST_HEAD,
         **facts,
     )

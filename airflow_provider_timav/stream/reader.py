@@ -3,9 +3,10 @@
 There is one mover and no synchronous twin: a sensor that pokes runs the same coroutines as the trigger (`glance`), so
 that no mode can come to trust another certificate, follow another redirect or wait longer than the others.
 
-What holds for each look, whatever the servers do: it is over within `LOOK_SECONDS`, holds at most a mebibyte of a body,
-sends no credential and no cookie, takes nothing from the environment or from ``.netrc``, and never raises for what it
-finds. One client serves all watches of one loop and proxy: one TLS context, at most `MOST_SOCKETS` connections in use.
+What holds for each look, whatever the servers do: it is over within `LOOK_SECONDS`, holds at most 16 MiB of a body and more
+than one only for a few looks at a time, sends no credential, and no cookie but to the host that has set it in the same watch,
+takes nothing from the environment or from ``.netrc``, and never raises for what it finds. One client serves all watches of one
+loop and proxy: one TLS context, at most `turns.MOST_TURNS` connections in use.
 
 What a public server says leads to public addresses only. Without a proxy each request goes through a pool that leads to such
 addresses, or through one that leads to none (`pools`). Through a proxy it is the proxy that looks names up; addresses that are
@@ -15,8 +16,11 @@ written out are held to the rule here.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import errno
 import functools
 import random
+import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -27,9 +31,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_timav.frames import HiddenText
 from airflow_provider_timav.names import RememberedNames
 from airflow_provider_timav.proxies import part
+from airflow_provider_timav.stream import reasons
+from airflow_provider_timav.stream.address import host, written
 from airflow_provider_timav.stream.looking import Answer, Conversation, Get, NoAnswer, looking
 from airflow_provider_timav.stream.network import may_be_public
 from airflow_provider_timav.stream.pools import WrongNetwork, open_pool
+from airflow_provider_timav.stream.session import Session
+from airflow_provider_timav.stream.turns import MOST_TURNS, Turns
 from airflow_provider_timav.stream.watch import Look, Verdict, Watch, next_pause
 
 if TYPE_CHECKING:
@@ -46,12 +54,30 @@ LOOK_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
 """For one connection, so that a dead host does not keep a socket from the others for long."""
 
-MOST_SOCKETS = 20
-
 LARGE_BODY = 1 << 16
-"""Bytes from which on a body is parsed in a thread: a mebibyte takes half a second, and the loop has others to serve."""
+"""Bytes from which on a body is parsed in a thread: the loop has others to serve."""
+
+SMALL_PACKAGE = 1 << 12
+"""Bytes up to which a compressed body is unpacked in the loop; it can become a thousand times as long."""
+
+MODEST_BODY = 1 << 20
+"""Bytes of a body that each look may hold. For more it waits for its turn, so that twenty of them do not fill the memory."""
+
+MOST_LARGE_BODIES = 4
+
+REFUSAL_BODY = 1 << 16
+"""Bytes that are read of an answer that is no success, so that its connection can be used again."""
+
+FIRST_BYTES = 64
+"""Bytes by which a sample of a segment is told from a page."""
+
+LARGEST_COOKIES = 1 << 13
+"""Bytes of the cookies of a watch; servers refuse more."""
 
 _HEADERS = {"Accept-Encoding": "identity", "User-Agent": "airflow-provider-timav"}
+
+_OUR_NETWORK = {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EADDRNOTAVAIL, errno.EMFILE, errno.ENFILE}
+"""What the system says where the fault is on this side: no way, no address, no socket."""
 
 _REFUSED = NoAnswer("no server on an address that may be asked", refused=True)
 
@@ -84,7 +110,8 @@ class Reader:
         self._aiohttp: ModuleType | None = None
         self._opening = asyncio.Lock()
         # Waiting for a turn is no fault of the stream's: it must not count against the look's time.
-        self._turns = asyncio.Semaphore(MOST_SOCKETS)
+        self._turns = Turns()
+        self._large = asyncio.Semaphore(MOST_LARGE_BODIES)
         self.users = 0
 
     def __repr__(self) -> str:
@@ -104,7 +131,7 @@ class Reader:
                     context,
                     names,
                     public=public,
-                    limit=MOST_SOCKETS,
+                    limit=MOST_TURNS,
                     timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
                     headers=_HEADERS,
                 )
@@ -114,56 +141,67 @@ class Reader:
         for pool in self._pools.values():
             await pool.close()
 
-    async def look(self, url: str, watch: Watch, clock: Callable[[], float]) -> Look:
+    async def look(self, url: str, watch: Watch, clock: Callable[[], float], session: Session | None = None) -> Look:
         """Look at a stream once; see `looking` for the arguments and the answer."""
-        conversation = looking(url, watch, clock)
+        session = Session() if session is None else session
+        conversation = looking(url, watch, clock, session)
         answer: Answer | NoAnswer | None = None
-        async with self._turns:
-            end = asyncio.get_running_loop().time() + LOOK_SECONDS
+        answered = False
+        async with self._turns.turn(host(url), answered=session.answered):
+            now = asyncio.get_running_loop().time
+            end = now() + LOOK_SECONDS
             while True:
                 step = await self._next(conversation, answer)
                 if isinstance(step, Look):
+                    session.answered = answered
                     return step
                 try:
-                    async with asyncio.timeout_at(end):
-                        answer = await self._get(step)
+                    async with asyncio.timeout_at(end - (end - now()) * (1 - step.share)):
+                        answer = await self._get(step, session)
+                        answered = answered or isinstance(answer, Answer)
                 except TimeoutError:
                     # What was found before the time was over still counts: a playlist, if a segment kept us waiting.
-                    answer = NoAnswer(f"no answer within {LOOK_SECONDS:g} s")
+                    answer = NoAnswer(f"no answer within {LOOK_SECONDS * step.share:g} s")
 
     async def _next(self, conversation: Conversation, answer: Answer | NoAnswer | None) -> Get | Look:
-        if isinstance(answer, Answer) and (len(answer.body) > LARGE_BODY or answer.encoding):
+        if isinstance(answer, Answer) and len(answer.body) > (SMALL_PACKAGE if answer.encoding else LARGE_BODY):
             return await asyncio.to_thread(_advance, conversation, answer)
         return _advance(conversation, answer)
 
-    async def _get(self, get: Get) -> Answer | NoAnswer:
+    async def _get(self, get: Get, session: Session) -> Answer | NoAnswer:
         from yarl import URL
 
         # A signed query must arrive as it was written; only what is no ASCII has to be encoded.
         try:
-            address = URL(get.url, encoded=get.url.isascii())
+            address = URL(written(get.url), encoded=True)
         except ValueError as error:
             return NoAnswer(f"no answer ({type(error).__name__})")
         if self._proxy is not None:
             public = may_be_public(address.raw_host or "")
             if get.public_only and not public:
                 return _REFUSED
-            return replace(await self._ask(None, address, get), public=public)
+            return replace(await self._ask(None, address, get, session), public=public)
         if not get.public_only:
-            answer = await self._ask(False, address, get)
+            answer = await self._ask(False, address, get, session)
             if answer is not _REFUSED:
                 return answer
-        answer = await self._ask(True, address, get)
+        answer = await self._ask(True, address, get, session)
         if answer is not _REFUSED:
             return replace(answer, public=True)
         # Where any address may be asked, the name has changed its mind between two look-ups: the next look will tell.
-        return _REFUSED if get.public_only else NoAnswer("no connection")
+        return _REFUSED if get.public_only else NoAnswer(reasons.NO_CONNECTION)
 
-    async def _ask(self, public: bool | None, address: URL, get: Get) -> Answer | NoAnswer:
+    async def _ask(self, public: bool | None, address: URL, get: Get, session: Session) -> Answer | NoAnswer:
         """Make one request through one of the pools."""
         if self._aiohttp is None:
             raise RuntimeError("the reader is not open")
-        headers = {"Range": f"bytes=0-{get.limit - 1}"} if get.sample else {}
+        headers: dict[str, str] = {}
+        if get.offset is not None:
+            headers["Range"] = f"bytes={get.offset}-{get.offset + get.limit - 1}"
+        if get.gzip:
+            headers["Accept-Encoding"] = "gzip"
+        if session.cookies is not None and (cookies := session.cookies.filter_cookies(address)):
+            headers["Cookie"] = "; ".join(f"{name}={cookie.coded_value}" for name, cookie in cookies.items())
         # Within TLS a request's headers are the server's to read: the proxy is told with the request for the tunnel. Without
         # TLS there is no tunnel, and the request is the proxy's.
         to_proxy = self._introduction if address.scheme == "https" else None
@@ -173,21 +211,51 @@ class Reader:
             async with self._pools[public].get(
                 address, headers=headers, allow_redirects=False, proxy=self._proxy, proxy_headers=to_proxy
             ) as response:
-                # Of a sample the first bytes that come are enough; a playlist is read one byte beyond its limit.
-                needed = 1 if get.sample else get.limit + 1
-                body = bytearray()
-                while len(body) < needed and (piece := await response.content.read(get.limit + 1 - len(body))):
-                    body += piece
+                if self._proxy is not None and response.status == 407:
+                    return NoAnswer(reasons.PROXY_REFUSES)
+                self._keep_cookies(session, response, address)
                 return Answer(
                     status=response.status,
-                    body=bytes(body),
+                    body=await self._body(response.content, get, success=200 <= response.status < 300),
                     encoding=response.headers.get("Content-Encoding", "").strip().lower(),
                     location=response.headers.get("Location"),
+                    length=response.content_length,
                 )
         except (self._aiohttp.ClientError, OSError, ValueError) as error:
             if isinstance(getattr(error, "os_error", None), WrongNetwork):
                 return _REFUSED
             return NoAnswer(_why(self._aiohttp, error))
+
+    async def _body(self, content: aiohttp.StreamReader, get: Get, *, success: bool) -> bytes:
+        """Read as much of a body as is needed: of a sample the first bytes, of a playlist one byte beyond its limit."""
+        if get.sample:
+            most, needed = get.limit, min(FIRST_BYTES, get.limit)
+        else:
+            most = needed = get.limit + 1
+        if not success:
+            most = needed = REFUSAL_BODY
+        body = bytearray()
+        await _fill(body, content, min(needed, MODEST_BODY), most)
+        if MODEST_BODY <= len(body) < needed:
+            async with self._large:
+                await _fill(body, content, needed, most)
+        return bytes(body)
+
+    def _keep_cookies(self, session: Session, response: aiohttp.ClientResponse, address: URL) -> None:
+        """Keep what a server has set, for this watch: every player sends it back (RFC 6265)."""
+        if self._aiohttp is None or "Set-Cookie" not in response.headers:
+            return
+        if session.cookies is None:
+            session.cookies = self._aiohttp.CookieJar(unsafe=True, quote_cookie=False)
+        with contextlib.suppress(ValueError):
+            session.cookies.update_cookies_from_headers(response.headers.getall("Set-Cookie"), address)
+        if sum(len(cookie.key) + len(cookie.value) for cookie in session.cookies) > LARGEST_COOKIES:
+            session.cookies = None
+
+
+async def _fill(body: bytearray, content: aiohttp.StreamReader, needed: int, most: int) -> None:
+    while len(body) < needed and (piece := await content.read(most - len(body))):
+        body += piece
 
 
 def _load() -> tuple[ModuleType, ssl.SSLContext]:
@@ -210,17 +278,23 @@ def _advance(conversation: Conversation, answer: Answer | NoAnswer | None) -> Ge
 
 def _why(aiohttp: ModuleType, error: Exception) -> str:
     """Say why nothing answered. The text of these exceptions quotes addresses, with the query; none of it is used."""
-    reasons: tuple[tuple[type[Exception], str], ...] = (
-        (aiohttp.ClientConnectorDNSError, "the host name is not known"),
-        (aiohttp.ClientSSLError, "no TLS connection: the server's certificate is not trusted, or it speaks no TLS"),
-        (aiohttp.ClientProxyConnectionError, "the proxy does not answer"),
-        (aiohttp.ClientHttpProxyError, "the proxy refuses"),
+    system = getattr(error, "os_error", error)
+    if isinstance(system, OSError) and system.errno in _OUR_NETWORK and not isinstance(system, socket.gaierror):
+        return reasons.NO_ROUTE
+    from airflow_provider_timav.stream.protocol import Overloaded
+
+    told: tuple[tuple[type[Exception], str], ...] = (
+        (Overloaded, "an answer with too much beside its body"),
+        (aiohttp.ClientConnectorDNSError, reasons.HOST_UNKNOWN),
+        (aiohttp.ClientSSLError, reasons.NO_TLS),
+        (aiohttp.ClientProxyConnectionError, reasons.PROXY_AWAY),
+        (aiohttp.ClientHttpProxyError, reasons.PROXY_REFUSES),
         (TimeoutError, "no connection in time"),
-        (aiohttp.ClientConnectorError, "no connection"),
-        (aiohttp.ClientPayloadError, "a body that was cut off"),
+        (aiohttp.ClientConnectorError, reasons.NO_CONNECTION),
+        (aiohttp.ClientPayloadError, reasons.CUT_OFF),
         (aiohttp.ServerDisconnectedError, "the server hung up"),
     )
-    return next((reason for kind, reason in reasons if isinstance(error, kind)), f"no answer ({type(error).__name__})")
+    return next((reason for kind, reason in told if isinstance(error, kind)), f"no answer ({type(error).__name__})")
 
 
 _readers: dict[tuple[asyncio.AbstractEventLoop, str | None], Reader] = {}
@@ -262,9 +336,9 @@ async def follow(
     :param enough: is told what is known after each look, and says whether to stop.
     :returns: what was known then.
     """
-    clock = wall_clock()
+    clock, session = wall_clock(), Session()
     while True:
-        watch = watch.after(await reader.look(url, watch, clock), grace=grace)
+        watch = watch.after(await reader.look(url, watch, clock, session), grace=grace)
         if await enough(watch):
             return watch
         await sleep(next_pause(watch, random.random()))  # noqa: S311  # it spreads load, it keeps no secret

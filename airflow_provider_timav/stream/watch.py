@@ -4,9 +4,11 @@ The state machine is pure: a `Watch` is what is known so far, `Watch.after` retu
 clock, no socket and no Airflow in here, so the sensor in each of its modes and the triggers cannot come to different
 verdicts about the same looks.
 
-The measure is the *tail* of the playlist: ``media sequence + number of segments``, the number that the next segment will
-have. A stream is live if its tail moves, and nothing else shows that: the cached list of yesterday's show has segments,
-answers 200 and plays.
+The measure is the *tail* of a playlist: ``media sequence + number of segments``, the number that the next segment will
+have. Its highest value so far is the *mark*. A stream is live if its mark moves and what was added has bytes, and nothing else
+shows that: the cached list of yesterday's broadcast has segments, answers 200 and plays. Caches hand out older copies, so a
+lower tail that overlaps what is known is an older copy, and says nothing; two of them that take turns move no mark. Only a
+lower tail without overlap, or under other names, is an encoder that began anew.
 """
 
 from __future__ import annotations
@@ -16,20 +18,41 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 from airflow_provider_timav.reading import LARGEST_NUMBER, said
+from airflow_provider_timav.stream.playlist import moment
+from airflow_provider_timav.stream.reasons import is_unseen
 
-__all__ = ["Look", "Verdict", "Watch", "next_pause"]
+__all__ = ["UNSEEN_SECONDS", "Look", "Track", "Verdict", "Watch", "next_pause"]
 
-MOVES_WITHIN = 3
+MOVES_WITHIN: Final = 3
 """Target durations within which a live playlist's tail moves. A player's buffer is about as long."""
 
-UNTOLD_TARGET_DURATION = 6.0
+MOVES_THAT_PROVE: Final = 2
+"""Moves that show that a stream is live. One could be two caches of a broadcast that is over, the older of which came first."""
+
+DOUBTED_AFTER: Final = 1.5
+"""Target durations without a sign of life after which other variants are read, too: before the stream counts as stalled."""
+
+UNSEEN_SECONDS: Final = 6 * 3600.0
+"""How long a stream that was live may be *not seen* (refused to us, our network down) before it has ended: as long as a
+broadcast takes at most by default. What ``grace`` says holds for a stream that is seen to be gone."""
+
+UNTOLD_TARGET_DURATION: Final = 6.0
 """Seconds taken for a target duration while none is known; what HLS encoders are commonly set to."""
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 """Seconds between two looks, whatever the playlist says its target duration is."""
+
+MOST_TRACKS: Final = 4
+"""Lists whose marks are kept: variants, and what was there before an encoder began anew."""
+
+COPIES_SECONDS: Final = 20.0
+"""For which caches may hand out older copies of a list, at least: twice what its mark may stand still, where that is more."""
+
+_FARTHEST_BACK: Final = 12
+"""Segments by which an older copy may lie behind; caches keep lists for seconds. What lies further back began anew."""
 
 _LATEST = 253_402_300_799
 """Seconds since the epoch; the last that a datetime can hold."""
@@ -44,17 +67,17 @@ class Verdict(StrEnum):
     UNKNOWN = "UNKNOWN"
     """Nobody has looked, or there is no HLS address to look at."""
     ABSENT = "ABSENT"
-    """No playlist: 4xx, 5xx, no answer in time, or a body that is none."""
+    """No playlist: 4xx, 5xx, no answer in time, or a body that is none. The reason says if that is for us only."""
     EMPTY = "EMPTY"
     """A playlist without segments."""
     STARTING = "STARTING"
-    """Segments, but we have not yet seen the tail move and the newest segment answer."""
+    """Segments, but we have not yet seen the mark move twice and what was added answer."""
     LIVE = "LIVE"
-    """Two of our reads saw the tail move, at most three target durations ago, and the newest segment has bytes."""
+    """Our reads saw the mark move, at most three target durations ago, and a segment that was added has bytes."""
     STALLED = "STALLED"
     """No such move for more than three target durations."""
     RESET = "RESET"
-    """The tail went back: the encoder started again."""
+    """The tail went back, and not to an older copy: the encoder started again."""
     ENDED = "ENDED"
     """The playlist says so, or the stream was LIVE and has been gone for longer than the grace period."""
 
@@ -71,12 +94,18 @@ class Look:
     :param segments: how many segments the playlist lists.
     :param target_duration: seconds; None if the playlist does not tell.
     :param endlist: whether the playlist says that nothing will follow.
-    :param playable: whether the newest segment answered with bytes; None if it was not asked.
+    :param playable: whether a segment that was added answered with bytes; None if none was asked.
     :param variant: the place in the master playlist that this was read from; None without one. Numbers of different
         variants do not compare (RFC 8216, 6.2.4).
-    :param absence: why there is no readable playlist, in a few words without any address.
-    :param refused: why the newest segment was not asked though it should have been, likewise.
+    :param absence: why there is no readable playlist, in a few words without any address (`reasons`).
+    :param refused: why what was added does not play, likewise.
     :param public: whether the playlist's host is on a public address; what it says then leads to public addresses only.
+    :param proved: the number of the segment that answered; None for the newest.
+    :param names: digests of the names of the newest segments, oldest first; empty where they are not known.
+    :param dated: the newest ``EXT-X-PROGRAM-DATE-TIME``, as written.
+    :param asked: when the playlist was asked for; None for ``at``. A slow answer is not an old one.
+    :param done: when the last answer of the look was in; None for ``at``. What passes in a look is not time without looking.
+    :param others: what other variants showed in the same look.
     """
 
     at: float
@@ -89,6 +118,65 @@ class Look:
     absence: str = ""
     refused: str = ""
     public: bool = False
+    proved: int | None = None
+    names: tuple[int, ...] = ()
+    dated: str = ""
+    asked: float | None = None
+    done: float | None = None
+    others: tuple[Look, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Track:
+    """What is known of one list: a variant's, since its encoder began.
+
+    :param variant: see `Look`.
+    :param tail: the mark, the highest tail that was read.
+    :param first: the number of the first segment of the list with that tail.
+    :param read_at: when the mark was last read; the end of that look.
+    :param moves: how often the mark was seen to move since the stream last stood still, at most `MOVES_THAT_PROVE`.
+    :param moved_at: when two reads that were close enough saw it move last; None if none did.
+    :param proved: the number after that of the last segment which answered; those from there on are yet to be proved.
+    :param names: see `Look`.
+    :param dated: see `Look`.
+    :param copy: whether it looks like an older copy of another track. If it moves on by itself, and the other is not read
+        meanwhile, it is what viewers see: an encoder that began anew under the numbers and names of before.
+    """
+
+    variant: int | None
+    tail: int
+    first: int
+    read_at: float
+    moves: int = 0
+    moved_at: float | None = None
+    proved: int = 0
+    names: tuple[int, ...] = ()
+    dated: str = ""
+    copy: bool = False
+
+    def is_copy_of(self, other: Track) -> bool:
+        """Tell whether this looks like an older copy of that."""
+        return self.copy and self.variant == other.variant
+
+    def holds(self, look: Look, tolerance: float) -> bool:
+        """Tell whether a list of this variant continues this one or is a copy of it, and not one that began anew.
+
+        :param tolerance: seconds within which a live mark moves.
+        """
+        if look.tail is None or look.tail >= self.tail:
+            return True
+        if look.at - self.read_at > max(COPIES_SECONDS, 2 * tolerance):
+            return False
+        then, now = moment(self.dated), moment(look.dated)
+        if then is not None and now is not None:
+            # What was encoded later stands under a later date; an older copy under an earlier one.
+            return now <= then
+        if look.tail <= max(self.first, self.tail - _FARTHEST_BACK):
+            return False
+        mine = {self.tail - len(self.names) + place: name for place, name in enumerate(self.names)}
+        theirs = {look.tail - len(look.names) + place: name for place, name in enumerate(look.names)}
+        common = mine.keys() & theirs.keys()
+        return not common or any(mine[number] == theirs[number] for number in common)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +189,18 @@ class Watch:
     :param verdict: what can be said now.
     :param since: when that verdict was reached.
     :param at: when the last look was made.
-    :param tail: the tail that was last read.
+    :param tail: the mark of the list that was last read.
     :param target_duration: the target duration that was last read, in seconds.
-    :param variant: where the tail was read from, see `Look`.
-    :param read_at: when the tail was last read.
-    :param moved_at: when two reads last saw the tail move; None if none did since the watch, or the encoder, started.
-    :param proven: whether the newest segment has answered with bytes since that move.
-    :param progress_at: when there last was a sign of life: a proven move, or a tail that had nothing to compare with.
+    :param variant: the variant that was last read, see `Look`. It is read first the next time.
+    :param tracks: the lists that are known, the last read first.
+    :param progress_at: when there last was a sign of life: a move that was proved, or a list that had nothing to compare with.
+    :param played_at: when the stream last moved and was proved to be live; None if it was not since it began anew.
+    :param restarted: whether an encoder that began anew has counted as a sign of life since the last proof. It does once.
     :param was_live: whether the stream was ever LIVE.
-    :param gone_since: since when it has been ABSENT, EMPTY or STALLED without a break.
-    :param reason: why the last look found no playlist, or would not ask for the newest segment; empty otherwise.
+    :param found_ended: whether its end was there before we came: the last broadcast's list.
+    :param gone_since: since when it has been seen to be ABSENT, EMPTY or STALLED without a break.
+    :param unseen_since: since when it has been so and, at least once, only for us.
+    :param reason: why the last look found no playlist, or nothing that plays; empty otherwise.
     :param public: whether the playlist's host ever was on a public address. It then has to stay on one: a name that leads
         into a network of our own later on is not trusted with it.
     """
@@ -121,66 +211,89 @@ class Watch:
     tail: int | None = None
     target_duration: float | None = None
     variant: int | None = None
-    read_at: float | None = None
-    moved_at: float | None = None
-    proven: bool = False
+    tracks: tuple[Track, ...] = ()
     progress_at: float | None = None
+    played_at: float | None = None
+    restarted: bool = False
     was_live: bool = False
+    found_ended: bool = False
     gone_since: float | None = None
+    unseen_since: float | None = None
     reason: str = ""
     public: bool = False
 
     def after(self, look: Look, *, grace: float) -> Watch:
         """Return what is known after one more look.
 
-        :param grace: seconds that a stream which was LIVE may be ABSENT, EMPTY or STALLED before it has ENDED.
+        :param grace: seconds that a stream which was LIVE may be seen to be ABSENT, EMPTY or STALLED before it has ENDED.
         """
         past = self._set_back(self.at - look.at) if look.at < self.at else self
-        now = past._read(look)
-        verdict = past._judge(look, now)
-
-        gone_since = None
-        if verdict in _GONE:
-            # A tail that stands still tells since when the stream is gone, however long ago the look before was.
-            began = now._stalled_at if verdict is Verdict.STALLED else look.at
-            gone_since = min(began, look.at if past.gone_since is None else past.gone_since)
-            if past.was_live and look.at - gone_since > grace:
-                verdict = Verdict.ENDED
-        if past.verdict is Verdict.ENDED and not _new_tail(past, look):
+        now = past
+        for other in look.others:
+            now = now._read(other)
+        reset = now._is_reset(look)
+        now = now._read(look)
+        verdict = now._judge(look, reset=reset)
+        if past.verdict is Verdict.ENDED and verdict is not Verdict.LIVE and not past._is_new(look):
             verdict = Verdict.ENDED
+        elif verdict in _GONE:
+            now = now._gone(past, look, verdict)
+            if past.was_live and now._gone_too_long(grace):
+                verdict = Verdict.ENDED
+        else:
+            now = replace(now, gone_since=None, unseen_since=None)
+        if verdict is Verdict.STALLED:
+            # It has to be proved anew: a cache that is a little fresher than the others moves a mark, too.
+            now = replace(now, played_at=None, tracks=tuple(replace(track, moves=0) for track in now.tracks))
 
         return replace(
             now,
             verdict=verdict,
             since=look.at if verdict is not past.verdict else past.since,
             was_live=past.was_live or verdict is Verdict.LIVE,
-            gone_since=gone_since,
-            reason=look.absence or look.refused,
+            found_ended=verdict is Verdict.ENDED and not past._seen_moving and (past.found_ended or look.endlist),
+            reason="" if verdict is Verdict.LIVE else _said(look),
             public=past.public or look.public,
         )
 
-    def asks_for_segment(self, look: Look) -> bool:
-        """Tell whether the newest segment decides what this look proves; it is fetched for nothing else."""
+    def unproved(self, look: Look) -> int | None:
+        """Return from which number on a segment decides what this look proves; None if none is to be asked for."""
         if look.endlist or not look.segments:
+            return None
+        track = self._read(look).tracks[0]
+        return track.proved if track.moved_at is not None and track.proved < track.tail else None
+
+    def doubted(self, at: float) -> bool:
+        """Tell whether there has been no sign of life for so long that other variants are to be read, too."""
+        if self.progress_at is None:
             return False
-        now = self._read(look)
-        return now.moved_at is not None and not now.proven
+        return at - self.progress_at > DOUBTED_AFTER * (self.target_duration or UNTOLD_TARGET_DURATION)
 
     @property
     def moving(self) -> bool:
-        """Whether the last look saw the tail move."""
-        return self.moved_at is not None and self.moved_at == self.at
+        """Whether the last look saw the stream live and move on."""
+        return self.played_at is not None and self.played_at == self.at
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the stream has ended since we came. An end that was there before is the last broadcast's."""
+        return self.verdict is Verdict.ENDED and not self.found_ended
 
     def seen_stalled(self, began: float, *, grace: float) -> bool:
         """Tell whether viewers see nothing new, where there should be something: it stalled, ended, or never came.
 
+        What is not seen is no stall before `UNSEEN_SECONDS` are over, and what is left of the last broadcast (a list that
+        stands still, or its end) is none before ``grace`` is.
+
         :param began: since when there should be something, in seconds since the epoch.
         :param grace: seconds that a stream may take to appear.
         """
-        if self.verdict in (Verdict.STALLED, Verdict.ENDED):
-            return True
-        absent = self.verdict in (Verdict.ABSENT, Verdict.EMPTY) and not self.was_live
-        return absent and self.gone_since is not None and self.at - max(began, self.gone_since) > grace
+        if self.unseen_since is not None:
+            return self.at - max(began, self.unseen_since) > max(grace, UNSEEN_SECONDS)
+        if self.was_live or self.is_over:
+            return self.verdict in (Verdict.STALLED, Verdict.ENDED)
+        gone_since = self.since if self.verdict is Verdict.ENDED else self.gone_since
+        return gone_since is not None and self.at - max(began, gone_since) > grace
 
     def summary(self) -> dict[str, Any]:
         """Return what users get, as plain JSON: ``{verdict, since, tail, target_duration}``.
@@ -195,9 +308,10 @@ class Watch:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything that is known as a dict of JSON primitives."""
+        """Return the whole watch as a dict of JSON primitives."""
         memory = asdict(self)
         memory["verdict"] = self.verdict.value
+        memory["tracks"] = [{**track, "names": list(track["names"])} for track in memory["tracks"]]
         if not math.isfinite(self.at):
             del memory["at"]
         return memory
@@ -208,58 +322,109 @@ class Watch:
 
         The memory may come from another version of this package, or from a store that people can write to.
         """
-        if not isinstance(memory, dict):
-            return cls()
         known: dict[str, Any] = {}
-        for field in fields(cls):
-            value = memory.get(field.name)
-            if value is not None and (reads := _READERS[str(field.type)](value)) is not None:
-                known[field.name] = reads
+        if isinstance(memory, dict):
+            known = _read_fields(cls, memory)
         watch = cls(**known)
-        # A tail without its time could be of any day, so it proves nothing.
-        if watch.read_at is None or watch.progress_at is None:
-            watch = replace(watch, tail=None, moved_at=None, proven=False)
+        # A mark without its time could be of any day, so it proves nothing.
+        if not watch.tracks or watch.progress_at is None:
+            watch = replace(watch, tail=None, tracks=(), progress_at=None, played_at=None, restarted=False)
         return watch
 
     @property
-    def _tolerance(self) -> float:
+    def _seen_moving(self) -> bool:
+        return self.was_live or any(track.moves or track.moved_at is not None for track in self.tracks)
+
+    @property
+    def tolerance(self) -> float:
+        """Seconds within which a live stream moves."""
         return MOVES_WITHIN * (self.target_duration or UNTOLD_TARGET_DURATION)
 
     @property
     def _stalled_at(self) -> float:
-        return (self.at if self.progress_at is None else self.progress_at) + self._tolerance
+        return (self.at if self.progress_at is None else self.progress_at) + self.tolerance
+
+    def _track_of(self, look: Look) -> Track | None:
+        """Return the list that this look continues or has a copy of; the one with the higher mark, where there are several."""
+        held = [track for track in self.tracks if track.variant == look.variant and track.holds(look, self.tolerance)]
+        # A tail above all marks goes on from the nearest.
+        below = [track for track in held if look.tail is not None and track.tail <= look.tail]
+        return max(below or held, key=lambda track: track.tail, default=None)
+
+    def _is_reset(self, look: Look) -> bool:
+        """Tell whether this look shows a list that began anew."""
+        known = any(track.variant == look.variant for track in self.tracks)
+        return bool(look.segments) and known and self._track_of(look) is None
+
+    def _is_new(self, look: Look) -> bool:
+        """Tell whether something was added, or the list began anew, since the end."""
+        if not look.segments or look.tail is None or look.endlist:
+            return False
+        track = self._track_of(look)
+        added = track is not None and not track.copy and look.tail > track.tail
+        return not self.tracks or self._is_reset(look) or added
 
     def _read(self, look: Look) -> Watch:
-        """Take in what the look says of the tail; the verdict is not touched."""
+        """Take in what the look says of its list; the verdict is not touched."""
         now = replace(self, at=look.at)
         if look.tail is None:
             return now
         now = replace(now, target_duration=look.target_duration or self.target_duration)
         if not look.segments:
-            # The number of a segment that is not there yet: what then comes has nothing to compare with.
-            return replace(now, tail=None, moved_at=None, proven=False)
+            return replace(now, tail=look.tail) if not self.tracks else now
+        track = self._track_of(look)
+        if track is None:
+            return now._begun(look, reset=self._is_reset(look))
+        if look.tail < track.tail:
+            return now._copied(look)
+        if look.tail > track.tail:
+            # Where the reads lie too far apart it has moved, but nobody knows when: maybe right after the read before.
+            timely = (look.at if look.asked is None else look.asked) - track.read_at <= now.tolerance
+            if not timely:
+                now = replace(now, progress_at=look.at)
+            moved = replace(
+                track,
+                tail=look.tail,
+                first=look.tail - look.segments,
+                moves=min(track.moves + 1, MOVES_THAT_PROVE),
+                moved_at=look.at if timely else None,
+                names=look.names,
+                dated=look.dated,
+            )
+        else:
+            moved = track
+        moved = replace(moved, read_at=look.at if look.done is None else look.done)
+        at = moved.moved_at
+        if look.playable and at is not None and moved.proved < moved.tail:
+            moved = replace(moved, proved=(moved.tail - 1 if look.proved is None else look.proved) + 1)
+            now = replace(now, progress_at=_later(now.progress_at, at), restarted=False)
+            if moved.moves >= MOVES_THAT_PROVE:
+                now = replace(now, played_at=_later(now.played_at, at))
+        rest = tuple(one for one in self.tracks if one is not track and (track.copy or not one.is_copy_of(track)))
+        tail = now.tail if track.copy else moved.tail
+        return replace(now, tail=tail, variant=look.variant, tracks=(moved, *rest))
 
-        tail, read_at = self.tail, self.read_at
-        now = replace(now, tail=look.tail, variant=look.variant, read_at=look.at)
-        if tail is None or read_at is None:
-            return now._anew()
-        if look.variant != self.variant:
-            return now
-        if look.tail < tail:
-            return now._anew()
-        if look.tail > tail:
-            if look.at - read_at > now._tolerance:
-                # It has moved, but nobody knows when: it may have stopped right after the look before.
-                return now._anew()
-            now = replace(now, moved_at=look.at, proven=False)
-        if not now.proven and now.moved_at is not None and look.playable:
-            now = replace(now, proven=True, progress_at=now.moved_at)
-        return now
+    def _copied(self, look: Look) -> Watch:
+        """Take in what looks like an older copy; the last one of each variant is kept."""
+        if look.tail is None:
+            return self
+        copy = replace(_track(look), copy=True)
+        rest = tuple(one for one in self.tracks if not one.is_copy_of(copy))
+        return replace(self, variant=look.variant, tracks=(copy, *rest)[:MOST_TRACKS])
 
-    def _anew(self) -> Watch:
-        return replace(self, moved_at=None, proven=False, progress_at=self.at)
+    def _begun(self, look: Look, *, reset: bool) -> Watch:
+        """Take in a list that has nothing to compare with: the first, another variant's, or one that began anew."""
+        if look.tail is None:
+            return self
+        # What another variant of the same stream has shown counts here, too, but for the last move.
+        moves = 0 if reset else min(max((track.moves for track in self.tracks), default=0), MOVES_THAT_PROVE - 1)
+        track = replace(_track(look), moves=moves)
+        now = replace(self, tail=look.tail, variant=look.variant, tracks=(track, *self.tracks)[:MOST_TRACKS])
+        if reset:
+            now = replace(now, played_at=None, restarted=True)
+        return now if self.tracks and not (reset and not self.restarted) else replace(now, progress_at=look.at)
 
-    def _judge(self, look: Look, now: Watch) -> Verdict:
+    def _judge(self, look: Look, *, reset: bool) -> Verdict:
         """Return the verdict of this look, before grace and the memory of an end are considered."""
         if look.tail is None:
             return Verdict.ABSENT
@@ -267,13 +432,28 @@ class Watch:
             return Verdict.ENDED
         if not look.segments:
             return Verdict.EMPTY
-        if self.tail is not None and look.variant == self.variant and look.tail < self.tail:
+        at = look.at if look.asked is None else look.asked
+        if reset and at <= self._stalled_at:
             return Verdict.RESET
-        if now.proven and now.moved_at is not None and now.at - now.moved_at <= now._tolerance:
+        if self.played_at is not None and at - self.played_at <= self.tolerance:
             return Verdict.LIVE
-        if now.at > now._stalled_at:
-            return Verdict.STALLED
-        return Verdict.STARTING
+        return Verdict.STALLED if at > self._stalled_at else Verdict.STARTING
+
+    def _gone(self, past: Watch, look: Look, verdict: Verdict) -> Watch:
+        """Note since when the stream has been gone, or not been seen."""
+        unseen_since = past.unseen_since
+        if is_unseen(look.absence or look.refused):
+            return replace(self, gone_since=None, unseen_since=look.at if unseen_since is None else unseen_since)
+        # A tail that stands still tells since when the stream is gone, however long ago the look before was; not so where
+        # that look was blind.
+        began = self._stalled_at if verdict is Verdict.STALLED and unseen_since is None else look.at
+        gone_since = min(began, look.at if past.gone_since is None else past.gone_since)
+        return replace(self, gone_since=gone_since, unseen_since=unseen_since)
+
+    def _gone_too_long(self, grace: float) -> bool:
+        if self.gone_since is not None and self.at - self.gone_since > grace:
+            return True
+        return self.unseen_since is not None and self.at - self.unseen_since > max(grace, UNSEEN_SECONDS)
 
     def _set_back(self, seconds: float) -> Watch:
         """Move every time back: the clock went back, by a correction or to another machine's."""
@@ -285,16 +465,51 @@ class Watch:
             self,
             since=back(self.since),
             at=self.at - seconds,
-            read_at=back(self.read_at),
-            moved_at=back(self.moved_at),
+            tracks=tuple(
+                replace(track, read_at=track.read_at - seconds, moved_at=back(track.moved_at)) for track in self.tracks
+            ),
             progress_at=back(self.progress_at),
+            played_at=back(self.played_at),
             gone_since=back(self.gone_since),
+            unseen_since=back(self.unseen_since),
         )
 
 
-def _new_tail(past: Watch, look: Look) -> bool:
-    """Tell whether something was added to the playlist, or it began anew, since the end."""
-    return bool(look.segments) and (past.tail is None or (look.variant == past.variant and look.tail != past.tail))
+def _track(look: Look) -> Track:
+    """Return what a first look at a list tells of it."""
+    tail = look.tail or 0
+    read_at = look.at if look.done is None else look.done
+    return Track(look.variant, tail, tail - look.segments, read_at, proved=tail, names=look.names, dated=look.dated)
+
+
+def _later(one: float | None, other: float) -> float:
+    return other if one is None else max(one, other)
+
+
+def _said(look: Look) -> str:
+    """Return the reason of a look for people."""
+    reason = look.absence or look.refused
+    return f"not seen, {reason}" if is_unseen(reason) else reason
+
+
+def _read_fields(kind: Any, memory: dict[Any, Any]) -> dict[str, Any]:
+    """Return the fields of a dataclass that can be read."""
+    known: dict[str, Any] = {}
+    for one in fields(kind):
+        value = memory.get(one.name)
+        if value is not None and (found := _READERS[str(one.type)](value)) is not None:
+            known[one.name] = found
+    return known
+
+
+def _tracks(value: Any) -> tuple[Track, ...] | None:
+    """Return the tracks that can be read."""
+    found = []
+    for memory in value[:MOST_TRACKS] if isinstance(value, list) else ():
+        known = {"variant": None, **_read_fields(Track, memory)} if isinstance(memory, dict) else {}
+        if {"tail", "first", "read_at"} <= known.keys():
+            found.append(Track(**known))
+    return tuple(found)
 
 
 def _number(value: Any) -> Any:
@@ -303,11 +518,16 @@ def _number(value: Any) -> Any:
 
 
 def _whole(value: Any) -> Any:
-    sane = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= LARGEST_NUMBER
+    sane = isinstance(value, int) and not isinstance(value, bool) and -LARGEST_NUMBER <= value <= LARGEST_NUMBER
     return value if sane else None
 
 
-def _reason(value: Any) -> Any:
+def _wholes(value: Any) -> Any:
+    sane = isinstance(value, list) and len(value) <= _FARTHEST_BACK and all(_whole(one) is not None for one in value)
+    return tuple(value) if sane else None
+
+
+def _text(value: Any) -> Any:
     return said(value, most=_LONGEST_REASON) if isinstance(value, str) else None
 
 
@@ -315,14 +535,17 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "Verdict": lambda value: Verdict(value) if value in list(Verdict) else None,
     "float": _number,
     "float | None": _number,
+    "int": _whole,
     "int | None": _whole,
     "bool": lambda value: value if isinstance(value, bool) else None,
-    "str": _reason,
+    "str": _text,
+    "tuple[int, ...]": _wholes,
+    "tuple[Track, ...]": _tracks,
 }
 
 
 def next_pause(watch: Watch, chance: float) -> float:
-    """Return the seconds until the next look: a target duration while the tail moves, half of it while it does not.
+    """Return the seconds until the next look: a target duration while the stream plays on, half of it while it does not.
 
     :param chance: a random number from 0 to 1. It spreads the pause by a tenth to either side, so that many watches that
         began together do not poll together.

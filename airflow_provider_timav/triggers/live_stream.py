@@ -119,7 +119,7 @@ class LiveStreamTrigger(BaseTrigger):
             before, known = known, watch
             if watch.verdict is not before.verdict:
                 await self._changed(watch)
-            return watch.verdict in (goal, Verdict.ENDED)
+            return watch.verdict is goal or watch.is_over
 
         try:
             async with asyncio.timeout(remaining) as limit:
@@ -133,7 +133,7 @@ class LiveStreamTrigger(BaseTrigger):
                 raise
         if known.verdict is goal:
             return {"status": "reached", **known.summary()}
-        status = "ended" if known.verdict is Verdict.ENDED else "timeout"
+        status = "ended" if known.is_over else "timeout"
         return {"status": status, **known.summary()}
 
     async def _changed(self, watch: Watch) -> None:

@@ -311,7 +311,7 @@ class OnAirTrigger(BaseTrigger):
                 await self._observe(lease, ledger)
             if watch.verdict is Verdict.LIVE:
                 self.told = False
-            if self.until == "stream_ended" and watch.verdict is Verdict.ENDED:
+            if self.until == "stream_ended" and watch.is_over:
                 status = "stream_ended"
             elif self.on_stall != "ignore" and not self.told and watch.seen_stalled(began, grace=self.grace):
                 status = "stalled" if self.on_stall == "notify" else "failed"

@@ -83,6 +83,8 @@ def test_each_thing_that_can_happen_to_a_stream_is_seen_and_so_is_its_return(
 ) -> None:
     url = start_push(emulator)
     live = until(url, Verdict.LIVE)
+    while live.tail is None or live.tail < 12:  # numbers that overlap could be an older copy of the list
+        live = until(url, Verdict.LIVE, watch=live)
     emulator.change_stream(change)
     changed = until(url, *set(Verdict) - {Verdict.LIVE, Verdict.STARTING}, watch=live)
     assert changed.verdict is verdict

@@ -32,7 +32,7 @@ from airflow_provider_timav.stream import reader as reader_module
 from airflow_provider_timav.stream.watch import Watch
 from airflow_provider_timav.triggers import live_stream as trigger_module
 from airflow_provider_timav.videorelay.errors import ConfigurationError
-from tests.stream.site import Site, media, running
+from tests.stream.site import Site, Visit, media, running
 
 MODES: dict[str, dict[str, Any]] = {
     "poke": {"mode": "poke"},
@@ -149,9 +149,22 @@ def test_it_succeeds_when_the_playlist_says_that_the_stream_has_ended(site: Site
 
 
 def test_a_stream_that_has_ended_cannot_become_live_and_fails_for_good(site: Site, mode: dict[str, Any]) -> None:
-    worker = Worker(url=site.text("/live.m3u8", media(7, 3, endlist=True)), **mode)
+    worker = Worker(url=site.ending(visits=2), **mode)
     with pytest.raises(AirflowFailException, match=r"the stream has ended .* will not become live"):
         worker.run()
+
+
+def test_end_of_the_last_broadcast_is_no_answer_to_a_wait_for_live(site: Site, mode: dict[str, Any]) -> None:
+    """Its list still stands where the next one is to come."""
+    began = time.monotonic()
+
+    def page(visit: Visit) -> None:
+        passed = time.monotonic() - began
+        visit.answer(media(7, 3, endlist=True) if passed < 0.8 else media(int(passed / 0.15) + 8, 3))
+
+    site.pages["/live.m3u8"] = page
+    worker = Worker(url=site.url + "/live.m3u8", timeout=30, **mode)
+    assert worker.run()["verdict"] == "LIVE"
 
 
 @pytest.mark.parametrize("soft_fail", [False, True], ids=["fails", "soft-fails"])

@@ -136,6 +136,17 @@ class Site:
         self.pages[path] = page
         return self.url + path
 
+    def ending(self, path: str = "/live.m3u8", *, visits: int = 3) -> str:
+        """Put up a playlist that has a segment more at each of so many visits, and then says that it has ended."""
+        left = iter(range(visits))
+
+        def page(visit: Visit) -> None:
+            number = next(left, None)
+            visit.answer(media(visits, 3, endlist=True) if number is None else media(number, 3))
+
+        self.pages[path] = page
+        return self.url + path
+
     def paths(self) -> list[str]:
         return [visit.path for visit in self.visits]
 

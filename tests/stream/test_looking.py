@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import gzip
 import zlib
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from airflow_provider_timav.stream.address import fault, place
+from airflow_provider_timav.stream.address import fault, join, place, written
 from airflow_provider_timav.stream.looking import Answer, Get, NoAnswer, looking
-from airflow_provider_timav.stream.watch import Look, Watch
+from airflow_provider_timav.stream.playlist import LARGEST_PLAYLIST
+from airflow_provider_timav.stream.session import Session
+from airflow_provider_timav.stream.watch import Look, Verdict, Watch
 from tests.stream.site import media
 
 URL = "https://cdn.example/live/42.m3u8?auth=secret"
@@ -19,7 +22,13 @@ MASTER = (
     "#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nlow/list.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=2\n//other.example/high.m3u8\n"
 )
 
-Web = dict[str, Answer | NoAnswer]
+
+def master(*variants: str) -> str:
+    return "#EXTM3U\n" + "".join(f"#EXT-X-STREAM-INF:BANDWIDTH=1\n{one}\n" for one in variants)
+
+
+Web = dict[str, Any]
+"""Answers by address; a function is called with the request."""
 
 
 def ok(text: str | bytes, **facts: Any) -> Answer:
@@ -30,18 +39,35 @@ def moved(location: str, status: int = 302) -> Answer:
     return Answer(status, location=location)
 
 
-def look(web: Web, watch: Watch | None = None, url: str = URL) -> tuple[Look, list[Get]]:
+def look(
+    web: Web, watch: Watch | None = None, url: str = URL, *, session: Session | None = None, at: float = 1000.0
+) -> tuple[Look, list[Get]]:
     """Make a look in a web that is a dict; what is not in it answers 404."""
-    conversation = looking(url, watch or Watch(), lambda: 1000.0)
+    conversation = looking(url, watch or Watch(), lambda: at, session)
     gets: list[Get] = []
     try:
         get = next(conversation)
         while True:
             gets.append(get)
-            get = conversation.send(web.get(get.url, Answer(404)))
+            answer = web.get(get.url, Answer(404))
+            get = conversation.send(answer(get) if callable(answer) else answer)
     except StopIteration as end:
         found: Look = end.value
     return found, gets
+
+
+def follow(
+    web: Web, looks: int, *, every: float = 1.0, step: Callable[[int], None] | None = None
+) -> tuple[Watch, list[Get]]:
+    """Look again and again, as one viewer; return what is known then, and the requests of the last look."""
+    watch, session = Watch(), Session()
+    gets: list[Get] = []
+    for number in range(looks):
+        if step is not None:
+            step(number)
+        found, gets = look(web, watch, session=session, at=1000.0 + number * every)
+        watch = watch.after(found, grace=60)
+    return watch, gets
 
 
 def absence(web: Web, url: str = URL) -> str:
@@ -56,15 +82,17 @@ def expecting(tail: int) -> Watch:
 
 def test_the_first_look_fetches_the_playlist_and_nothing_else() -> None:
     found, gets = look({URL: ok(media(7, 3))})
-    assert found == Look(at=1000.0, tail=10, segments=3, target_duration=1)
-    assert gets == [Get(URL, 1 << 20)]
+    assert (found.at, found.tail, found.segments, found.target_duration) == (1000.0, 10, 3, 1)
+    assert (found.playable, found.others) == (None, ())
+    assert gets == [Get(URL, LARGEST_PLAYLIST)]
 
 
 def test_a_tail_that_moved_has_a_sample_of_its_newest_segment_fetched() -> None:
     segment = "https://cdn.example/segment.ts?n=9"
     found, gets = look({URL: ok(media(7, 3)), segment: Answer(206, b"G")}, expecting(9))
     assert found.playable is True
-    assert gets[1:] == [Get(segment, 1024, sample=True)]
+    assert found.proved == 9
+    assert gets[1:] == [Get(segment, 1024, sample=True, offset=0)]
 
 
 @pytest.mark.parametrize(
@@ -100,12 +128,11 @@ def test_a_variant_that_does_not_answer_is_passed_over() -> None:
     assert (found.tail, found.variant) == (10, 1)
 
 
-def test_a_master_playlist_is_followed_one_hop_and_to_four_variants() -> None:
-    variants = "".join(f"#EXT-X-STREAM-INF:BANDWIDTH=1\n{number}.m3u8\n" for number in range(9))
-    web: Web = {f"https://cdn.example/live/{number}.m3u8": ok(MASTER) for number in range(9)}
-    found, gets = look({URL: ok("#EXTM3U\n" + variants), **web})
-    assert found.absence == "a master playlist that leads to a master playlist"
-    assert len(gets) == 5
+def test_a_master_playlist_is_followed_one_hop_and_to_eight_variants() -> None:
+    web: Web = {f"https://cdn.example/live/{number}.m3u8": ok(MASTER) for number in range(20)}
+    found, gets = look({URL: ok(master(*(f"{number}.m3u8" for number in range(20)))), **web})
+    assert found.absence.endswith("a master playlist that leads to a master playlist")
+    assert len(gets) == 9
 
 
 def test_a_master_playlist_none_of_whose_variants_answers_is_absent_and_says_why() -> None:
@@ -120,12 +147,12 @@ def test_a_redirect_is_followed_and_what_is_relative_is_relative_to_its_target(s
     assert [get.url for get in gets][1:] == ["https://cdn.example/other/", "https://cdn.example/other/s.ts?n=9"]
 
 
-def test_three_redirects_are_followed_and_no_fourth() -> None:
-    web: Web = {URL: moved("/1"), **{f"https://cdn.example/{hop}": moved(f"/{hop + 1}") for hop in range(1, 9)}}
-    assert look({**web, "https://cdn.example/3": ok(media(7, 3))})[0].tail == 10
+def test_twenty_redirects_are_followed_as_browsers_do_and_no_more() -> None:
+    web: Web = {URL: moved("/1"), **{f"https://cdn.example/{hop}": moved(f"/{hop + 1}") for hop in range(1, 40)}}
+    assert look({**web, "https://cdn.example/20": ok(media(7, 3))})[0].tail == 10
     found, gets = look(web)
-    assert found.absence == "more than 3 redirects"
-    assert len(gets) == 4
+    assert found.absence == "more than 20 redirects"
+    assert len(gets) == 21
 
 
 @pytest.mark.parametrize(
@@ -173,16 +200,46 @@ def test_playlists_host_counts_as_public_though_it_does_not_answer() -> None:
     assert look({URL: moved("/gone")}, Watch())[0].public is False
 
 
-@pytest.mark.parametrize("status", [302, 204, 206, 400, 403, 404, 500, 503])
-def test_another_status_than_200_is_absent(status: int) -> None:
+@pytest.mark.parametrize("status", [302, 304, 400, 403, 404, 500, 503])
+def test_another_status_than_a_success_is_absent(status: int) -> None:
     assert absence({URL: Answer(status, media(7, 3).encode())}) == f"HTTP status {status}"
+
+
+@pytest.mark.parametrize("status", [200, 203, 206])
+def test_any_success_is_one(status: int) -> None:
+    """A transforming proxy answers 203 (RFC 9110, 15.3.4); players take whatever begins with 2."""
+    assert look({URL: Answer(status, media(7, 3).encode())})[0].tail == 10
 
 
 def test_no_answer_is_absent_with_its_reason() -> None:
     assert absence({URL: NoAnswer("the host name is not known")}) == "the host name is not known"
 
 
-@pytest.mark.parametrize(("pack", "encoding"), [(gzip.compress, "gzip"), (zlib.compress, "deflate")])
+def raw_deflate(body: bytes) -> bytes:
+    packing = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packing.compress(body) + packing.flush()
+
+
+def in_members(body: bytes) -> bytes:
+    """Pack in gzip as servers do that compress old and new segments apart (RFC 1952, 2.2)."""
+    return gzip.compress(body[:40]) + gzip.compress(body[40:]) + b"\0" * 8
+
+
+@pytest.mark.parametrize(
+    ("pack", "encoding"),
+    [
+        (gzip.compress, "gzip"),
+        (gzip.compress, "x-gzip"),
+        (in_members, "gzip"),
+        (zlib.compress, "deflate"),
+        (raw_deflate, "deflate"),
+        (lambda body: gzip.compress(gzip.compress(body)), "gzip, gzip"),
+        (gzip.compress, "identity, gzip"),
+        (bytes, "aws-chunked"),
+        (bytes, "utf-8"),
+    ],
+    ids=["gzip", "x-gzip", "members", "zlib", "deflate", "twice", "list", "aws-chunked", "unknown"],
+)
 def test_a_compressed_playlist_is_read(pack: object, encoding: str) -> None:
     body = pack(media(7, 3).encode())  # type: ignore[operator]
     assert look({URL: ok(body, encoding=encoding)})[0].tail == 10
@@ -191,12 +248,13 @@ def test_a_compressed_playlist_is_read(pack: object, encoding: str) -> None:
 @pytest.mark.parametrize(
     ("body", "encoding", "why"),
     [
-        (gzip.compress(b"#EXTM3U\n" + b"#" * (200 << 20), 1), "gzip", "a body of more than 1 MiB"),
+        (gzip.compress(b"#EXTM3U\n" + b"#" * (200 << 20), 1), "gzip", "a body of more than 16 MiB"),
         (gzip.compress(media(7, 300).encode())[:200], "gzip", "a body that was cut off"),
         (b"#EXTM3U", "gzip", "a body that cannot be decompressed"),
-        (b"#EXTM3U", "br", "a body in a content encoding that nobody asked for"),
+        (b"#EXTM3U", "deflate", "a body that cannot be decompressed"),
+        (b"#EXTM3U", "br", "a body in a content coding that was not asked for and is not read here"),
     ],
-    ids=["bomb", "cut-off", "not-gzip", "brotli"],
+    ids=["bomb", "cut-off", "not-gzip", "not-deflate", "brotli"],
 )
 def test_a_body_that_cannot_be_unpacked_is_absent(body: bytes, encoding: str, why: str) -> None:
     assert absence({URL: ok(body, encoding=encoding)}) == why
@@ -213,3 +271,261 @@ def test_an_address_is_named_without_query_and_credentials() -> None:
         == "https://cdn.example:8443/live/42.m3u8"
     )
     assert place("https://[bad") == "(an address that cannot be read)"
+    assert place("https://[2001:db8::1]:8443/live/42.m3u8?x=1") == "https://[2001:db8::1]:8443/live/42.m3u8"
+
+
+JOINED = {
+    "g:h": "g:h",
+    "g": "http://a/b/c/g",
+    "./g": "http://a/b/c/g",
+    "g/": "http://a/b/c/g/",
+    "/g": "http://a/g",
+    "//g": "http://g",
+    "?y": "http://a/b/c/d;p?y",
+    "g?y": "http://a/b/c/g?y",
+    "#s": "http://a/b/c/d;p?q",
+    "g#s": "http://a/b/c/g",
+    ";x": "http://a/b/c/;x",
+    "": "http://a/b/c/d;p?q",
+    ".": "http://a/b/c/",
+    "./": "http://a/b/c/",
+    "..": "http://a/b/",
+    "../g": "http://a/b/g",
+    "../..": "http://a/",
+    "../../../g": "http://a/g",
+    "/./g": "http://a/g",
+    "/../g": "http://a/g",
+    "g.": "http://a/b/c/g.",
+    "..g": "http://a/b/c/..g",
+    "./g/.": "http://a/b/c/g/",
+    "g/../h": "http://a/b/c/h",
+    "g;x=1/../y": "http://a/b/c/y",
+    "g?y/../x": "http://a/b/c/g?y/../x",
+    "//g//h/./i": "http://g//h/i",
+    "e//f": "http://a/b/c/e//f",
+    "the show.ts": "http://a/b/c/the%20show.ts",
+}
+
+
+@pytest.mark.parametrize("reference", JOINED)
+def test_references_join_as_in_rfc_3986(reference: str) -> None:
+    """Its examples (5.4), without fragments, and empty segments."""
+    assert join("http://a/b/c/d;p?q", reference) == JOINED[reference]
+
+
+def test_empty_segments_of_a_folder_stay() -> None:
+    assert join("https://h/live//room/x.m3u8", "s.ts") == "https://h/live//room/s.ts"
+    assert join("https://h/proxy/https://o.example/x.m3u8?a=//b", "s.ts") == "https://h/proxy/https://o.example/s.ts"
+    assert join("https://h", "s.ts") == "https://h/s.ts"
+
+
+@pytest.mark.parametrize(
+    ("url", "sent"),
+    [
+        ("http://h/a%2Fb%20c?s=a%2Bb%7ec+d=='(x)'~;,|^", "http://h/a%2Fb%20c?s=a%2Bb%7ec+d=='(x)'~;,|^"),
+        ("http://h/直播/a%20b?n=直", "http://h/%E7%9B%B4%E6%92%AD/a%20b?n=%E7%9B%B4"),
+        ('http://h/a"<b>`{c}', "http://h/a%22%3Cb%3E%60%7Bc%7D"),
+        ("http://bücher.example:8080", "http://xn--bcher-kva.example:8080/"),
+        ("http://h/a#b", "http://h/a"),
+        ("http://h/\udce9", "http://h/%E9"),
+    ],
+)
+def test_escapes_go_over_the_wire_as_they_were_written(url: str, sent: str) -> None:
+    assert written(url) == sent
+
+
+SEGMENT = "https://cdn.example/segment.ts?n="
+
+
+class TestProof:
+    def test_newest_segment_that_is_not_there_yet_is_no_stall_if_another_of_the_added_answers(self) -> None:
+        found, gets = look({URL: ok(media(7, 5)), SEGMENT + "9": Answer(206, b"G")}, expecting(9))
+        assert (found.playable, found.proved) == (True, 9)
+        assert [get.url for get in gets[1:]] == [SEGMENT + "11", SEGMENT + "9"]
+
+    def test_the_range_of_a_segment_is_what_is_asked_for(self) -> None:
+        playlist = media(9, 1).replace("#EXTINF", "#EXT-X-BYTERANGE:300@5000\n#EXTINF")
+        found, gets = look({URL: ok(playlist), SEGMENT + "9": Answer(206, b"G")}, expecting(9))
+        assert found.playable is True
+        assert gets[1] == Get(SEGMENT + "9", 300, sample=True, offset=5000)
+
+    @pytest.mark.parametrize(
+        "answer", [Answer(416), Answer(200, b"G", length=5000)], ids=["not-written-yet", "whole-and-too-short"]
+    )
+    def test_range_that_is_not_there_does_not_play_whatever_the_rest_is(self, answer: Answer) -> None:
+        playlist = media(9, 1).replace("#EXTINF", "#EXT-X-BYTERANGE:300@5000\n#EXTINF")
+        found, gets = look({URL: ok(playlist), SEGMENT + "9": answer}, expecting(9))
+        assert found.playable is False
+        assert len(gets) == 2
+
+    @pytest.mark.parametrize("status", [400, 403, 405, 416, 500, 501])
+    def test_server_that_refuses_ranges_is_asked_without_and_never_with_one_again(self, status: int) -> None:
+        def segment(get: Get) -> Answer:
+            return Answer(status) if get.offset is not None else Answer(200, b"G")
+
+        session = Session()
+        web: Web = {URL: ok(media(7, 3)), SEGMENT + "9": segment}
+        assert look(web, expecting(9), session=session)[0].playable is True
+        found, gets = look(web, expecting(9), session=session)
+        assert (found.playable, [get.offset for get in gets]) == (True, [None, None])
+
+    @pytest.mark.parametrize("status", [401, 404, 410, 429])
+    def test_what_is_not_there_is_not_asked_for_twice(self, status: int) -> None:
+        found, gets = look({URL: ok(media(7, 3)), SEGMENT + "9": Answer(status)}, expecting(9))
+        assert found.refused == f"a segment: HTTP status {status}"
+        assert len(gets) == 2
+
+    def test_gap_is_never_asked_for(self) -> None:
+        playlist = media(7, 3).replace("#EXTINF", "#EXT-X-GAP\n#EXTINF")
+        found, gets = look({URL: ok(playlist), SEGMENT + "9": Answer(200, b"G")}, expecting(9))
+        assert (found.playable, found.refused) == (False, "a gap is all that was added")
+        assert len(gets) == 1
+
+    @pytest.mark.parametrize(
+        ("body", "plays"),
+        [
+            (b"<!DOCTYPE html><html>", False),
+            (b"\xef\xbb\xbf\n<?xml version='1.0'?><Error/>", False),
+            (b'{"error": "not found"}', False),
+            (b"not found", False),
+            (b"#EXTM3U\n", False),
+            (b"G" * 600, True),
+            (b"G\x40\x11\x10\0", True),
+            (b"\0\0\0\x18styp", True),
+            (b"ID3\x04\0", True),
+            (b"\xff\xf1P\x80", True),
+            (b"WEBVTT\n", True),
+        ],
+    )
+    def test_page_that_says_not_found_with_200_is_no_segment(self, body: bytes, plays: bool) -> None:
+        assert look({URL: ok(media(7, 3)), SEGMENT + "9": ok(body)}, expecting(9))[0].playable is plays
+
+    def test_what_is_encrypted_may_begin_with_anything(self) -> None:
+        playlist = media(7, 3).replace("#EXTINF", '#EXT-X-KEY:METHOD=AES-128,URI="/key"\n#EXTINF', 1)
+        web: Web = {URL: ok(playlist), SEGMENT + "9": ok(b"<a"), "https://cdn.example/key": ok(b"0" * 16)}
+        assert look(web, expecting(9))[0].playable is True
+
+    @pytest.mark.parametrize("what", ["EXT-X-MAP:", "EXT-X-KEY:METHOD=AES-128,"])
+    @pytest.mark.parametrize(("status", "plays"), [(200, True), (404, False), (403, None)])
+    def test_initialization_section_and_key_are_needed_and_asked_for_once(
+        self, what: str, status: int, plays: bool | None
+    ) -> None:
+        playlist = media(7, 3).replace("#EXTINF", f'#{what}URI="/needed"\n#EXTINF', 1)
+        needed = "https://cdn.example/needed"
+        web: Web = {URL: ok(playlist), SEGMENT + "9": ok(b"\0"), needed: Answer(status, b"1")}
+        session = Session()
+        found, gets = look(web, expecting(9), session=session)
+        # Keys are for those who have logged in.
+        assert found.playable is ("KEY" in what if plays is None else plays)
+        assert [get.url for get in gets].count(needed) == 1 + (status == 403 and "MAP" in what)
+        _, again = look(web, expecting(9), session=session)
+        assert (needed in [get.url for get in again]) is (not found.playable)
+
+
+class TestOneViewer:
+    """The address that viewers are given is loaded once, as players do (RFC 8216, 6.3.4)."""
+
+    @pytest.mark.parametrize("redirected", [False, True], ids=["master", "redirect"])
+    def test_server_that_begins_a_session_with_each_load_is_loaded_once(self, redirected: bool) -> None:
+        loads: list[int] = []
+        now = 0
+
+        def top(get: Get) -> Answer:
+            loads.append(now)
+            place = f"/u{len(loads)}/v.m3u8"
+            web["https://cdn.example" + place] = lambda _, began=now: ok(media(now - began, 4))
+            return moved(place) if redirected else ok(master(place))
+
+        def step(number: int) -> None:
+            nonlocal now
+            now = number
+
+        web: Web = {URL: top, **{SEGMENT + str(n): ok(b"G") for n in range(99)}}
+        watch, gets = follow(web, 20, step=step)
+        assert watch.verdict is Verdict.LIVE
+        assert loads == [0]
+        assert gets[0].url == "https://cdn.example/u1/v.m3u8"
+
+    @pytest.mark.parametrize("redirected", [False, True], ids=["master", "redirect"])
+    def test_it_is_loaded_again_when_its_media_playlist_fails(self, redirected: bool) -> None:
+        place = "/u1/v.m3u8"
+        web: Web = {
+            URL: moved(place) if redirected else ok(master(place)),
+            "https://cdn.example" + place: ok(media(7, 3)),
+        }
+        session = Session()
+        watch = Watch().after(look(web, session=session)[0], grace=60)
+        web = {
+            URL: moved("/u2/v.m3u8") if redirected else ok(master("/u2/v.m3u8")),
+            "https://cdn.example/u2/v.m3u8": ok(media(70, 3)),
+        }
+        assert look(web, watch, session=session)[0].tail == 73
+
+    def test_address_that_is_itself_the_media_playlist_is_asked_for_once_a_look(self) -> None:
+        _, gets = follow({URL: ok(media(7, 3))}, 40)
+        assert len(gets) == 1
+        session = Session()
+        watch = Watch().after(look({URL: ok(media(7, 3))}, session=session)[0], grace=60)
+        found, gets = look({}, watch, session=session)
+        assert (found.absence, len(gets)) == ("HTTP status 404", 1)
+
+    def test_long_list_is_asked_for_compressed_and_a_short_one_is_not(self) -> None:
+        session = Session()
+        look({URL: ok(media(7, 3000))}, session=session)
+        _, gets = look({URL: ok(media(7, 3))}, session=session)
+        assert gets[0].gzip
+        _, gets = look({URL: ok(media(7, 3))}, session=session)
+        assert not gets[0].gzip
+
+
+class TestVariants:
+    @staticmethod
+    def web(playlist: str, **lists: Any) -> Web:
+        found: Web = {URL: ok(playlist), **{SEGMENT + str(n): ok(b"G") for n in range(999)}}
+        return found | {f"https://cdn.example/{name}/v.m3u8": page for name, page in lists.items()}
+
+    def test_one_of_each_host_is_tried_first_and_then_one_of_each_folder(self) -> None:
+        names = ["/a/1", "/a/2", "/b/1", "https://backup.example/a/1", "https://backup.example/a/2"]
+        _, gets = look({URL: ok(master(*names))})
+        assert [get.url.removeprefix("https://") for get in gets[1:]] == [
+            "cdn.example/a/1",
+            "backup.example/a/1",
+            "cdn.example/b/1",
+            "cdn.example/a/2",
+            "backup.example/a/2",
+        ]
+        assert [get.share for get in gets[1:]] == [0.5] * 4 + [1.0]
+
+    def test_backup_plays_where_no_rendition_of_the_primary_does(self) -> None:
+        names = [*(f"/a/{n}.m3u8" for n in range(5)), "/b/v.m3u8"]
+        now = 0
+        web = self.web(master(*names), b=lambda get: ok(media(now, 4)))
+
+        def step(number: int) -> None:
+            nonlocal now
+            now = number
+
+        watch, gets = follow(web, 6, step=step)
+        assert (watch.verdict, watch.variant) == (Verdict.LIVE, 5)
+        assert len(gets) == 2, "the variant that plays is known by now"
+
+    @pytest.mark.parametrize("segments", [True, False], ids=["stands-still", "without-segments"])
+    def test_stream_is_live_in_the_variant_that_plays(self, segments: bool) -> None:
+        now = 0
+        web = self.web(
+            master("/a/v.m3u8", "/b/v.m3u8"),
+            a=lambda get: ok(
+                media(min(now, 8) if segments else now, 4, segment="/segment.ts" if segments else "/none.ts")
+            ),
+            b=lambda get: ok(media(500 + now, 4)),
+        )
+        verdicts: list[Verdict] = []
+        watch, session = Watch(), Session()
+        for now in range(30):
+            watch = watch.after(look(web, watch, session=session, at=1000.0 + now)[0], grace=60)
+            verdicts.append(watch.verdict)
+        assert set(verdicts[4:]) == {Verdict.LIVE}
+
+    def test_refusal_of_one_says_more_than_that_another_is_not_there(self) -> None:
+        web = self.web(master("/a/v.m3u8", "/b/v.m3u8"), a=Answer(403))
+        assert absence(web) == "no variant of the master playlist answers: HTTP status 403"

@@ -6,13 +6,14 @@ import itertools
 import json
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_timav.stream.watch import Look, Verdict, Watch, next_pause
+from airflow_provider_timav.stream.watch import UNSEEN_SECONDS, Look, Track, Verdict, Watch, next_pause
 
 GRACE = 60.0
 NOON = 1_795_435_200.0
@@ -42,7 +43,7 @@ def verdicts(*looks: Look) -> list[Verdict]:
     return [(known := known.after(look, grace=GRACE)).verdict for look in looks]
 
 
-LIVE = (seen(0, 10), seen(2, 11))
+LIVE = (seen(0, 10), seen(1, 11), seen(2, 12))
 
 
 def test_nothing_is_known_before_the_first_look() -> None:
@@ -53,17 +54,19 @@ def test_one_look_is_never_live() -> None:
     assert verdicts(seen(0, 10)) == [Verdict.STARTING]
 
 
-def test_a_moved_tail_whose_newest_segment_has_bytes_is_live() -> None:
-    assert verdicts(*LIVE) == [Verdict.STARTING, Verdict.LIVE]
+def test_a_mark_that_moved_twice_and_has_bytes_is_live() -> None:
+    """One move could be two caches of a broadcast that is over, the older of which came first."""
+    assert verdicts(*LIVE) == [Verdict.STARTING, Verdict.STARTING, Verdict.LIVE]
 
 
 @pytest.mark.parametrize("playable", [False, None], ids=["segment-missing", "segment-not-asked"])
 def test_a_moved_tail_alone_is_not_live(playable: bool | None) -> None:
-    assert verdicts(seen(0, 10), seen(2, 11, playable=playable))[-1] is Verdict.STARTING
+    looks = (seen(0, 10), seen(2, 11, playable=playable), seen(4, 12, playable=playable))
+    assert verdicts(*looks)[-1] is Verdict.STARTING
 
 
 def test_a_segment_that_answers_at_a_later_look_makes_the_stream_live() -> None:
-    looks = (seen(0, 10), seen(2, 11, playable=False), seen(3, 11, playable=True))
+    looks = (seen(0, 10), seen(1, 11), seen(2, 12, playable=False), seen(3, 12, playable=True))
     assert verdicts(*looks)[-1] is Verdict.LIVE
 
 
@@ -73,23 +76,24 @@ def test_the_cached_list_of_the_last_show_is_starting_and_then_stalled_and_never
 
 
 def test_a_live_stream_is_live_for_three_target_durations_after_its_last_move_and_then_stalled() -> None:
-    found = verdicts(*LIVE, seen(8, 11), seen(8.1, 11), seen(10, 12))
-    assert found[2:] == [Verdict.LIVE, Verdict.STALLED, Verdict.LIVE]
+    found = verdicts(*LIVE, seen(8, 12), seen(8.1, 12), seen(10, 13), seen(12, 14))
+    assert found[3:] == [Verdict.LIVE, Verdict.STALLED, Verdict.STARTING, Verdict.LIVE]
 
 
 def test_segments_that_never_answer_make_a_stream_stalled_however_its_tail_moves() -> None:
-    found = verdicts(*LIVE, *(seen(2 + second, 11 + second, playable=False) for second in range(1, 9)))
-    assert found[2:] == [Verdict.STARTING] * 6 + [Verdict.STALLED] * 2
+    """Viewers sit three target durations behind: so long they have something to see."""
+    found = verdicts(*LIVE, *(seen(2 + second, 12 + second, playable=False) for second in range(1, 9)))
+    assert found[3:] == [Verdict.LIVE] * 6 + [Verdict.STALLED] * 2
 
 
 def test_a_tail_that_went_back_is_a_reset_and_then_starting_and_then_live() -> None:
-    found = verdicts(*LIVE, seen(4, 3), seen(5, 3), seen(6, 4))
-    assert found[2:] == [Verdict.RESET, Verdict.STARTING, Verdict.LIVE]
+    found = verdicts(*LIVE, seen(4, 3), seen(5, 3), seen(6, 4), seen(8, 5))
+    assert found[3:] == [Verdict.RESET, Verdict.STARTING, Verdict.STARTING, Verdict.LIVE]
 
 
 def test_a_move_between_reads_that_are_far_apart_proves_nothing() -> None:
     """The stream may have stopped right after the first of them."""
-    assert verdicts(seen(0, 10), seen(6.1, 20), seen(8, 21)) == [Verdict.STARTING, Verdict.STARTING, Verdict.LIVE]
+    assert verdicts(*LIVE, seen(8.1, 20), seen(10, 21))[3:] == [Verdict.STARTING, Verdict.LIVE]
 
 
 def test_an_endlist_is_the_end_at_once() -> None:
@@ -105,7 +109,7 @@ def test_an_empty_playlist_is_empty_and_its_number_proves_nothing() -> None:
     [
         absent,
         empty,
-        lambda at: seen(at, 11),
+        lambda at: seen(at, 12),
     ],
     ids=["absent", "empty", "stalled"],
 )
@@ -120,7 +124,7 @@ def test_a_stream_that_never_was_live_does_not_end_by_being_gone() -> None:
 
 
 def test_a_short_absence_does_not_end_a_stream() -> None:
-    assert verdicts(*LIVE, absent(4), absent(6), seen(7, 14))[2:] == [Verdict.ABSENT, Verdict.ABSENT, Verdict.LIVE]
+    assert verdicts(*LIVE, absent(4), absent(6), seen(7, 14))[3:] == [Verdict.ABSENT, Verdict.ABSENT, Verdict.LIVE]
 
 
 def test_the_grace_period_begins_anew_when_the_stream_comes_back() -> None:
@@ -130,19 +134,23 @@ def test_the_grace_period_begins_anew_when_the_stream_comes_back() -> None:
 
 
 def test_being_stalled_and_then_absent_counts_together() -> None:
-    """The tail stood still since 12:00:02, so the stream is gone since 12:00:08."""
-    assert watch(*LIVE, seen(20, 11), absent(68)).verdict is Verdict.ABSENT
-    assert watch(*LIVE, seen(20, 11), absent(69)).verdict is Verdict.ENDED
+    """The mark stood still since 12:00:02, so the stream is gone since 12:00:08."""
+    assert watch(*LIVE, seen(20, 12), absent(68)).verdict is Verdict.ABSENT
+    assert watch(*LIVE, seen(20, 12), absent(69)).verdict is Verdict.ENDED
 
 
-@pytest.mark.parametrize("after", [absent(10), empty(10), seen(10, 11)], ids=["absent", "empty", "same-list"])
+@pytest.mark.parametrize(
+    "after",
+    [absent(10), empty(10), seen(10, 12), seen(10, 11), seen(10, 14, endlist=True)],
+    ids=["absent", "empty", "same-list", "older-copy", "last-segments"],
+)
 def test_what_has_ended_stays_so_while_nothing_new_appears(after: Look) -> None:
-    assert verdicts(*LIVE, seen(3, 11, endlist=True), after)[-1] is Verdict.ENDED
+    assert verdicts(*LIVE, seen(3, 12, endlist=True), after)[-1] is Verdict.ENDED
 
 
-@pytest.mark.parametrize(("tail", "verdict"), [(12, Verdict.LIVE), (2, Verdict.RESET)], ids=["goes-on", "anew"])
+@pytest.mark.parametrize(("tail", "verdict"), [(13, Verdict.LIVE), (2, Verdict.RESET)], ids=["goes-on", "anew"])
 def test_a_stream_that_comes_back_after_its_end_is_judged_anew(tail: int, verdict: Verdict) -> None:
-    assert verdicts(*LIVE, seen(3, 11, endlist=True), seen(5, tail))[-1] is verdict
+    assert verdicts(*LIVE, seen(3, 12, endlist=True), seen(5, tail))[-1] is verdict
 
 
 def test_the_tails_of_two_variants_are_not_compared() -> None:
@@ -151,26 +159,27 @@ def test_the_tails_of_two_variants_are_not_compared() -> None:
 
 
 def test_since_is_when_the_verdict_was_reached_and_not_the_last_look() -> None:
-    assert watch(*LIVE, seen(4, 12), seen(6, 13)).summary() == {
+    assert watch(*LIVE, seen(4, 13), seen(6, 14)).summary() == {
         "verdict": "LIVE",
         "since": "2026-11-23T12:00:02+00:00",
-        "tail": 13,
+        "tail": 14,
         "target_duration": 2,
     }
 
 
-def test_the_newest_segment_is_asked_for_only_when_it_decides() -> None:
+def test_a_segment_is_asked_for_only_when_it_decides_and_among_those_added_since_the_last_proof() -> None:
     def unasked(at: float, tail: int, **facts: Any) -> Look:
         return seen(at, tail, playable=None, **facts)
 
     first = watch(unasked(0, 10))
-    assert not Watch().asks_for_segment(unasked(0, 10))
-    assert not first.asks_for_segment(unasked(1, 10))
-    assert first.asks_for_segment(unasked(1, 11))
-    assert not first.asks_for_segment(unasked(1, 11, endlist=True))
-    assert not first.asks_for_segment(empty(1))
-    assert not watch(seen(1, 11), begin=first).asks_for_segment(unasked(2, 11))
-    assert watch(seen(1, 11, playable=False), begin=first).asks_for_segment(unasked(2, 11))
+    assert Watch().unproved(unasked(0, 10)) is None
+    assert first.unproved(unasked(1, 10)) is None
+    assert first.unproved(unasked(1, 12)) == 10
+    assert first.unproved(unasked(1, 11, endlist=True)) is None
+    assert first.unproved(empty(1)) is None
+    assert watch(seen(1, 12), begin=first).unproved(unasked(2, 12)) is None
+    assert watch(seen(1, 12, playable=False), begin=first).unproved(unasked(2, 12)) == 10
+    assert watch(seen(1, 12, proved=10), begin=first).unproved(unasked(2, 12)) == 11
 
 
 def test_a_clock_that_goes_back_changes_no_verdict() -> None:
@@ -182,6 +191,21 @@ def test_a_clock_that_goes_back_changes_no_verdict() -> None:
 def test_was_live_outlives_the_process() -> None:
     memory = json.loads(json.dumps(watch(*LIVE).to_json()))
     assert watch(absent(1000), absent(1061), begin=Watch.from_json(memory)).verdict is Verdict.ENDED
+
+
+def test_a_memory_of_another_version_is_read_as_far_as_it_goes() -> None:
+    memory = {
+        "verdict": "LIVE",
+        "since": NOON,
+        "at": NOON,
+        "tail": 10,
+        "read_at": NOON,
+        "moved_at": NOON,
+        "proven": True,
+    }
+    known = Watch.from_json({**memory, "progress_at": NOON, "was_live": True, "variant": 1})
+    assert (known.verdict, known.was_live, known.tail) == (Verdict.LIVE, True, None)
+    assert watch(seen(5, 11, variant=1), begin=known).verdict is Verdict.STARTING
 
 
 def test_a_memory_of_yesterday_makes_nothing_live_at_the_first_look() -> None:
@@ -199,6 +223,8 @@ def test_a_memory_of_yesterday_makes_nothing_live_at_the_first_look() -> None:
         {"verdict": "ON FIRE", "since": "noon", "tail": "10", "was_live": 1, "at": math.inf, "read_at": True},
         {"tail": 10, "moved_at": 5.0, "proven": True},
         {"since": 1e300, "target_duration": -4, "reason": 7, "colour": "red"},
+        {"tail": 10, "progress_at": 5.0, "tracks": [7, None, {"tail": 1}, {"tail": "1", "first": 0, "read_at": 1}]},
+        {"tail": 10, "tracks": [{"variant": None, "tail": 10, "first": 7, "read_at": 1.0}]},
     ],
 )
 def test_a_memory_that_cannot_be_read_is_no_memory(memory: Any) -> None:
@@ -214,7 +240,7 @@ def test_what_can_be_read_of_a_memory_is_kept() -> None:
     ("known", "seconds"),
     [
         (watch(*LIVE), 2),
-        (watch(*LIVE, seen(3, 11)), 1),
+        (watch(*LIVE, seen(3, 12)), 1),
         (watch(absent(0)), 3),
         (watch(Look(at=0, tail=5, segments=1, target_duration=0.2)), 1),
         (watch(Look(at=0, tail=5, segments=1, target_duration=3600)), 10),
@@ -259,22 +285,21 @@ def steps(history: Iterable[Look], begin: Watch | None = None) -> Iterable[tuple
 
 
 @given(histories())
-def test_whatever_was_seen_live_rests_on_two_close_reads_and_a_segment(history: list[Look]) -> None:
-    for index, (before, look, after) in enumerate(steps(history)):
+def test_whatever_was_seen_live_rests_on_three_marks_and_segments(history: list[Look]) -> None:
+    answered = 0
+    for before, look, after in steps(history):
+        answered += look.playable is True
         if after.verdict is not Verdict.LIVE:
             continue
         assert look.segments, "LIVE without segments"
-        assert index > 0, "LIVE on one look"
         assert not look.endlist
-        assert after.moved_at is not None
-        assert after.at - after.moved_at <= 3 * (after.target_duration or 6)
-        if before.tail is not None and before.variant == look.variant:
-            assert look.tail is not None
-            assert look.tail >= before.tail, "LIVE although the tail went back"
-            if look.tail > before.tail:
-                assert look.playable
-        earlier = [past for past in history[:index] if past.tail is not None and past.segments]
-        assert any(one.tail < two.tail for one, two in itertools.pairwise([*earlier, look]))  # type: ignore[operator]
+        assert after.played_at is not None
+        assert after.at - after.played_at <= 3 * (after.target_duration or 6)
+        assert answered
+        if before.verdict is Verdict.LIVE:
+            continue
+        series = [past.tail for past in history if past.at <= look.at and past.tail is not None and past.segments]
+        assert len(set(series)) >= 3, "LIVE on less than three marks"
 
 
 @given(histories())
@@ -311,3 +336,230 @@ def test_whatever_was_seen_the_summary_is_plain_json_and_since_never_later_than_
         assert json.loads(json.dumps(after.summary())) == after.summary()
         assert after.since is not None
         assert after.since <= look.at
+
+
+class TestOlderCopies:
+    """Caches hand out older lists: what overlaps what is known says nothing, and only a mark that moves is a move."""
+
+    def test_edges_that_lag_behind_change_nothing(self) -> None:
+        found = verdicts(*(seen(second, 100 + second // 2 - 2 * (second % 2)) for second in range(60)))
+        assert set(found[6:]) == {Verdict.LIVE}
+
+    @pytest.mark.parametrize("order", [(100, 99), (99, 100)], ids=["newer-first", "older-first"])
+    def test_two_caches_of_a_broadcast_that_is_over_never_make_it_live(self, order: tuple[int, int]) -> None:
+        found = verdicts(*(seen(second, order[second % 2]) for second in range(300)))
+        assert Verdict.LIVE not in found
+        assert found[8:] == [Verdict.STALLED] * 292
+
+    def test_two_caches_keep_no_broadcast_alive(self) -> None:
+        found = verdicts(*LIVE, *(seen(3 + second, 12 - second % 2) for second in range(70)))
+        assert found[3:8] == [Verdict.LIVE] * 5
+        assert found[10:66] == [Verdict.STALLED] * 56
+        assert found[-1] is Verdict.ENDED
+
+    def test_caches_without_overlap_are_one_reset_and_no_sign_of_life_after_it(self) -> None:
+        found = verdicts(*LIVE, *(seen(3 + second, (3, 60, 12)[second % 3]) for second in range(90)))
+        assert found.count(Verdict.RESET) <= 2
+        assert Verdict.LIVE not in found[25:]
+        assert found[-1] is Verdict.ENDED
+
+    def test_encoder_that_began_anew_beside_a_cache_of_what_was_before(self) -> None:
+        looks = [seen(3 + second, 200 if second % 2 else 3 + second // 2) for second in range(20)]
+        found = verdicts(seen(0, 198), seen(1, 199), seen(2, 200), *looks)
+        assert found[3] is Verdict.RESET
+        assert found.index(Verdict.LIVE, 4) <= 8
+        assert set(found[9::2]) == {Verdict.LIVE}
+
+    @pytest.mark.parametrize(
+        ("names", "dated", "verdict"),
+        [
+            ((1, 2, 3), "", Verdict.LIVE),
+            ((7, 8, 9), "", Verdict.RESET),
+            ((7, 8, 9), "2026-11-23T11:59:58Z", Verdict.LIVE),
+            ((1, 2, 3), "2026-11-23T12:01:00Z", Verdict.RESET),
+            ((), "yesterday", Verdict.LIVE),
+        ],
+        ids=["same-names", "other-names", "earlier-date", "later-date", "unknown"],
+    )
+    def test_lower_tail_that_overlaps_is_told_apart_by_names_and_dates(
+        self, names: tuple[int, ...], dated: str, verdict: Verdict
+    ) -> None:
+        """Early in a broadcast an encoder that begins anew lists numbers that were there before."""
+        before = [seen(n, 3 + n, names=(n + 1, n + 2, n + 3), dated=f"2026-11-23T12:00:0{n}Z") for n in range(3)]
+        assert verdicts(*before, seen(3, 3, names=names, dated=dated))[-1] is verdict
+
+    def test_encoder_that_began_anew_under_the_same_numbers_and_names_is_live_again(self) -> None:
+        """What it lists looks like an older copy, but moves on by itself."""
+        before = [Look(at=NOON + n, tail=n + 1, segments=n + 1, target_duration=2, playable=True) for n in range(5)]
+        after = [replace(look, at=look.at + 40) for look in before]
+        found = verdicts(*before, seen(20, 5), *after)
+        assert found[5] is Verdict.STALLED
+        assert found[8:] == [Verdict.LIVE] * 3
+
+    def test_edge_that_catches_up_beside_another_revives_nothing(self) -> None:
+        before = [seen(float(n), 10 + n) for n in range(3)]
+        after = [seen(10.0 + n, 12 if n % 2 else min(9 + n // 4, 11)) for n in range(40)]
+        found = verdicts(*(replace(look, segments=6) for look in (*before, *after)))
+        assert Verdict.LIVE not in found[4:]
+
+    def test_list_that_keeps_all_segments_and_begins_anew_is_a_reset(self) -> None:
+        def kept(at: float, tail: int) -> Look:
+            return Look(at=NOON + at, tail=tail, segments=tail, target_duration=2, playable=True)
+
+        found = verdicts(kept(0, 500), kept(2, 501), kept(4, 502), kept(6, 1), kept(8, 2), kept(10, 3))
+        assert found[2:] == [Verdict.LIVE, Verdict.RESET, Verdict.STARTING, Verdict.LIVE]
+
+    def test_lower_tail_long_after_is_no_copy(self) -> None:
+        """A poke of the sensor every minute; a server that begins a session, and its numbers, with each."""
+        known = watch(*(seen(second, 4 + second // 2, names=(1, 2, 3)) for second in range(10)))
+        assert watch(seen(80, 6, names=(1, 2, 3)), begin=known).verdict is Verdict.RESET
+
+
+class TestProof:
+    def test_newest_segment_that_is_late_at_the_edge_is_no_stall(self) -> None:
+        """Each second look finds it missing; that before was asked for already."""
+        looks = [seen(2.0 * n, 10 + n, playable=n % 2 == 0, proved=9 + n) for n in range(40)]
+        assert set(verdicts(*looks)[4:]) == {Verdict.LIVE}
+
+    def test_stream_that_moves_without_a_segment_that_answers_has_no_sign_of_life(self) -> None:
+        found = verdicts(*(seen(second, 10 + second, playable=False) for second in range(20)))
+        assert Verdict.LIVE not in found
+        assert found[-1] is Verdict.STALLED
+
+
+class TestVariants:
+    def test_one_that_stands_still_does_not_stall_a_stream_whose_other_plays(self) -> None:
+        looks = [seen(second, 10 + second // 2, variant=0) for second in range(5)]
+        for second in range(5, 30):
+            other = seen(second, 900 + second // 2, variant=1)
+            looks.append(
+                replace(other, others=(seen(second, 12, variant=0),)) if second > 6 else seen(second, 12, variant=0)
+            )
+        assert set(verdicts(*looks)[4:]) == {Verdict.LIVE}
+
+    def test_what_one_has_shown_counts_for_the_other_but_for_the_last_move(self) -> None:
+        looks = (seen(0, 10, variant=0), seen(1, 11, variant=0, playable=False), seen(1, 70, variant=1))
+        assert verdicts(*looks)[-1] is Verdict.STARTING
+        assert verdicts(*looks, seen(2, 71, variant=1))[-1] is Verdict.LIVE
+
+    def test_others_are_read_when_there_is_no_sign_of_life(self) -> None:
+        known = watch(*LIVE)
+        assert not known.doubted(NOON + 5)
+        assert known.doubted(NOON + 5.1)
+        assert not Watch().doubted(NOON)
+
+
+NOT_SEEN = [
+    "HTTP status 401",
+    "HTTP status 403",
+    "HTTP status 407",
+    "HTTP status 429",
+    "the host name is not known",
+    "the proxy does not answer",
+    "the proxy refuses",
+    "our own network has no way there",
+    "a body of more than 16 MiB",
+    "no variant of the master playlist answers: HTTP status 403",
+]
+
+
+class TestNotSeen:
+    """That we do not see it says nothing of the stream."""
+
+    @pytest.mark.parametrize("reason", NOT_SEEN)
+    def test_it_is_said_and_ends_nothing_by_grace(self, reason: str) -> None:
+        known = watch(*LIVE)
+        for second in range(4, 3600, 60):
+            known = watch(Look(at=NOON + second, absence=reason), begin=known)
+        assert (known.verdict, known.reason) == (Verdict.ABSENT, f"not seen, {reason}")
+        assert not known.seen_stalled(NOON, grace=GRACE)
+        late = Look(at=NOON + 5 + UNSEEN_SECONDS, absence=reason)
+        assert watch(late, begin=known).verdict is Verdict.ENDED
+
+    @pytest.mark.parametrize("reason", ["HTTP status 404", "HTTP status 500", "no connection", "an empty body"])
+    def test_what_is_seen_to_be_gone_ends(self, reason: str) -> None:
+        known = watch(*LIVE, *(Look(at=NOON + second, absence=reason) for second in range(4, 66)))
+        assert (known.verdict, known.reason) == (Verdict.ENDED, reason)
+
+    def test_time_in_which_it_was_not_seen_is_no_time_in_which_it_was_gone(self) -> None:
+        blind = [Look(at=NOON + second, absence=NOT_SEEN[1]) for second in range(10, 100)]
+        known = watch(*LIVE, absent(5), *blind, absent(101))
+        assert known.verdict is Verdict.ABSENT
+        assert watch(absent(160), begin=known).verdict is Verdict.ABSENT
+        assert watch(absent(162), begin=known).verdict is Verdict.ENDED
+
+    def test_segments_that_are_refused_to_us_end_nothing_by_grace(self) -> None:
+        refused: dict[str, Any] = {"playable": False, "refused": "a segment: HTTP status 403"}
+        known = watch(*LIVE, *(seen(2 + second, 12 + second, **refused) for second in range(1, 200)))
+        assert known.verdict is Verdict.STALLED
+        assert not known.seen_stalled(NOON, grace=GRACE)
+
+    def test_longer_grace_holds_for_it_too(self) -> None:
+        known = watch(*LIVE)
+        for at in (4, 4 + UNSEEN_SECONDS + 1):
+            known = known.after(Look(at=NOON + at, absence=NOT_SEEN[0]), grace=UNSEEN_SECONDS * 2)
+        assert known.verdict is Verdict.ABSENT
+
+
+class TestLastBroadcastsList:
+    """What was there before we came is no answer to what we wait for."""
+
+    def test_its_end_is_not_the_end_of_what_we_wait_for(self) -> None:
+        known = watch(seen(0, 10, endlist=True), seen(60, 10, endlist=True))
+        assert known.verdict is Verdict.ENDED
+        assert not known.is_over
+        assert not Watch.from_json(known.to_json()).is_over
+        assert not watch(seen(0, 10), seen(1, 10, endlist=True)).is_over
+
+    def test_stream_that_comes_after_it_is_live_and_its_end_is_the_end(self) -> None:
+        known = watch(seen(0, 10, endlist=True), seen(2, 11), seen(4, 12))
+        assert known.verdict is Verdict.LIVE
+        assert watch(seen(5, 12, endlist=True), begin=known).is_over
+
+    @pytest.mark.parametrize("left", [{"endlist": True}, {}], ids=["ended", "standing-still"])
+    def test_it_is_a_stall_only_after_grace(self, left: dict[str, Any]) -> None:
+        looks = [seen(second, 10, **left) for second in range(0, 120, 2)]
+        known = watch(*looks[:29])
+        assert not known.seen_stalled(NOON, grace=GRACE)
+        assert watch(*looks[29:], begin=known).seen_stalled(NOON, grace=GRACE)
+
+
+class TestSlowAnswers:
+    """What passes while we wait for answers is not time without looking."""
+
+    def test_they_prove_as_much_as_quick_ones(self) -> None:
+        known, at = Watch(), 0.0
+        for number in range(4):
+            look = Look(
+                at=NOON + at + 8,
+                tail=10 + 8 * number,
+                segments=6,
+                target_duration=1,
+                playable=True,
+                asked=NOON + at,
+                done=NOON + at + 9.5,
+            )
+            known = known.after(look, grace=GRACE)
+            at += 10.5
+        assert known.verdict is Verdict.LIVE
+
+    def test_slow_look_at_a_list_that_stands_still_stalls_it_all_the_same(self) -> None:
+        known, at = watch(*LIVE), 3.0
+        for _ in range(3):
+            look = Look(at=NOON + at + 3, tail=12, segments=3, target_duration=2, asked=NOON + at, done=NOON + at + 3)
+            known = known.after(look, grace=GRACE)
+            at += 4
+        assert known.verdict is Verdict.STALLED
+
+
+def test_memory_is_small() -> None:
+    known = Watch()
+    for variant in range(9):
+        for look in LIVE:
+            known = watch(
+                replace(look, variant=variant, names=(2**32 - 1,) * 3, dated="2026-11-23T12:00:00.123+00:00"),
+                begin=known,
+            )
+    assert len(known.tracks) == 4
+    assert all(isinstance(track, Track) for track in known.tracks)
+    assert len(json.dumps(known.to_json())) < 2048

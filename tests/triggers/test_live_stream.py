@@ -89,7 +89,7 @@ async def fire(trigger: LiveStreamTrigger) -> dict[str, Any]:
 
 def was_live(ago: float = 1000) -> dict[str, Any]:
     at = time.time() - ago
-    looks = (Look(at - 1, 10, 3, 1), Look(at, 11, 3, 1, playable=True))
+    looks = (Look(at - 1 + number / 2, 10 + number, 3, 1, playable=True) for number in range(3))
     known = Watch()
     for look in looks:
         known = known.after(look, grace=60)
@@ -112,8 +112,13 @@ def test_it_fires_when_the_stream_has_ended(site: Site) -> None:
 
 
 def test_a_stream_that_has_ended_and_should_become_live_is_told_apart(site: Site) -> None:
+    assert run(fire(LiveStreamTrigger(url=site.ending(visits=2), until="live")))["status"] == "ended"
+
+
+def test_end_that_was_there_before_is_waited_through(site: Site) -> None:
     url = site.text("/live.m3u8", media(7, 3, endlist=True))
-    assert run(fire(LiveStreamTrigger(url=url, until="live")))["status"] == "ended"
+    event = run(fire(LiveStreamTrigger(url=url, until="live", deadline=time.time() + 0.5)))
+    assert (event["status"], event["verdict"]) == ("timeout", "ENDED")
 
 
 @pytest.mark.parametrize("form", ["epoch", "iso"])
@@ -176,7 +181,7 @@ def test_stores_that_fail_are_logged_and_change_nothing(
 
     monkeypatch.setattr(TaskKey, "raw_xcom", fails)
     monkeypatch.setattr(TaskKey, "set_raw_xcom", fails)
-    story = [media(0, 1), media(0, 2), media(0, 2, endlist=True)]
+    story = [media(0, 1), media(0, 2), media(0, 3), media(0, 3, endlist=True)]
     site.pages["/live.m3u8"] = lambda visit: visit.answer(story.pop(0))
     trigger = LiveStreamTrigger(url=site.url + "/live.m3u8", until="ended", task_key=KEY)
     trigger._log = logging.getLogger("test")  # type: ignore[assignment]  # where caplog can see it

@@ -339,7 +339,7 @@ class TestStream:
         assert (event["status"], event["verdict"]) == ("deadline", "ENDED")
 
     def test_stall_is_told_of_once_and_the_show_goes_on(self, run: Run, timav_emulator: Emulator) -> None:
-        trigger = ending_in(1.5, run, on_stall="notify")
+        trigger = ending_in(4.5, run, on_stall="notify", grace=0.2)
         timav_emulator.end_stream()
         event = within(fire(trigger))
         assert (event["status"], event["verdict"]) == ("stalled", "ENDED")
@@ -349,7 +349,7 @@ class TestStream:
         assert within(fire(again))["status"] == "deadline"
 
     def test_next_stall_is_told_of_again(self, run: Run, timav_emulator: Emulator) -> None:
-        trigger = ending_in(60, run, on_stall="notify", told=True)
+        trigger = ending_in(60, run, on_stall="notify", told=True, grace=0.2)
 
         async def twice() -> dict[str, Any]:
             timav_emulator.end_stream()
@@ -363,7 +363,7 @@ class TestStream:
         assert within(twice())["status"] == "stalled"
 
     def test_restarted_triggerer_remembers_that_it_played_again(self, run: Run, timav_emulator: Emulator) -> None:
-        trigger = ending_in(60, run, on_stall="notify", told=True)
+        trigger = ending_in(60, run, on_stall="notify", told=True, grace=0.2)
 
         async def restarted() -> dict[str, Any]:
             firing = asyncio.create_task(fire(trigger))
@@ -375,7 +375,7 @@ class TestStream:
         assert within(restarted())["status"] == "stalled"
 
     def test_stall_can_end_the_show(self, run: Run, timav_emulator: Emulator) -> None:
-        trigger = ending_in(60, run, on_stall="fail")
+        trigger = ending_in(60, run, on_stall="fail", grace=0.2)
         timav_emulator.end_stream()
         event = within(fire(trigger))
         assert (event["status"], event["verdict"]) == ("failed", "ENDED")

@@ -1,0 +1,60 @@
+"""Why a look found no stream, in words for people, and which of these say nothing of the stream itself.
+
+That a server does not let us in, that a name server or a proxy is away, or that a list is longer than we read, tells of the
+probe: viewers, who have other addresses, networks and players, may watch on. Such a stream is *not seen*, which is not *gone*.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = [
+    "CUT_OFF",
+    "HOST_UNKNOWN",
+    "NO_CONNECTION",
+    "NO_ROUTE",
+    "NO_TLS",
+    "PROXY_AWAY",
+    "PROXY_REFUSES",
+    "UNREADABLE_CODING",
+    "is_unseen",
+    "of_status",
+]
+
+HOST_UNKNOWN: Final = "the host name is not known"
+NO_ROUTE: Final = "our own network has no way there"
+NO_CONNECTION: Final = "no connection"
+NO_TLS: Final = "no TLS connection: the server's certificate is not trusted, or it speaks no TLS"
+PROXY_AWAY: Final = "the proxy does not answer"
+PROXY_REFUSES: Final = "the proxy refuses"
+CUT_OFF: Final = "a body that was cut off"
+UNREADABLE_CODING: Final = "a body in a content coding that was not asked for and is not read here"
+
+_NOT_LET_IN: Final = (401, 403, 407, 429, 451, 511)
+"""By which a server, or a network on the way, refuses *us*: login, permission, proxy login, rate, law, captive portal."""
+
+_UNSEEN: Final = (
+    HOST_UNKNOWN,
+    NO_ROUTE,
+    NO_TLS.partition(":")[0],
+    PROXY_AWAY,
+    PROXY_REFUSES,
+    UNREADABLE_CODING,
+    "a body of more than",
+    *(f"HTTP status {status}" for status in _NOT_LET_IN),
+)
+
+
+def of_status(status: int) -> str:
+    """Return the reason that an HTTP status is."""
+    return f"HTTP status {status}"
+
+
+def is_unseen(reason: str) -> bool:
+    """Tell whether a reason says that we did not see, and not that there is nothing to see.
+
+    :param reason: one of this package; it may say before a colon of what (``a segment: HTTP status 403``).
+    """
+    return any(reason.startswith(one) or f": {one}" in reason for one in _UNSEEN) or reason.endswith(
+        "on a private address"
+    )
