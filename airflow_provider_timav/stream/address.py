@@ -13,6 +13,8 @@ LONGEST_ADDRESS = 8192
 _PARTS = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.DOTALL)
 """RFC 3986, appendix B."""
 
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
+
 _MUST_BE_ESCAPED = re.compile(r"[^\x21\x23-\x3b\x3d\x3f-\x5f\x61-\x7a\x7c\x7e]")
 """What browsers escape in a path or a query, and no ASCII character that a server may have signed as it stands."""
 
@@ -25,7 +27,7 @@ def fault(url: str) -> str | None:
     """
     if len(url) > LONGEST_ADDRESS:
         return f"an address of more than {LONGEST_ADDRESS} characters"
-    if any(character <= " " or character == "\x7f" for character in url):
+    if _CONTROL.search(url):
         return "an address with a blank or a control character in it"
     try:
         parts = urlsplit(url)

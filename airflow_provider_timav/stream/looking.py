@@ -162,9 +162,10 @@ class _Viewer:
     def _result(self) -> Look:
         if not self.found:
             return Look(at=self.clock(), absence=self.reason, public=self.session.public)
+        if len(self.found) == 1:
+            return self.found[0]
         best = max(reversed(self.found), key=_rank)
-        others = tuple(look for look in self.found if look is not best)
-        return replace(best, public=self.session.public, others=others)
+        return replace(best, others=tuple(look for look in self.found if look is not best))
 
     def _in_doubt(self) -> bool:
         """Tell whether what was read so far leaves open if the stream plays."""
@@ -239,7 +240,8 @@ class _Viewer:
         get = Get(source.url, LARGEST_PLAYLIST, public_only=source.public_only, share=share, gzip=self.session.gzip)
         try:
             base, answer, public = yield from self._fetch(get, source.what)
-            source = replace(source, url=base, public_only=public)
+            if (base, public) != (source.url, source.public_only):
+                source = replace(source, url=base, public_only=public)
             playlist = self._parsed(answer, source)
         except (_Absent, NotAPlaylist) as found:
             self.reason = str(found)
@@ -267,6 +269,7 @@ class _Viewer:
             target_duration=playlist.target_duration,
             endlist=playlist.endlist,
             variant=variant,
+            public=self.session.public,
             names=playlist.names,
             dated=playlist.dated,
             asked=asked,
@@ -274,7 +277,7 @@ class _Viewer:
         since = self.watch.unproved(look)
         if since is not None:
             look = yield from self._proved(look, source, playlist.added(since))
-        self.found.append(replace(look, done=self.clock()))
+        self.found.append(look)
 
     def _proved(self, look: Look, source: Source, added: list[Segment]) -> Generator[Get, Answer | NoAnswer, Look]:
         """Ask for what was added until one of it answers."""
@@ -285,8 +288,8 @@ class _Viewer:
             except _Absent as found:
                 refused = refused if is_unseen(refused) else str(found)
             else:
-                return replace(look, playable=True, proved=segment.number)
-        return replace(look, playable=False, refused=refused)
+                return replace(look, playable=True, proved=segment.number, done=self.clock())
+        return replace(look, playable=False, refused=refused, done=self.clock())
 
     def _play(self, source: Source, segment: Segment, *, share: float) -> Generator[Get, Answer | NoAnswer, None]:
         """Get the first bytes of a segment, and of what else is needed to play it, once.

@@ -234,34 +234,39 @@ class Watch:
         reset = now._is_reset(look)
         now = now._read(look)
         verdict = now._judge(look, reset=reset)
+        gone_since, unseen_since, tracks, played_at = None, None, now.tracks, now.played_at
         if past.verdict is Verdict.ENDED and verdict is not Verdict.LIVE and not past._is_new(look):
             verdict = Verdict.ENDED
+            gone_since, unseen_since = past.gone_since, past.unseen_since
         elif verdict in _GONE:
-            now = now._gone(past, look, verdict)
-            if past.was_live and now._gone_too_long(grace):
+            gone_since, unseen_since = now._gone(past, look, verdict)
+            if past.was_live and _gone_too_long(look.at, gone_since, unseen_since, grace):
                 verdict = Verdict.ENDED
-        else:
-            now = replace(now, gone_since=None, unseen_since=None)
         if verdict is Verdict.STALLED:
             # It has to be proved anew: a cache that is a little fresher than the others moves a mark, too.
-            now = replace(now, played_at=None, tracks=tuple(replace(track, moves=0) for track in now.tracks))
+            played_at, tracks = None, tuple(replace(track, moves=0) for track in now.tracks)
 
         return replace(
             now,
             verdict=verdict,
             since=look.at if verdict is not past.verdict else past.since,
+            tracks=tracks,
+            played_at=played_at,
             was_live=past.was_live or verdict is Verdict.LIVE,
             found_ended=verdict is Verdict.ENDED and not past._seen_moving and (past.found_ended or look.endlist),
+            gone_since=gone_since,
+            unseen_since=unseen_since,
             reason="" if verdict is Verdict.LIVE else _said(look),
             public=past.public or look.public,
         )
 
     def unproved(self, look: Look) -> int | None:
         """Return from which number on a segment decides what this look proves; None if none is to be asked for."""
-        if look.endlist or not look.segments:
+        track = None if look.endlist or not look.segments else self._track_of(look)
+        if track is None or look.tail is None or look.tail < track.tail:
             return None
-        track = self._read(look).tracks[0]
-        return track.proved if track.moved_at is not None and track.proved < track.tail else None
+        moved = self._is_timely(look, track) if look.tail > track.tail else track.moved_at is not None
+        return track.proved if moved and track.proved < look.tail else None
 
     def doubted(self, at: float) -> bool:
         """Tell whether there has been no sign of life for so long that other variants are to be read, too."""
@@ -346,7 +351,8 @@ class Watch:
 
     def _track_of(self, look: Look) -> Track | None:
         """Return the list that this look continues or has a copy of; the one with the higher mark, where there are several."""
-        held = [track for track in self.tracks if track.variant == look.variant and track.holds(look, self.tolerance)]
+        tolerance = self.tolerance
+        held = [track for track in self.tracks if track.variant == look.variant and track.holds(look, tolerance)]
         # A tail above all marks goes on from the nearest.
         below = [track for track in held if look.tail is not None and track.tail <= look.tail]
         return max(below or held, key=lambda track: track.tail, default=None)
@@ -364,45 +370,52 @@ class Watch:
         added = track is not None and not track.copy and look.tail > track.tail
         return not self.tracks or self._is_reset(look) or added
 
+    def _is_timely(self, look: Look, track: Track) -> bool:
+        """Tell whether a mark that has moved did so lately: between reads far apart it may have been right after the first."""
+        tolerance = MOVES_WITHIN * (look.target_duration or self.target_duration or UNTOLD_TARGET_DURATION)
+        return (look.at if look.asked is None else look.asked) - track.read_at <= tolerance
+
     def _read(self, look: Look) -> Watch:
-        """Take in what the look says of its list; the verdict is not touched."""
-        now = replace(self, at=look.at)
+        """Take in what the look says of its list; the verdict is not touched.
+
+        Each look of each watch passes here: what changes is collected, for ``replace`` is slow.
+        """
+        changes: dict[str, Any] = {"at": look.at}
         if look.tail is None:
-            return now
-        now = replace(now, target_duration=look.target_duration or self.target_duration)
+            return replace(self, **changes)
+        changes["target_duration"] = look.target_duration or self.target_duration
         if not look.segments:
-            return replace(now, tail=look.tail) if not self.tracks else now
+            return replace(self, **changes, tail=self.tail if self.tracks else look.tail)
         track = self._track_of(look)
         if track is None:
-            return now._begun(look, reset=self._is_reset(look))
+            return replace(self, **changes)._begun(look, reset=self._is_reset(look))
         if look.tail < track.tail:
-            return now._copied(look)
+            return replace(self, **changes)._copied(look)
+
+        moves: dict[str, Any] = {"read_at": look.at if look.done is None else look.done}
+        moved_at, count = track.moved_at, track.moves
         if look.tail > track.tail:
-            # Where the reads lie too far apart it has moved, but nobody knows when: maybe right after the read before.
-            timely = (look.at if look.asked is None else look.asked) - track.read_at <= now.tolerance
+            timely = self._is_timely(look, track)
+            moved_at, count = look.at if timely else None, min(track.moves + 1, MOVES_THAT_PROVE)
             if not timely:
-                now = replace(now, progress_at=look.at)
-            moved = replace(
-                track,
-                tail=look.tail,
-                first=look.tail - look.segments,
-                moves=min(track.moves + 1, MOVES_THAT_PROVE),
-                moved_at=look.at if timely else None,
-                names=look.names,
-                dated=look.dated,
-            )
-        else:
-            moved = track
-        moved = replace(moved, read_at=look.at if look.done is None else look.done)
-        at = moved.moved_at
-        if look.playable and at is not None and moved.proved < moved.tail:
-            moved = replace(moved, proved=(moved.tail - 1 if look.proved is None else look.proved) + 1)
-            now = replace(now, progress_at=_later(now.progress_at, at), restarted=False)
-            if moved.moves >= MOVES_THAT_PROVE:
-                now = replace(now, played_at=_later(now.played_at, at))
-        rest = tuple(one for one in self.tracks if one is not track and (track.copy or not one.is_copy_of(track)))
-        tail = now.tail if track.copy else moved.tail
-        return replace(now, tail=tail, variant=look.variant, tracks=(moved, *rest))
+                changes["progress_at"] = look.at
+            moves |= {
+                "tail": look.tail,
+                "first": look.tail - look.segments,
+                "moves": count,
+                "moved_at": moved_at,
+                "names": look.names,
+                "dated": look.dated,
+            }
+        if look.playable and moved_at is not None and track.proved < look.tail:
+            moves["proved"] = (look.tail - 1 if look.proved is None else look.proved) + 1
+            changes |= {"progress_at": _later(self.progress_at, moved_at), "restarted": False}
+            if count >= MOVES_THAT_PROVE:
+                changes["played_at"] = _later(self.played_at, moved_at)
+        rest = [one for one in self.tracks if one is not track and (track.copy or not one.is_copy_of(track))]
+        if not track.copy:
+            changes["tail"] = look.tail
+        return replace(self, **changes, variant=look.variant, tracks=(replace(track, **moves), *rest))
 
     def _copied(self, look: Look) -> Watch:
         """Take in what looks like an older copy; the last one of each variant is kept."""
@@ -439,21 +452,15 @@ class Watch:
             return Verdict.LIVE
         return Verdict.STALLED if at > self._stalled_at else Verdict.STARTING
 
-    def _gone(self, past: Watch, look: Look, verdict: Verdict) -> Watch:
-        """Note since when the stream has been gone, or not been seen."""
+    def _gone(self, past: Watch, look: Look, verdict: Verdict) -> tuple[float | None, float | None]:
+        """Return since when the stream has been gone, and since when not seen."""
         unseen_since = past.unseen_since
         if is_unseen(look.absence or look.refused):
-            return replace(self, gone_since=None, unseen_since=look.at if unseen_since is None else unseen_since)
+            return None, look.at if unseen_since is None else unseen_since
         # A tail that stands still tells since when the stream is gone, however long ago the look before was; not so where
         # that look was blind.
         began = self._stalled_at if verdict is Verdict.STALLED and unseen_since is None else look.at
-        gone_since = min(began, look.at if past.gone_since is None else past.gone_since)
-        return replace(self, gone_since=gone_since, unseen_since=unseen_since)
-
-    def _gone_too_long(self, grace: float) -> bool:
-        if self.gone_since is not None and self.at - self.gone_since > grace:
-            return True
-        return self.unseen_since is not None and self.at - self.unseen_since > max(grace, UNSEEN_SECONDS)
+        return min(began, look.at if past.gone_since is None else past.gone_since), unseen_since
 
     def _set_back(self, seconds: float) -> Watch:
         """Move every time back: the clock went back, by a correction or to another machine's."""
@@ -484,6 +491,12 @@ def _track(look: Look) -> Track:
 
 def _later(one: float | None, other: float) -> float:
     return other if one is None else max(one, other)
+
+
+def _gone_too_long(at: float, gone_since: float | None, unseen_since: float | None, grace: float) -> bool:
+    if gone_since is not None and at - gone_since > grace:
+        return True
+    return unseen_since is not None and at - unseen_since > max(grace, UNSEEN_SECONDS)
 
 
 def _said(look: Look) -> str:
