@@ -10,6 +10,7 @@ from tests.leak.cases import Case, Expected
 from tests.leak.judge import Observed
 from tests.leak.matrix import Play
 from tests.leak.stage import Wiring
+from tests.tables import markdown_table, text_table
 
 COLUMNS = ("case", "run", "tasks not in success", "outcome", "push", "recording", "file ids", "off air after", "")
 
@@ -106,19 +107,7 @@ def off_air(wanted: Expected, seen: Sequence[Observed]) -> str:
 
 def table(rows: Iterable[Sequence[str]]) -> str:
     """Columns, for a terminal."""
-    everything = [COLUMNS, *rows]
-    widths = [max(len(line[column]) for line in everything) for column in range(len(COLUMNS))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in everything
-    )
-
-
-def markdown_table(rows: Iterable[Sequence[str]]) -> str:
-    """The same as Markdown."""
-    return "\n".join(
-        f"| {' | '.join(cell.replace('|', '/') for cell in line)} |"
-        for line in (COLUMNS, ["---"] * len(COLUMNS), *rows)
-    )
+    return text_table(COLUMNS, rows)
 
 
 def expectations(cases: Iterable[Case]) -> list[tuple[str, ...]]:
@@ -143,9 +132,9 @@ def markdown(plays: Sequence[Play], cases: Sequence[Case], *, settings: Mapping[
         played=len(played),
         settings="\n".join(f"- `{name}` = {value}" for name, value in settings.items()),
         what="\n".join(f"- `{case.name}`: {case.what}" for case in cases),
-        expected=markdown_table(expectations(cases)),
-        seen=markdown_table(lines(plays, cases, "leak")),
+        expected=markdown_table(COLUMNS, expectations(cases)),
+        seen=markdown_table(COLUMNS, lines(plays, cases, "leak")),
     )
     if any(play.wiring == "naive" for play in plays):
-        page += _BY_HAND.format(seen=markdown_table(lines(plays, cases, "naive")))
+        page += _BY_HAND.format(seen=markdown_table(COLUMNS, lines(plays, cases, "naive")))
     return page
