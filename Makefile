@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test ui check lint types layers unit whole bench page pictures fuzz limits waiting crash leak soak onair constraints clean
+.PHONY: help demo test ui check lint types layers unit whole bench page pictures fuzz limits waiting crash leak verdicts soak onair constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -78,6 +78,9 @@ crash: $(VENV)/.installed  ## every operation killed at every point of a start a
 
 leak: $(VENV)/.installed  ## everything that can happen to a broadcast, five times each, on a real Airflow (about an hour)
 	@$(BIN)/python -m tests.leak --rounds 5 --naive --markdown docs/broadcast-matrix.md
+
+verdicts: $(VENV)/.installed  ## sixteen scripted streams, twenty seeds each: what is said of them, beside what viewers see (half a minute)
+	@$(BIN)/python -m tests.verdicts --markdown docs/verdict-matrix.md
 
 soak: $(VENV)/.installed  ## broadcasts come and go while the reaper runs: none that is wanted is stopped (22 minutes)
 	@$(BIN)/python -m tests.load.soak
