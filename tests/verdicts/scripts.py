@@ -57,7 +57,8 @@ class Dice:
         self.window = self.random.randint(3, 12)
         self.begin = -(self.window + self.random.random()) * self.target
         self.first = self.random.choice([50, 1_000, 65_500, 987_654, 1_795_435_200]) + self.random.randrange(100)
-        self.jitter = self.random.choice([0.0, 0.2, 0.5, 0.9])
+        # A list is renewed half a target duration after it was at the earliest, one and a half at the latest (RFC 8216, 6.2.1).
+        self.jitter = self.random.choice([0.0, 0.2, 0.5])
         self.grace = float(self.random.randint(20, 60))
         self._seconds = Random(self.random.random())  # noqa: S311
 
@@ -88,12 +89,12 @@ class Dice:
         """Return heads or tails, to be thrown while the stream is watched."""
         return self._seconds.random() < 0.5
 
-    def turns(self, *, most: int) -> Iterator[bool]:
-        """Give heads or tails, to be thrown while the stream is watched: never more than so many heads in a row."""
-        heads = 0
+    def turns(self) -> Iterator[bool]:
+        """Give heads or tails, to be thrown while the stream is watched: never heads twice in a row."""
+        heads = False
         while True:
-            heads = heads + 1 if heads < most and self.coin() else 0
-            yield heads > 0
+            heads = not heads and self.coin()
+            yield heads
 
     @property
     def until_stalled(self) -> float:
@@ -123,14 +124,14 @@ class Dice:
 
 
 def steady(dice: Dice) -> Stream:
-    """Live all along; each segment comes up to 0.9 target durations late, and in every third seed servers answer slowly."""
+    """Live all along; each segment comes up to half a target duration late, and in every third seed servers answer slowly."""
     seconds = 40.0 * dice.target
     made_here = dice.encoder(end=seconds)
     edge = Edge(made_here, window=dice.window)
     slow = dice.one_of("quick", "quick", "slow") == "slow"
 
     def latency(path: str) -> float:
-        return min(dice.targets(0.5, 2.5), 8.0) if slow and path.endswith(".m3u8") else dice.latency(path)
+        return min(dice.targets(0.5, 2.0), 8.0) if slow and path.endswith(".m3u8") else dice.latency(path)
 
     return dice.stream(
         lambda request: listed(edge, dice.target, request),
@@ -250,12 +251,13 @@ def stale_edges(dice: Dice) -> Stream:
 
 
 def lagging_edge(dice: Dice) -> Stream:
-    """Live all along; two caches take turns, one of which gets each list one to two target durations later."""
+    """Live all along; two caches take turns, one of which gets each list up to one and a half target durations later."""
     seconds = 40.0 * dice.target
+    dice.jitter = 0.0  # it lags, and that is enough
     made_here = dice.encoder(end=seconds)
-    lag = dice.targets(1.0, 2.2)
+    lag = dice.targets(0.5, 1.5)
     first, later = Edge(made_here, window=dice.window), Edge(made_here, window=dice.window, lag=lag)
-    turns = dice.turns(most=2)
+    turns = dice.turns()
 
     def answer(request: Request) -> Reply:
         return segment_at(first, request) or listed(later if next(turns) else first, dice.target, request)
