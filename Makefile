@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test ui check lint types layers unit whole bench page pictures fuzz limits waiting crash leak verdicts soak onair constraints clean
+.PHONY: help demo test ui check lint types layers unit whole bench page pictures fuzz limits waiting crash leak verdicts watchers soak onair constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -81,6 +81,9 @@ leak: $(VENV)/.installed  ## everything that can happen to a broadcast, five tim
 
 verdicts: $(VENV)/.installed  ## sixteen scripted streams, twenty seeds each: what is said of them, beside what viewers see (half a minute)
 	@$(BIN)/python -m tests.verdicts --markdown docs/verdict-matrix.md
+
+watchers: $(VENV)/.installed  ## a thousand watchers of streams in one loop: CPU of a look, memory of each; AGAINST=folder of another checkout
+	@$(BIN)/python -m scripts.watchers $(if $(AGAINST),--against $(AGAINST))
 
 soak: $(VENV)/.installed  ## broadcasts come and go while the reaper runs: none that is wanted is stopped (22 minutes)
 	@$(BIN)/python -m tests.load.soak
