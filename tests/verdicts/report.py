@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from tests.tables import markdown_table, text_table
 from tests.verdicts.judge import Marks
+from tests.verdicts.odd import ODD
 from tests.verdicts.origin import Play
 from tests.verdicts.scripts import SCRIPTS, Script
 
@@ -60,6 +61,8 @@ looks at any stream. "Status 200" is a check that takes status 200 of the playli
 
 {what}
 
+What is odd, by seed: {odd}.
+
 ## What came of it
 
 {came}
@@ -80,6 +83,7 @@ def markdown(marked: Sequence[tuple[Play, Marks]], *, seeds: int) -> str:
         good=sum(not marks.wrong for _, marks in marked),
         plays=len(marked),
         what="\n".join(f"- `{script.name}`: {script.what}" for script in SCRIPTS),
+        odd="; ".join(ODD),
         came=markdown_table(COLUMNS, _rows(marked)),
     )
 

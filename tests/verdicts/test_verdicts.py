@@ -1,0 +1,35 @@
+"""The short form of the verdict matrix: some seeds of each script. `make verdicts` plays all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from tests.verdicts.judge import judged
+from tests.verdicts.odd import ODD
+from tests.verdicts.origin import play
+from tests.verdicts.report import story
+from tests.verdicts.scripts import SCRIPTS, Script
+
+SEEDS: Final = {"odd": len(ODD), "variants": 7, "hollow": 7, "hidden": 5}
+"""As many as there are kinds of what goes wrong; of the other scripts three."""
+
+LATE: Final = ("dies-0", "dies-1")
+"""Stalls that are told up to half a target duration too late: a pause between two looks goes on beyond what is due."""
+
+
+def _plays() -> Iterator[object]:
+    for script in SCRIPTS:
+        for seed in range(SEEDS.get(script.name, 3)):
+            name = f"{script}-{seed}"
+            late = pytest.mark.xfail(strict=True, reason="the stall is told late")
+            yield pytest.param(script, seed, id=name, marks=[late] if name in LATE else [])
+
+
+@pytest.mark.parametrize(("script", "seed"), list(_plays()))
+def test_a_watcher_says_what_viewers_see(script: Script, seed: int) -> None:
+    """Nothing is said to be live, over or stalled that is not, and what is so is said in time."""
+    played = play(script, seed)
+    assert judged(played.stream, played.looks).wrong == [], f"{played}\n{story(played)}"
