@@ -17,7 +17,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] + "; name another one: make PYTHON=python3.12 ...") if sys.version_info < (3, 11) else None'
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check --constraint constraints.txt 'pip>=25.1'
-	@$(BIN)/python -m pip install -qq --constraint constraints.txt --editable '.[usersig,emulator]' --group dev
+	@$(BIN)/python -m pip install -qq --constraint constraints.txt --editable '.[usersig,rtmp,emulator]' --group dev
 	@touch $@
 
 demo: $(VENV)/.installed  ## a whole broadcast on a real Airflow, against the emulator
@@ -94,7 +94,7 @@ onair: $(VENV)/.installed  ## 100 broadcasts on air in one triggerer: CPU, memor
 constraints: $(VENV)/.installed  ## resolve constraints.txt anew
 	$(BIN)/python -m pip install -qq uv
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header --no-emit-index-url \
-		--extra usersig --extra emulator --group dev --output-file constraints.txt pyproject.toml
+		--extra usersig --extra rtmp --extra emulator --group dev --output-file constraints.txt pyproject.toml
 
 clean:  ## remove the environment and all that was made
 	rm -rf $(VENV) .demo .ui .coverage .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache dist build

@@ -1,11 +1,11 @@
-"""Addresses of playlists and segments: which of them may be fetched, how they join, and how they are named in a text."""
+"""Addresses of streams, playlists and segments: which of them may be asked, and how they are named in a text."""
 
 from __future__ import annotations
 
-import re
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
-__all__ = ["fault", "host", "join", "place", "written"]
+__all__ = ["fault", "is_rtmp", "missing", "place", "stream_fault"]
 
 LONGEST_ADDRESS = 8192
 """Characters; servers refuse longer ones, and a playlist must not make us carry its megabyte around."""
@@ -19,8 +19,29 @@ _MUST_BE_ESCAPED = re.compile(r"[^\x21\x23-\x3b\x3d\x3f-\x5f\x61-\x7a\x7c\x7e]")
 """What browsers escape in a path or a query, and no ASCII character that a server may have signed as it stands."""
 
 
-def fault(url: str) -> str | None:
-    """Say why this address may not be fetched, or None if it may: absolute, http or https, a host and no credentials.
+HTTP = ("http", "https")
+RTMP = ("rtmp", "rtmps")
+
+
+def is_rtmp(url: str) -> bool:
+    """Tell whether this is the address of an RTMP stream."""
+    return url.lower().startswith(("rtmp:", "rtmps:"))
+
+
+def stream_fault(url: str) -> str | None:
+    """Say why this is no address of a stream, or None if it is one: of HLS (`fault`), or of RTMP by the same rules."""
+    return fault(url, RTMP) if is_rtmp(url) else fault(url)
+
+
+def missing(url: str) -> str | None:
+    """Say what has to be installed here before the stream at this address can be watched, or None if nothing has."""
+    if not is_rtmp(url) or find_spec("av") is not None:
+        return None
+    return "RTMP is read with PyAV, which is not installed here: pip install 'airflow-provider-timav[rtmp]'"
+
+
+def fault(url: str, schemes: tuple[str, ...] = HTTP) -> str | None:
+    """Say why this address may not be asked, or None if it may: absolute, of one of the schemes, a host and no credentials.
 
     A user name in an address would be sent to its host, and nothing of the kind ever goes to a CDN. The answer does not
     quote the address.
@@ -34,8 +55,8 @@ def fault(url: str) -> str | None:
         host, port = parts.hostname, parts.port
     except ValueError:
         return "an address that cannot be read"
-    if parts.scheme not in ("http", "https"):
-        return f"an address that is not http or https but {parts.scheme[:16] or 'relative'}"
+    if parts.scheme not in schemes:
+        return f"an address that is not {' or '.join(schemes)} but {parts.scheme[:16] or 'relative'}"
     if not host or port == 0:
         return "an address without a host"
     if parts.username is not None or parts.password is not None:

@@ -63,8 +63,8 @@ def elsewhere(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (own / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     install = ("install", "--quiet", "--no-index", "--ignore-installed", "--no-deps")
     run(python, "-m", "pip", *install, wheel, cwd=folder)
-    # Resolves the extra as well: everything that it asks for must be there already, because nothing is downloaded.
-    run(python, "-m", "pip", "install", "--quiet", "--no-index", "--dry-run", f"{wheel}[emulator]", cwd=folder)
+    # Resolves the extras as well: everything that they ask for must be there already, because nothing is downloaded.
+    run(python, "-m", "pip", "install", "--quiet", "--no-index", "--dry-run", f"{wheel}[rtmp,emulator]", cwd=folder)
     return python
 
 
