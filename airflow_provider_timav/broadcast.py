@@ -116,7 +116,7 @@ class Broadcast(TaskGroup):
         (``PT45M``). Exactly one of ``duration`` and ``ends_at`` is given.
     :param ends_at: when it ends: a datetime with a zone, or ISO 8601 with one.
     :param max_duration: what caps both, so that a typing error does not send for a week. A later extension is not capped.
-    :param live_code: ``hls``, ``rtmp`` or ``hls+rtmp``. With RTMP alone nobody can see here whether it plays.
+    :param live_code: ``hls``, ``rtmp`` or ``hls+rtmp``. RTMP alone is watched if the extra ``rtmp`` is installed.
     :param rate_types: one or more of ``original``, ``sd``, ``hd``; each gives addresses of its own.
     :param sdk_type: ``normal`` or ``iot_camera``.
     :param push_data_type: ``camera`` or ``screen``; the recording's kind, too.

@@ -81,7 +81,7 @@ with DAG(
                 "rtmp": "RTMP only: other platforms",
             },
             title="Outputs",
-            description="With RTMP only, nobody can watch it in a browser, and nobody can check here that it plays.",
+            description="With RTMP only, nobody can watch it in a browser; whether it plays is seen with the extra rtmp.",
             section=PICTURE,
         ),
         "quality": Param(

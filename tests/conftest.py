@@ -21,6 +21,7 @@ LONGEST_FIRST = (
     *("test_recordings", "test_example_dags"),
     "test_authored",
     *("test_load", "test_late_runs"),
+    "test_rtmp",
     *("test_other_peoples_sites", "test_interrupt", "test_teams"),
     "test_leak_matrix",
     *(

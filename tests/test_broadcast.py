@@ -182,8 +182,6 @@ class TestArguments:
             ({"push_options": "watermark_flag"}, "push_options"),
             ({"record_options": {"file_name": "x"}}, "record_options"),
             ({"record_options": []}, "record_options"),
-            ({"until": "stream_ended", "live_code": "rtmp"}, "until"),
-            ({"until": "stream_ended", "live_code": 5}, "until"),
             ({"on_stall": "notify"}, "on_stall_callback"),
         ],
     )

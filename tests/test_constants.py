@@ -71,8 +71,6 @@ WRONG: list[dict[str, Any]] = [
     {"record_options": 5},
 ]
 ACROSS: list[dict[str, Any]] = [
-    {"until": "stream_ended", "live_code": "rtmp"},
-    {"until": "stream_ended", "live_code": 5},
     {"duration": None},
     {"duration": ""},
     {"ends_at": "2099-01-01T00:00:00Z"},
@@ -267,7 +265,7 @@ def test_kicking_members_refuses_its_own(user_ids: Any) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"url": ""}, {"url": "rtmp://a/b"}, {"url": 7}, {"until": "deadline"}, {"grace": "soon"}, {"timav_conn_id": True}],
+    [{"url": ""}, {"url": "ftp://a/b"}, {"url": 7}, {"until": "deadline"}, {"grace": "soon"}, {"timav_conn_id": True}],
 )
 def test_the_sensor_refuses_its_own(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=option_of(wrong)):
@@ -277,10 +275,10 @@ def test_the_sensor_refuses_its_own(wrong: dict[str, Any]) -> None:
 def test_what_is_mapped_is_checked_by_its_task() -> None:
     with DAG("x", schedule=None) as dag:
         StartPushOperator.partial(task_id="a", user_id="a").expand(room_id=[-1])
-        LiveStreamSensor.partial(task_id="b").expand(url=["rtmp://a/b"])
+        LiveStreamSensor.partial(task_id="b").expand(url=["ftp://a/b"])
     push: Any = dag.get_task("a").unmap({"room_id": -1})
-    sensor: Any = dag.get_task("b").unmap({"url": "rtmp://a/b"})
-    assert (push.room_id, sensor.url) == (-1, "rtmp://a/b")
+    sensor: Any = dag.get_task("b").unmap({"url": "ftp://a/b"})
+    assert (push.room_id, sensor.url) == (-1, "ftp://a/b")
 
 
 class TestOptionsFromElsewhere:

@@ -424,7 +424,7 @@ class OnAirOperator(TimAVOperator):
         lease, ti = self._held(), context["ti"]
         ledger = Ledger(lease.key.variable)
         push = ledger.claim("push", lease.generation)
-        hls_url = self._hls_url(context, lease)
+        hls_url, rtmp_url, why = self._stream(context, lease)
         # As it is stored, so that the page Broadcasts can read it whatever backend keeps XComs.
         TaskKey.of(ti).set_raw_xcom(CONTROL, {"end": ledger.end(lease).isoformat()})
         if push is not None and push.on_air:
@@ -432,8 +432,10 @@ class OnAirOperator(TimAVOperator):
         if hls_url:
             ti.xcom_push(key="hls_url", value=hls_url)  # from which Airflow makes the button once the task has deferred
             ti.xcom_push(key=WatchLiveLink().xcom_key, value=live_page(hls_url, broadcast=True))
+        elif rtmp_url:
+            self.log.info("There is no HLS address to look at: the trigger watches the RTMP stream.")
         else:
-            self.log.warning("There is no HLS address to look at: this task keeps time and control only.")
+            self.log.warning("%s: this task keeps time and control only.", why)
         self.log.info("%s: on air until %s.", self.subject(), _seconds(ledger.end(lease)))
         self._hand_over(context, told=False)
 
@@ -445,6 +447,7 @@ class OnAirOperator(TimAVOperator):
         lease = self._held()
         ledger = Ledger(lease.key.variable)
         end = end or ledger.end(lease)
+        hls_url, rtmp_url, _ = self._stream(context, lease)
         self.defer(
             # A trigger that nobody runs, for want of capacity or of a triggerer for its queue, ends nothing.
             timeout=max(end - datetime.now(UTC), timedelta(0)) + COME_BACK,
@@ -453,7 +456,8 @@ class OnAirOperator(TimAVOperator):
                 end=end.isoformat(),
                 task_key=TaskKey.of(context["ti"]).to_json(),
                 stops=self._stops(context, lease, ledger),
-                hls_url=self._hls_url(context, lease),
+                hls_url=hls_url,
+                rtmp_url=rtmp_url,
                 until=given(self.until, "until"),
                 grace=time_span(given(self.grace, "grace"), "grace").total_seconds(),
                 on_stall=given(self.on_stall, "on_stall"),
@@ -544,12 +548,18 @@ class OnAirOperator(TimAVOperator):
         watch = ledger.watch(lease.generation)
         return Watch.from_json(None if watch is None else watch.stream).verdict.value
 
-    def _hls_url(self, context: Context, lease: Lease) -> str | None:
-        """Return where the stream plays, as the start has handed on; None where it has not, or nobody could fetch it."""
-        from airflow_provider_timav.stream.address import fault
+    def _stream(self, context: Context, lease: Lease) -> tuple[str | None, str | None, str]:
+        """Return what to watch, as the start has handed on: the HLS address, or else the RTMP address, or else why not."""
+        from airflow_provider_timav.stream.address import fault, is_rtmp, missing, stream_fault
 
-        url = self._of(context, lease, "start_push", "hls_url")
-        return url if isinstance(url, str) and fault(url) is None else None
+        hls_url, rtmp_url = (self._of(context, lease, "start_push", name) for name in ("hls_url", "rtmp_url"))
+        if isinstance(hls_url, str) and fault(hls_url) is None:
+            return hls_url, None, ""
+        if not isinstance(rtmp_url, str) or not is_rtmp(rtmp_url) or stream_fault(rtmp_url) is not None:
+            return None, None, "There is no address to look at"
+        if (lack := missing(rtmp_url)) is not None:
+            return None, None, f"There is no HLS address to look at, and {lack}"
+        return None, rtmp_url, ""
 
     def _notify(self, context: Context, event: dict[str, Any]) -> None:
         stall = {"verdict": event["verdict"], "since": event["since"]}

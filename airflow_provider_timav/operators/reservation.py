@@ -33,11 +33,19 @@ def check_options(given: Mapping[str, Any], is_settled: Callable[[Any], bool]) -
     for name in ("duration", "max_duration"):
         if known[name] is not None and is_settled(known[name]) and time_span(known[name], name) == timedelta(0):
             raise ConfigurationError(f"{name} must be more than nothing", field=name)
-    rtmp = is_settled(known["live_code"]) and str(known["live_code"]).strip() in ("rtmp", "5")
-    if known["until"] == "stream_ended" and rtmp:
-        raise ConfigurationError(
-            "until: the end of a stream can be seen in HLS only, and live_code is rtmp", field="until"
-        )
+
+
+def _refuse_unseen_end(until: Any, live_code: Any) -> None:
+    """Refuse to wait for the end of a stream that cannot be watched here.
+
+    The worker's installation decides, not that of the DAG processor, which runs no task.
+
+    :raises ConfigurationError: naming ``until``.
+    """
+    from airflow_provider_timav.stream.address import missing
+
+    if until == "stream_ended" and str(live_code).strip() in ("rtmp", "5") and (lack := missing("rtmp:")) is not None:
+        raise ConfigurationError(f"until: live_code is rtmp, and {lack}", field="until")
 
 
 def _check_times(duration: Any, ends_at: Any) -> None:
@@ -87,6 +95,7 @@ class Plan:
             for name, value in rendered.items()
         }
         check_options(rendered, settled)
+        _refuse_unseen_end(given["until"], given["live_code"])
         names = ("live_code", "rate_types", "channel_name", "player_password")
         where = {"room_id": rendered["room_id"], "user_id": rendered["user_id"], "sdk_type": given["sdk_type"]}
         push: Any = calls.start_push(

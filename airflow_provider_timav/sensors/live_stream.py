@@ -55,22 +55,26 @@ class LiveStreamSensor(TextStaysText, BaseSensorOperator):
     the stream was live and has been gone for longer than ``grace``. A stream that nobody here ever saw live does not end
     by not being there.
 
+    Of RTMP, which needs the extra ``rtmp`` on workers and triggerers, live means that packets keep arriving with timestamps
+    that advance. Nothing in RTMP says that a stream is over for good: it ends by ``grace``.
+
     All three modes come to the same result: ``mode="poke"`` and ``mode="reschedule"`` look for up to 20 s in each poke
     and keep in the task's state store what they know; ``deferrable=True``, which wins over ``mode``, hands the wait to a
     trigger at once. After ``timeout`` each of them raises `AirflowSensorTimeout`; ``soft_fail`` holds for it in each.
 
     XCom ``return_value``: ``{"verdict": "LIVE" | "ENDED", "since": ISO 8601 in UTC, "tail": the number of the next segment,
-    "target_duration": seconds}``; tail and target duration are None where no playlist told them.
+    "target_duration": seconds}``; tail and target duration are None where no playlist told them. Of RTMP the tail is the
+    newest timestamp, in milliseconds.
 
-    :param url: the address of an HLS playlist, media or master (templated).
+    :param url: the address of an HLS playlist, media or master, or of an RTMP stream (templated).
     :param until: ``live`` or ``ended`` (templated). With ``live``, a stream that has ended fails the task at once and for
         good.
     :param grace: how long a stream which was live may be gone before it has ended: a timedelta, seconds or ISO 8601
         (templated).
     :param deferrable: whether to wait in the triggerer; Airflow's ``[operators] default_deferrable`` unless given.
-    :param timav_conn_id: a connection whose ``proxy`` is used to read the stream (templated). Nothing else of it is used:
-        no credential ever goes to where streams are served from. None reads without a proxy.
-    :raises ConfigurationError: if a rendered argument is wrong; ``field`` names it.
+    :param timav_conn_id: a connection whose ``proxy`` is used to read the stream (templated); RTMP does not go through it.
+        Nothing else of it is used: no credential ever goes to where streams are served from. None reads without a proxy.
+    :raises ConfigurationError: if a rendered argument is wrong, or RTMP cannot be read here; ``field`` names it.
     """
 
     template_fields: Sequence[str] = ("url", "until", "grace", "timav_conn_id")
@@ -195,8 +199,13 @@ class LiveStreamSensor(TextStaysText, BaseSensorOperator):
 
     def _wait(self) -> _Wait:
         """Check the arguments, which are rendered by now."""
+        from airflow_provider_timav.stream.address import missing
+
+        url = _stream_url(self.url)
+        if (lack := missing(url)) is not None:
+            raise ConfigurationError(f"url: {lack}", field="url")
         return _Wait(
-            url=_stream_url(self.url),
+            url=url,
             until=_until(self.until),
             grace=time_span(given(self.grace, "grace"), "grace").total_seconds(),
             timav_conn_id=_conn_id(self.timav_conn_id),
@@ -254,17 +263,17 @@ def _conn_id(value: Any) -> str | None:
 
 
 def _stream_url(value: Any) -> str:
-    from airflow_provider_timav.stream.address import fault
+    from airflow_provider_timav.stream.address import stream_fault
 
     url = value.strip() if isinstance(value, str) else value
     if optional(url) is None:
         raise ConfigurationError("url: there is no address of a stream to watch", field="url")
     if not isinstance(url, str):
-        raise ConfigurationError(f"url must be the address of a playlist, not a {type(url).__name__}", field="url")
-    if url.lower().startswith(("rtmp:", "rtmps:")):
-        raise ConfigurationError("url: only HLS can be watched, and this is an RTMP address", field="url")
-    if (wrong := fault(url)) is not None:
-        raise ConfigurationError(f"url must be the http or https address of a playlist; this is {wrong}", field="url")
+        raise ConfigurationError(f"url must be the address of a stream, not a {type(url).__name__}", field="url")
+    if (wrong := stream_fault(url)) is not None:
+        raise ConfigurationError(
+            f"url must be the http or https address of a playlist, or an RTMP address; this is {wrong}", field="url"
+        )
     return url
 
 

@@ -42,7 +42,7 @@ class LiveStreamTrigger(BaseTrigger):
     stream is over and ``until`` is ``live``) or ``timeout``; the rest is `Watch.summary`. It holds no address, since
     Airflow logs events.
 
-    :param url: the address of the HLS playlist. Its query appears in no log and in no ``repr``.
+    :param url: the address of the HLS playlist, or of the RTMP stream. Its query appears in no log and in no ``repr``.
     :param until: ``live`` or ``ended``.
     :param grace: seconds that a stream which was live may be gone before it has ended.
     :param deadline: when to give up: ISO 8601 with a zone, or seconds since the epoch; None waits for ever.
@@ -96,6 +96,7 @@ class LiveStreamTrigger(BaseTrigger):
         """Wait, and fire one event.
 
         :raises ValueError: if an argument cannot be understood. What the stream does, or does not do, raises nothing.
+        :raises RtmpNotInstalled: if it is an RTMP stream, and the triggerer lacks the extra ``rtmp``.
         """
         earliest = time.monotonic() + MIN_AGE
         event = await self._wait()

@@ -75,7 +75,8 @@ class OnAirTrigger(BaseTrigger):
     :param end: when the show ends, ISO 8601 with a zone.
     :param task_key: `runs.TaskKey` of the task, as JSON.
     :param stops: which of ``push`` and ``record`` are ours to stop.
-    :param hls_url: what to look at; None keeps time and control only. Its query appears in no log and in no ``repr``.
+    :param hls_url: what to look at. Its query appears in no log and in no ``repr``.
+    :param rtmp_url: what to look at where there is no HLS address, likewise. Without either, time and control are kept only.
     :param until: ``deadline`` or ``stream_ended``.
     :param grace: seconds that a stream which was live may be gone before it has ended.
     :param on_stall: ``ignore``, ``notify`` or ``fail``.
@@ -95,6 +96,7 @@ class OnAirTrigger(BaseTrigger):
         grace: float = 60.0,
         on_stall: str = "ignore",
         told: bool = False,
+        rtmp_url: str | None = None,
         **_of_other_versions: Any,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's
@@ -107,6 +109,7 @@ class OnAirTrigger(BaseTrigger):
         self.grace = grace
         self.on_stall = on_stall
         self.told = told
+        self.rtmp_url = rtmp_url
         self._watch: Watch | None = None
         self._moved_end: datetime | None = None
         self._error: str | None = None
@@ -116,14 +119,16 @@ class OnAirTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, which are JSON primitives."""
-        names = ("lease", "end", "task_key", "stops", "hls_url", "until", "grace", "on_stall", "told")
+        names = ("lease", "end", "task_key", "stops", "hls_url", "rtmp_url", "until", "grace", "on_stall", "told")
         return "airflow_provider_timav.triggers.on_air.OnAirTrigger", {name: getattr(self, name) for name in names}
 
     def __repr__(self) -> str:
         from airflow_provider_timav.stream.address import place
 
         classpath, arguments = self.serialize()
-        shown: str = self.repr(classpath, {**arguments, "hls_url": place(self.hls_url) if self.hls_url else None})
+        for name in ("hls_url", "rtmp_url"):
+            arguments[name] = place(arguments[name]) if arguments[name] else None
+        shown: str = self.repr(classpath, arguments)
         return shown
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -197,8 +202,8 @@ class OnAirTrigger(BaseTrigger):
         looked_up = asyncio.create_task(self._look_up(lease))
         clock: asyncio.Task[str | None] = asyncio.create_task(self._until_end(lease, ledger))
         waits: set[asyncio.Task[str | None]] = {clock}
-        if self.hls_url is not None:
-            stream = self._until_stream_says(lease, ledger, known and known.stream, looked_up)
+        if (url := self.hls_url or self.rtmp_url) is not None:
+            stream = self._until_stream_says(url, lease, ledger, known and known.stream, looked_up)
             waits.add(asyncio.create_task(stream))
         try:
             while True:
@@ -292,7 +297,7 @@ class OnAirTrigger(BaseTrigger):
         return isinstance(value, dict) and value.get("end") in (self.end, self._end().isoformat())
 
     async def _until_stream_says(
-        self, lease: Lease, ledger: Ledger, memory: Any, looked_up: asyncio.Task[Settings | None]
+        self, url: str, lease: Lease, ledger: Ledger, memory: Any, looked_up: asyncio.Task[Settings | None]
     ) -> str | None:
         """Return ``stream_ended``, ``stalled`` or ``failed`` where the stream, and what was asked for, say so."""
         from airflow_provider_timav.stream.reader import follow, shared_reader
@@ -320,7 +325,7 @@ class OnAirTrigger(BaseTrigger):
         settings = await asyncio.shield(looked_up)
         async with shared_reader(None if settings is None else settings.proxy) as reader:
             await asyncio.sleep(random.uniform(0, START_SPREAD))  # noqa: S311 - it keeps no secret
-            await follow(reader, str(self.hls_url), self._watch, grace=self.grace, enough=enough)
+            await follow(reader, url, self._watch, grace=self.grace, enough=enough)
         return status
 
     async def _observe(self, lease: Lease, ledger: Ledger, at_most: float = math.inf) -> None:

@@ -33,6 +33,7 @@ from airflow_provider_timav.videorelay.errors import (
     TransportError,
 )
 from tests.operators.task import Store, Task
+from tests.stream.pyav import install, uninstall
 from tests.supervisor import SHOW, Run, Supervisor, triggered
 
 HOST: dict[str, Any] = {"room_id": 10086, "user_id": "host_1"}
@@ -133,10 +134,24 @@ class TestReserve:
         assert store is not None
         assert (supervisor.variables, set(store.values), sent(timav_emulator)) == ({}, {"timav:arrived"}, [])
 
-    def test_end_of_a_stream_cannot_be_seen_in_rtmp(self, show: Callable[..., Run]) -> None:
-        run = show().renders(live_code="rtmp", until="stream_ended")
-        with pytest.raises(ConfigurationError, match="until"):
+    @pytest.mark.parametrize("live_code", ["rtmp", 5, "5"])
+    def test_end_of_an_rtmp_stream_needs_the_extra(
+        self, live_code: Any, show: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        uninstall(monkeypatch)
+        run = show().renders(live_code=live_code, until="stream_ended")
+        with pytest.raises(ConfigurationError, match=r"until: .* 'airflow-provider-timav\[rtmp\]'") as refused:
             run.execute("reserve")
+        assert refused.value.field == "until"
+
+    @pytest.mark.parametrize("live_code", ["rtmp", 5])
+    def test_end_of_an_rtmp_stream_is_seen_with_it(
+        self, live_code: Any, show: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        install(monkeypatch)
+        run = show(live_code=live_code, until="stream_ended")
+        run.start()
+        assert run.on_air().until == "stream_ended"
 
     @pytest.mark.parametrize("blank", ["", "None"])
     def test_field_that_was_left_empty_has_its_default(self, blank: str, show: Callable[..., Run]) -> None:
@@ -992,11 +1007,36 @@ class TestOnAir:
         supervisor.variables.clear()
         assert run.on_air().stops == ["push"]
 
-    def test_rtmp_alone_keeps_time_only(self, show: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
+    def test_rtmp_alone_is_watched(
+        self, show: Callable[..., Run], timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        install(monkeypatch)
         run = show(live_code="rtmp")
         run.start()
-        assert run.on_air().hls_url is None
-        assert "time and control only" in capsys.readouterr().out
+        trigger = run.on_air()
+        assert (trigger.hls_url, trigger.rtmp_url) == (None, timav_emulator.pushes[0].urls[0])
+        assert "hls_url" not in run["on_air"].xcoms, "there is nothing that a browser could open"
+
+    def test_rtmp_alone_without_the_extra_keeps_time_only(
+        self, show: Callable[..., Run], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        uninstall(monkeypatch)
+        run = show(live_code="rtmp")
+        run.start()
+        trigger = run.on_air()
+        assert (trigger.hls_url, trigger.rtmp_url) == (None, None)
+        said = capsys.readouterr().out
+        assert "no HLS address to look at, and RTMP is read with PyAV" in said
+        assert "airflow-provider-timav[rtmp]" in said
+        assert "time and control only" in said
+
+    def test_of_both_hls_is_watched(self, show: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+        install(monkeypatch)
+        run = show(live_code="hls+rtmp")
+        run.start()
+        trigger = run.on_air()
+        assert str(trigger.hls_url).startswith("http")
+        assert trigger.rtmp_url is None
 
     @pytest.mark.parametrize(
         ("arguments", "retries"), [({}, 1), ({"retries": 0}, 1), ({"retries": 3}, 3)], ids=["none", "0", "3"]

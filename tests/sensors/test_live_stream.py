@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 import subprocess
@@ -32,7 +33,8 @@ from airflow_provider_timav.stream import reader as reader_module
 from airflow_provider_timav.stream.watch import Watch
 from airflow_provider_timav.triggers import live_stream as trigger_module
 from airflow_provider_timav.videorelay.errors import ConfigurationError
-from tests.stream.site import Site, Visit, media, running
+from tests.stream.pyav import accepting, at_pace, install, prove_quickly, uninstall
+from tests.stream.site import Site, media, running
 
 MODES: dict[str, dict[str, Any]] = {
     "poke": {"mode": "poke"},
@@ -203,7 +205,8 @@ def test_what_renders_to_nothing_means_the_default(site: Site, nothing: Any) -> 
         ("url", "None", "no address"),
         ("url", None, "no address"),
         ("url", ["https://cdn.example/a"], "not a list"),
-        ("url", "rtmp://cdn.example/live/42", "only HLS can be watched"),
+        ("url", "rtmp://me:secret@cdn.example/live/42", "user name"),
+        ("url", "rtmpe://cdn.example/live/42", "http or https"),
         ("url", "ftp://cdn.example/live.m3u8", "http or https"),
         ("url", "live.m3u8", "http or https"),
         ("url", "https://me:secret@cdn.example/a.m3u8", "user name"),
@@ -219,6 +222,39 @@ def test_a_wrong_argument_is_refused_under_its_name_in_each_mode(
         Worker(**{"url": "https://cdn.example/a.m3u8", field: value, **mode}).run()
     assert caught.value.field == field
     assert "secret" not in str(caught.value)
+
+
+class TestRtmp:
+    def test_a_stream_that_sends_is_live(self, mode: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+        install(monkeypatch).packets = at_pace
+        prove_quickly(monkeypatch)
+        with accepting() as url:
+            result = Worker(url=url, timeout=30, **mode).run()
+        assert (result["verdict"], result["target_duration"]) == ("LIVE", None)
+        assert result["tail"] > 50_000
+
+    def test_a_stream_that_was_live_and_is_gone_has_ended(
+        self, mode: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        av = install(monkeypatch)
+        prove_quickly(monkeypatch)
+        looks = itertools.count()
+        av.packets = lambda: at_pace() if next(looks) < 3 else iter(())
+        with accepting() as url:
+            result = Worker(url=url, until="ended", grace=0.2, timeout=30, **mode).run()
+        assert result["verdict"] == "ENDED"
+
+    def test_without_the_extra_it_says_what_to_install(
+        self, mode: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """On the worker and not before: what parses DAGs needs no extra."""
+        uninstall(monkeypatch)
+        worker = Worker(url="rtmp://cdn.example/live/42?txSecret=1", **mode)
+        worker.sensor()
+        with pytest.raises(ConfigurationError, match=r"url: .* 'airflow-provider-timav\[rtmp\]'") as refused:
+            worker.run()
+        assert refused.value.field == "url"
+        assert "txSecret" not in str(refused.value)
 
 
 def test_arguments_are_checked_after_rendering_and_not_before() -> None:

@@ -26,6 +26,7 @@ from airflow_provider_timav.stream import reader as reader_module
 from airflow_provider_timav.triggers import asking, ending, on_air
 from airflow_provider_timav.triggers.on_air import OnAirTrigger
 from airflow_provider_timav.videorelay import exchange
+from tests.stream.pyav import FakeAV, accepting, at_pace, install, prove_quickly, standing_still, uninstall
 from tests.supervisor import Run, Supervisor
 
 T = TypeVar("T")
@@ -109,6 +110,12 @@ def moved(seconds: float) -> dict[str, Any]:
     return {"end": (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()}
 
 
+def seen_in_ledger(run: Run) -> str | None:
+    """The verdict that stands where people look."""
+    watch = run.ledger.watch(run.lease.generation)
+    return None if watch is None or watch.stream is None else str(watch.stream["verdict"])
+
+
 class TestDeadline:
     def test_show_is_stopped_at_its_end_and_the_ids_are_noted(self, run: Run, timav_emulator: Emulator) -> None:
         trigger = ending_in(0.8, run)
@@ -186,7 +193,10 @@ class TestDeadline:
         assert within(fire(ending_in(0.3, run)))["status"] == "deadline"
         assert supervisor.entries() == {"push"}
 
-    def test_without_an_hls_address_it_keeps_time(self, supervisor: Supervisor, timav_emulator: Emulator) -> None:
+    def test_without_an_address_it_keeps_time(
+        self, supervisor: Supervisor, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        uninstall(monkeypatch)
         run = Run(supervisor, {"live_code": "rtmp"})
         run.start()
         event = within(fire(ending_in(0.3, run)))
@@ -266,11 +276,7 @@ class TestStream:
 
     @staticmethod
     async def verdict(run: Run, verdict: str) -> None:
-        def known() -> bool:
-            watch = run.ledger.watch(run.lease.generation)
-            return watch is not None and watch.stream is not None and watch.stream["verdict"] == verdict
-
-        await until(known)
+        await until(lambda: seen_in_ledger(run) == verdict)
 
     def test_verdicts_are_kept_where_people_look(self, run: Run) -> None:
         trigger = ending_in(60, run)
@@ -411,6 +417,76 @@ class TestStream:
         assert within(fire(trigger))["status"] == "deadline"
         assert datetime.now(UTC) >= datetime.fromisoformat(trigger.end)
         assert off_air(timav_emulator)
+
+
+class TestRtmp:
+    """A stream that is RTMP only: the same watch, whatever moves the bytes."""
+
+    @pytest.fixture
+    def run(self, supervisor: Supervisor, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> Run:
+        prove_quickly(monkeypatch)
+        run = Run(supervisor, {"live_code": "rtmp"})
+        run.start()
+        return run
+
+    @pytest.fixture
+    def av(self, monkeypatch: pytest.MonkeyPatch) -> FakeAV:
+        return install(monkeypatch)
+
+    def test_event_says_what_was_seen_last(self, run: Run, av: FakeAV) -> None:
+        av.packets = at_pace
+        with accepting() as url:
+            event = within(fire(ending_in(2.5, run, rtmp_url=url)))
+        assert (event["status"], event["verdict"]) == ("deadline", "LIVE")
+
+    def test_stream_that_is_gone_for_longer_than_grace_is_over(
+        self, run: Run, av: FakeAV, timav_emulator: Emulator
+    ) -> None:
+        av.packets = at_pace
+
+        async def vanishing(trigger: OnAirTrigger) -> dict[str, Any]:
+            firing = asyncio.create_task(fire(trigger))
+            await until(lambda: seen_in_ledger(run) == "LIVE")
+            av.packets = lambda: iter(())  # the server ends each connection
+            return await firing
+
+        with accepting() as url:
+            event = within(vanishing(ending_in(600, run, rtmp_url=url, until="stream_ended", grace=0.5)))
+        assert (event["status"], event["verdict"]) == ("stream_ended", "ENDED")
+        assert off_air(timav_emulator)
+
+    @pytest.mark.parametrize(("on_stall", "status"), [("notify", "stalled"), ("fail", "failed")])
+    def test_source_that_hangs_is_a_stall(
+        self, run: Run, av: FakeAV, on_stall: str, status: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("airflow_provider_timav.stream.watch.UNTOLD_TARGET_DURATION", 0.3)
+        monkeypatch.setattr("airflow_provider_timav.stream.rtmp.LOOK_SECONDS", 0.5)
+        av.packets = at_pace
+
+        async def hanging(trigger: OnAirTrigger) -> dict[str, Any]:
+            firing = asyncio.create_task(fire(trigger))
+            await until(lambda: seen_in_ledger(run) == "LIVE")
+            av.packets = standing_still
+            return await firing
+
+        with accepting() as url:
+            event = within(hanging(ending_in(600, run, rtmp_url=url, on_stall=on_stall)))
+        assert (event["status"], event["verdict"]) == (status, "STALLED")
+
+    def test_triggerer_without_the_extra_leaves_time_and_control(
+        self,
+        run: Run,
+        timav_emulator: Emulator,
+        caplog: pytest.LogCaptureFixture,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        uninstall(monkeypatch)
+        with accepting() as url:
+            event = within(fire(ending_in(0.5, run, rtmp_url=url + "?txSecret=secret")))
+        assert (event["status"], event["verdict"]) == ("deadline", "UNKNOWN")
+        assert off_air(timav_emulator)
+        assert "airflow-provider-timav[rtmp]" in caplog.text
+        assert "secret" not in caplog.text
 
 
 class TestKill:
@@ -914,6 +990,9 @@ class TestDatabase:
         assert "https://cdn.example/live.m3u8" in repr(trigger)
         assert "secret" not in repr(trigger)
         assert "hls_url=None" in repr(ending_in(600, run, hls_url=None))
+        trigger = ending_in(600, run, hls_url=None, rtmp_url="rtmp://cdn.example/live/42?txSecret=secret")
+        assert "rtmp://cdn.example/live/42" in repr(trigger)
+        assert "secret" not in repr(trigger)
 
     def test_its_module_imports_nothing_heavy(self) -> None:
         program = (
