@@ -75,8 +75,8 @@ def rows(here: Sequence[Told], there: Sequence[Told], *, many: int, bare: bool) 
     mine, others = ([told["cpu"] / max(told["looks"], 1) * 1000 for told in side] for side in (here, there))
     ratio = median(one / two for one, two in zip(mine, others, strict=True))
     what = "a bare poll" if bare else "a look of the other"
-    late = max(told["late_p99"] for told in here) * 1000
-    live = min(told["live"] / max(told["looks"], 1) for told in here)
+    late, others_late = (max(told["late_p99"] for told in side) * 1000 for side in (here, there))
+    live, others_live = (min(told["live"] / max(told["looks"], 1) for told in side) for side in (here, there))
     kilobytes, others_kilobytes = ((side[-1]["resident"] - side[-1]["alone"]) / 1024 / many for side in (here, there))
     return [
         at_most(
@@ -90,8 +90,21 @@ def rows(here: Sequence[Told], there: Sequence[Told], *, many: int, bare: bool) 
         at_most(
             "P8", "memory of each", kilobytes, MOST_KILOBYTES, unit=" KB", detail=f"the other {others_kilobytes:.1f}"
         ),
-        at_most("P8", "looks later than they should be, p99", late, 100.0, unit=" ms", detail="the worst round"),
-        Row(goal_id="P8", what="looks that say LIVE", measured=f"{live:.1%}", goal="99%", met=live >= 0.99),
+        at_most(
+            "P8",
+            "looks later than they should be, p99, the worst round",
+            late,
+            100.0,
+            unit=" ms",
+            detail=f"the other {others_late:.1f}",
+        ),
+        Row(
+            goal_id="P8",
+            what="looks that say LIVE, the worst round",
+            measured=f"{live:.1%} (the other {others_live:.1%})",
+            goal="99%",
+            met=live >= 0.99,
+        ),
     ]
 
 
