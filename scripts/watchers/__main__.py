@@ -18,7 +18,7 @@ from scripts.bench.report import Row, at_most, exit_status, table
 
 HERE: Final = Path(__file__).parent
 PROJECT: Final = HERE.parents[1]
-SETTLED_SECONDS: Final = 12.0
+SETTLED_SECONDS: Final = 20.0
 """Until each stream has been seen to be live, and what the start has cost is over."""
 
 ROUND_SECONDS: Final = 10.0
