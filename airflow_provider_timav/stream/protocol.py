@@ -122,7 +122,7 @@ def tidied(head: bytes) -> bytes:
         tell where its body ends.
     """
     framing = _FRAMING.findall(head)
-    if len(framing) < 2:
+    if len(framing) < 2 and not (framing and b"," in framing[0][1]):
         return head
     lengths = {one.strip() for name, value in framing if name.lower() == b"content-length" for one in value.split(b",")}
     coded = any(name.lower() == b"transfer-encoding" for name, _ in framing)

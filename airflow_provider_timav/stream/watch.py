@@ -41,7 +41,7 @@ UNTOLD_TARGET_DURATION: Final = 6.0
 """Seconds taken for a target duration while none is known; what HLS encoders are commonly set to."""
 
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
-"""Seconds between two looks, whatever the playlist says its target duration is."""
+"""Seconds between two looks, whatever the playlist says its target duration is; half as long where it may prove to be live."""
 
 MOST_TRACKS: Final = 4
 """Lists whose marks are kept: variants, and what was there before an encoder began anew."""
@@ -51,6 +51,9 @@ COPIES_SECONDS: Final = 20.0
 
 _FARTHEST_BACK: Final = 12
 """Segments by which an older copy may lie behind; caches keep lists for seconds. What lies further back began anew."""
+
+_MOMENT: Final = 0.01
+"""Seconds."""
 
 _LATEST = 253_402_300_799
 """Seconds since the epoch; the last that a datetime can hold."""
@@ -156,6 +159,10 @@ class Track:
         """Tell whether this looks like an older copy of that."""
         return self.copy and self.variant == other.variant
 
+    def is_old(self, at: float, tolerance: float) -> bool:
+        """Tell whether the mark was last read so long ago that nothing is a copy of its list any more."""
+        return at - self.read_at > max(COPIES_SECONDS, 2 * tolerance)
+
     def holds(self, look: Look, tolerance: float) -> bool:
         """Tell whether a list of this variant continues this one or is a copy of it, and not one that began anew.
 
@@ -163,18 +170,18 @@ class Track:
         """
         if look.tail is None or look.tail >= self.tail:
             return True
-        if look.at - self.read_at > max(COPIES_SECONDS, 2 * tolerance):
-            return False
         then, now = moment(self.dated), moment(look.dated)
         if then is not None and now is not None:
             # What was encoded later stands under a later date; an older copy under an earlier one.
             return now <= then
-        if look.tail <= max(self.first, self.tail - _FARTHEST_BACK):
-            return False
         mine = {self.tail - len(self.names) + place: name for place, name in enumerate(self.names)}
         theirs = {look.tail - len(look.names) + place: name for place, name in enumerate(look.names)}
         common = mine.keys() & theirs.keys()
-        return not common or any(mine[number] == theirs[number] for number in common)
+        alike = any(mine[number] == theirs[number] for number in common)
+        if self.is_old(look.at, tolerance):
+            # A cache may have had it for hours, but not where numbers begin: there a session begins, under the same names.
+            return alike and look.tail > _FARTHEST_BACK
+        return look.tail > max(self.first, self.tail - _FARTHEST_BACK) and (alike or not common)
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,6 +283,13 @@ class Watch:
     def moving(self) -> bool:
         """Whether the last look saw the stream live and move on."""
         return self.played_at is not None and self.played_at == self.at
+
+    @property
+    def seconds_to_stall(self) -> float | None:
+        """Seconds from the last look to the first moment at which a stream that does not move is stalled; None if it is."""
+        if self.verdict not in (Verdict.STARTING, Verdict.RESET, Verdict.LIVE) or self.progress_at is None:
+            return None
+        return max(self._stalled_at - self.at, 0) + _MOMENT
 
     @property
     def is_over(self) -> bool:
@@ -383,7 +397,7 @@ class Watch:
             return replace(self, **changes)
         changes["target_duration"] = look.target_duration or self.target_duration
         if not look.segments:
-            return replace(self, **changes, tail=self.tail if self.tracks else look.tail)
+            return replace(self, **changes)
         track = self._track_of(look)
         if track is None:
             return replace(self, **changes)._begun(look, reset=self._is_reset(look))
@@ -410,7 +424,7 @@ class Watch:
             changes |= {"progress_at": _later(self.progress_at, moved_at), "restarted": False}
             if count >= MOVES_THAT_PROVE:
                 changes["played_at"] = _later(self.played_at, moved_at)
-        rest = [one for one in self.tracks if one is not track and (track.copy or not one.is_copy_of(track))]
+        rest = [one for one in self._others(track, look.at) if track.copy or not one.is_copy_of(track)]
         if not track.copy:
             changes["tail"] = look.tail
         return replace(self, **changes, variant=look.variant, tracks=(replace(track, **moves), *rest))
@@ -420,8 +434,13 @@ class Watch:
         if look.tail is None:
             return self
         copy = replace(_track(look), copy=True)
-        rest = tuple(one for one in self.tracks if not one.is_copy_of(copy))
-        return replace(self, variant=look.variant, tracks=(copy, *rest)[:MOST_TRACKS])
+        rest = [one for one in self.tracks if not one.is_copy_of(copy)]
+        return replace(self, variant=look.variant, tracks=(copy, *rest[: MOST_TRACKS - 1]))
+
+    def _others(self, track: Track | None, at: float) -> list[Track]:
+        """Return the other lists that still may have copies."""
+        tolerance = self.tolerance
+        return [one for one in self.tracks if one is not track and not one.is_old(at, tolerance)]
 
     def _begun(self, look: Look, *, reset: bool) -> Watch:
         """Take in a list that has nothing to compare with: the first, another variant's, or one that began anew."""
@@ -430,7 +449,8 @@ class Watch:
         # What another variant of the same stream has shown counts here, too, but for the last move.
         moves = 0 if reset else min(max((track.moves for track in self.tracks), default=0), MOVES_THAT_PROVE - 1)
         track = replace(_track(look), moves=moves)
-        now = replace(self, tail=look.tail, variant=look.variant, tracks=(track, *self.tracks)[:MOST_TRACKS])
+        rest = self._others(None, look.at)[: MOST_TRACKS - 1]
+        now = replace(self, tail=look.tail, variant=look.variant, tracks=(track, *rest))
         if reset:
             now = replace(now, played_at=None, restarted=True)
         return now if self.tracks and not (reset and not self.restarted) else replace(now, progress_at=look.at)
@@ -558,10 +578,16 @@ _READERS: dict[str, Callable[[Any], Any]] = {
 def next_pause(watch: Watch, chance: float) -> float:
     """Return the seconds until the next look: a target duration while the stream plays on, half of it while it does not.
 
+    A third of it where there is a list that may prove to be live, and not past the moment at which it would be stalled.
+
     :param chance: a random number from 0 to 1. It spreads the pause by a tenth to either side, so that many watches that
         began together do not poll together.
     """
-    pause = watch.target_duration or UNTOLD_TARGET_DURATION
-    if not watch.moving:
+    pause, shortest = watch.target_duration or UNTOLD_TARGET_DURATION, SHORTEST_PAUSE
+    if watch.verdict in (Verdict.STARTING, Verdict.RESET):
+        pause, shortest = pause / 3, SHORTEST_PAUSE / 2
+    elif not watch.moving:
         pause /= 2
-    return min(max(pause, SHORTEST_PAUSE), LONGEST_PAUSE) * (0.9 + 0.2 * chance)
+    pause = min(max(pause, shortest), LONGEST_PAUSE) * (0.9 + 0.2 * chance)
+    left = watch.seconds_to_stall
+    return max(left, SHORTEST_PAUSE / 2) if left is not None and left < pause else pause

@@ -241,16 +241,26 @@ def test_what_can_be_read_of_a_memory_is_kept() -> None:
     [
         (watch(*LIVE), 2),
         (watch(*LIVE, seen(3, 12)), 1),
+        (watch(seen(0, 10)), 2 / 3),
+        (watch(Look(at=0, tail=5, segments=1, target_duration=6)), 2),
         (watch(absent(0)), 3),
-        (watch(Look(at=0, tail=5, segments=1, target_duration=0.2)), 1),
+        (watch(Look(at=0, tail=5, segments=1, target_duration=0.5)), 0.5),
+        (watch(empty(0, 5), Look(at=NOON + 1, tail=5, target_duration=0.2)), 1),
         (watch(Look(at=0, tail=5, segments=1, target_duration=3600)), 10),
     ],
-    ids=["moving", "unchanged", "nothing-known", "floor", "ceiling"],
+    ids=["moving", "unchanged", "short-start", "start", "nothing-known", "floor-at-the-start", "floor", "ceiling"],
 )
 def test_the_next_look_is_after_a_target_duration_or_half_of_it(known: Watch, seconds: float) -> None:
     assert next_pause(known, 0.5) == pytest.approx(seconds)
     assert next_pause(known, 0) == pytest.approx(seconds * 0.9)
     assert next_pause(known, 1) == pytest.approx(seconds * 1.1)
+
+
+def test_look_is_made_at_the_moment_at_which_a_stream_would_be_stalled() -> None:
+    known = watch(*LIVE, seen(7.4, 12))
+    assert known.verdict is Verdict.LIVE
+    assert next_pause(known, 0.5) == pytest.approx(0.61)
+    assert watch(seen(8.01, 12), begin=known).verdict is Verdict.STALLED
 
 
 looks = st.builds(
@@ -408,6 +418,15 @@ class TestOlderCopies:
 
         found = verdicts(kept(0, 500), kept(2, 501), kept(4, 502), kept(6, 1), kept(8, 2), kept(10, 3))
         assert found[2:] == [Verdict.LIVE, Verdict.RESET, Verdict.STARTING, Verdict.LIVE]
+
+    def test_list_of_long_ago_is_nothing_to_compare_with(self) -> None:
+        """Each poke of the sensor is a session with numbers of its own; one of them begins with those of an earlier one."""
+        known, at = Watch(), 0.0
+        for _ in range(9):
+            for number, first in ((0, 4), (2, 5), (4, 6), (6, 7)):
+                known = watch(seen(at + number, first), begin=known)
+            assert known.verdict is Verdict.LIVE
+            at += 60
 
     def test_lower_tail_long_after_is_no_copy(self) -> None:
         """A poke of the sensor every minute; a server that begins a session, and its numbers, with each."""
