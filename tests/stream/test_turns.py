@@ -145,3 +145,19 @@ def test_turn_that_was_given_to_one_who_goes_is_passed_on() -> None:
             assert await at_once(turns, "busy.example")
 
     run(crowded())
+
+
+def test_watches_that_are_cancelled_together_keep_no_turn_and_no_other_waiting() -> None:
+    async def cancelled() -> bool:
+        crowd = Crowd()
+        await crowd.come(2 * LANE, "busy.example", answered=True)
+        gone, stay = crowd.tasks[: LANE + 5], crowd.tasks[LANE + 5 :]
+        for task in gone:
+            task.cancel()
+        ends = await asyncio.gather(*gone, return_exceptions=True)
+        assert all(isinstance(end, asyncio.CancelledError) for end in ends)
+        crowd.released.set()
+        await asyncio.gather(*stay)
+        return await at_once(crowd.turns, "busy.example")
+
+    assert run(cancelled())
