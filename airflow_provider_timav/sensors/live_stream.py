@@ -50,10 +50,10 @@ class _Wait:
 class LiveStreamSensor(TextStaysText, BaseSensorOperator):
     """Waits until a stream is live, or has ended.
 
-    Live means that our own reads saw the HLS playlist move on and that its newest segment has bytes; one look never
+    Live means that our own reads saw the HLS playlist get new segments twice and that one of them has bytes; one look never
     suffices, because the cached list of the last show looks just the same. Ended means that the playlist says so, or that
-    the stream was live and has been gone for longer than ``grace``. A stream that nobody here ever saw live does not end
-    by not being there.
+    the stream was live and has been seen to be gone for longer than ``grace``; one that is refused to us, or that our network
+    does not reach, is not seen, which takes six hours. A stream that was never seen live does not end by not being there.
 
     Of RTMP, which needs the extra ``rtmp`` on workers and triggerers, live means that packets keep arriving with timestamps
     that advance. Nothing in RTMP says that a stream is over for good: it ends by ``grace``.
@@ -66,10 +66,10 @@ class LiveStreamSensor(TextStaysText, BaseSensorOperator):
     "target_duration": seconds}``; tail and target duration are None where no playlist told them. Of RTMP the tail is the
     newest timestamp, in milliseconds.
 
-    :param url: the address of an HLS playlist, media or master, or of an RTMP stream (templated).
-    :param until: ``live`` or ``ended`` (templated). With ``live``, a stream that has ended fails the task at once and for
-        good.
-    :param grace: how long a stream which was live may be gone before it has ended: a timedelta, seconds or ISO 8601
+    :param url: the address of an HLS playlist, media or master (templated).
+    :param until: ``live`` or ``ended`` (templated). With ``live``, a stream that ends while it is watched fails the task at
+        once and for good; an end that was there before is the last broadcast's, and is waited through.
+    :param grace: how long a stream which was live may be seen to be gone before it has ended: a timedelta, seconds or ISO 8601
         (templated).
     :param deferrable: whether to wait in the triggerer; Airflow's ``[operators] default_deferrable`` unless given.
     :param timav_conn_id: a connection whose ``proxy`` is used to read the stream (templated); RTMP does not go through it.

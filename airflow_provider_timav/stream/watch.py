@@ -296,6 +296,11 @@ class Watch:
         """Whether the stream has ended since we came. An end that was there before is the last broadcast's."""
         return self.verdict is Verdict.ENDED and not self.found_ended
 
+    def is_news(self, before: Watch) -> bool:
+        """Tell whether this says something else than what was known before: another verdict, or that the stream is not seen."""
+        unseen = (self.unseen_since is None) is not (before.unseen_since is None)
+        return self.verdict is not before.verdict or unseen
+
     def seen_stalled(self, began: float, *, grace: float) -> bool:
         """Tell whether viewers see nothing new, where there should be something: it stalled, ended, or never came.
 

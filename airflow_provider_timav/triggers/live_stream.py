@@ -118,7 +118,7 @@ class LiveStreamTrigger(BaseTrigger):
         async def enough(watch: Watch) -> bool:
             nonlocal known
             before, known = known, watch
-            if watch.verdict is not before.verdict:
+            if watch.is_news(before):
                 await self._changed(watch)
             return watch.verdict is goal or watch.is_over
 

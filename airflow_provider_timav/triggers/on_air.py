@@ -311,8 +311,9 @@ class OnAirTrigger(BaseTrigger):
         async def enough(watch: Watch) -> bool:
             nonlocal status
             before, self._watch = self._watch, watch
-            if before is None or watch.verdict is not before.verdict:
-                self.log.info("The stream of room %s is %s", lease.key.room_id, watch.verdict.value)
+            if before is None or watch.is_news(before):
+                why = f" ({watch.reason})" if watch.reason else ""
+                self.log.info("The stream of room %s is %s%s", lease.key.room_id, watch.verdict.value, why)
                 await self._observe(lease, ledger)
             if watch.verdict is Verdict.LIVE:
                 self.told = False

@@ -513,6 +513,15 @@ class TestNotSeen:
         assert known.verdict is Verdict.STALLED
         assert not known.seen_stalled(NOON, grace=GRACE)
 
+    def test_it_is_news(self) -> None:
+        gone = watch(*LIVE, absent(4))
+        unseen = watch(Look(at=NOON + 5, absence=NOT_SEEN[0]), begin=gone)
+        assert gone.verdict is unseen.verdict is Verdict.ABSENT
+        assert unseen.is_news(gone)
+        assert not watch(absent(6), begin=unseen).is_news(unseen)
+        assert not watch(absent(5), begin=gone).is_news(gone)
+        assert gone.is_news(watch(*LIVE))
+
     def test_longer_grace_holds_for_it_too(self) -> None:
         known = watch(*LIVE)
         for at in (4, 4 + UNSEEN_SECONDS + 1):
