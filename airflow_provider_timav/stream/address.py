@@ -13,39 +13,30 @@ LONGEST_ADDRESS = 8192
 _PARTS = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.DOTALL)
 """RFC 3986, appendix B."""
 
+_HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#]*@)?([^/?#]*)")
+
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 _MUST_BE_ESCAPED = re.compile(r"[^\x21\x23-\x3b\x3d\x3f-\x5f\x61-\x7a\x7c\x7e]")
 """What browsers escape in a path or a query, and no ASCII character that a server may have signed as it stands."""
 
 
-HTTP = ("http", "https")
-RTMP = ("rtmp", "rtmps")
+_AS_IT_IS = re.compile(r"https?://[A-Za-z0-9.:_~%\[\]-]+/[\x21\x24-\x3b\x3d\x3f-\x5f\x61-\x7a\x7c\x7e]*")
+"""An address with nothing to escape, and no fragment."""
 
 
-def is_rtmp(url: str) -> bool:
-    """Tell whether this is the address of an RTMP stream."""
-    return url.lower().startswith(("rtmp:", "rtmps:"))
+_PLAIN = re.compile(r"https?://[A-Za-z0-9._-]+(?::[1-9][0-9]{0,3})?/[!-~]*")
+"""An address with which nothing can be wrong but its length: nearly all are so."""
 
 
-def stream_fault(url: str) -> str | None:
-    """Say why this is no address of a stream, or None if it is one: of HLS (`fault`), or of RTMP by the same rules."""
-    return fault(url, RTMP) if is_rtmp(url) else fault(url)
-
-
-def missing(url: str) -> str | None:
-    """Say what has to be installed here before the stream at this address can be watched, or None if nothing has."""
-    if not is_rtmp(url) or find_spec("av") is not None:
-        return None
-    return "RTMP is read with PyAV, which is not installed here: pip install 'airflow-provider-timav[rtmp]'"
-
-
-def fault(url: str, schemes: tuple[str, ...] = HTTP) -> str | None:
-    """Say why this address may not be asked, or None if it may: absolute, of one of the schemes, a host and no credentials.
+def fault(url: str) -> str | None:
+    """Say why this address may not be fetched, or None if it may: absolute, http or https, a host and no credentials.
 
     A user name in an address would be sent to its host, and nothing of the kind ever goes to a CDN. The answer does not
     quote the address.
     """
+    if len(url) <= LONGEST_ADDRESS and _PLAIN.fullmatch(url):
+        return None
     if len(url) > LONGEST_ADDRESS:
         return f"an address of more than {LONGEST_ADDRESS} characters"
     if _CONTROL.search(url):
@@ -90,6 +81,8 @@ def written(url: str) -> str:
 
     :raises ValueError: if its host is none.
     """
+    if _AS_IT_IS.fullmatch(url):
+        return url
     scheme, host, path, query = _split(url)
     if host is not None and not host.isascii():
         from yarl import URL
@@ -100,7 +93,8 @@ def written(url: str) -> str:
 
 def host(url: str) -> str:
     """Return host and port of an address; empty if there is none."""
-    return (_split(url)[1] or "").rpartition("@")[2].lower()
+    found = _HOST.match(url)
+    return found[1].lower() if found else ""
 
 
 def place(url: str) -> str:

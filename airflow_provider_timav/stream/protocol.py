@@ -56,6 +56,9 @@ class Answers(ResponseHandler):
         """Pass on an answer's head as a whole, and its body as it comes."""
         if self._head is None:
             self._pass_on(data)
+        elif not self._head and _is_ordinary(data):
+            self._head = None
+            self._pass_on(data)
         elif (answer := self._complete(data)) is not None:
             self._pass_on(answer)
 
@@ -87,15 +90,24 @@ class Answers(ResponseHandler):
         return None
 
     def _pass_on(self, data: bytes) -> None:
-        for begin in range(0, len(data) or 1, _SLICE):
+        if len(data) <= _SLICE:
+            ResponseHandler.data_received(self, data)
+            self._weigh(len(data))
+            return
+        for begin in range(0, len(data), _SLICE):
             part = data[begin : begin + _SLICE]
-            super().data_received(part)
-            self._wire += len(part)
-            payload = self._payload
-            if payload is not None and self._wire - 1.5 * payload.total_bytes > LARGEST_OVERHEAD:
-                self._refuse()
+            ResponseHandler.data_received(self, part)
+            self._weigh(len(part))
             if self.transport is None:
                 return
+
+    def _weigh(self, length: int) -> None:
+        """Count what has come, and refuse it where too little of it is body."""
+        self._wire += length
+        if self._wire <= LARGEST_OVERHEAD or (payload := self._payload) is None:
+            return
+        if self._wire - 1.5 * payload.total_bytes > LARGEST_OVERHEAD:
+            self._refuse()
 
     def _refuse(self) -> None:
         error = Overloaded()
@@ -113,6 +125,20 @@ class Connector(TCPConnector):
         super().__init__(**facts)
         # aiohttp has no other place for it; the tests show that it is used.
         self._factory: Any = lambda: Answers(loop=self._loop)
+
+
+def _is_ordinary(data: bytes) -> bool:
+    """Tell whether bytes begin with the whole head of a success that is to be passed on as it is: nearly all do."""
+    end = data.find(b"\r\n\r\n")
+    if end < 0 or end > LARGEST_HEAD or data[:10] != b"HTTP/1.1 2":
+        return False
+    head = data[:end].lower()
+    length = head.find(b"\ncontent-length:")
+    if length < 0:
+        return True
+    line = head.find(b"\n", length + 1)
+    told = head[length + 1 : line if line >= 0 else end]
+    return b"," not in told and b"\ncontent-length" not in head[length + 1 :] and b"\ntransfer-encoding" not in head
 
 
 def tidied(head: bytes) -> bytes:

@@ -237,10 +237,12 @@ class Reader:
         if not success:
             most = needed = REFUSAL_BODY
         body = bytearray()
-        await _fill(body, content, min(needed, MODEST_BODY), most)
+        while len(body) < min(needed, MODEST_BODY) and (piece := await content.read(most - len(body))):
+            body += piece
         if MODEST_BODY <= len(body) < needed:
             async with self._large:
-                await _fill(body, content, needed, most)
+                while len(body) < needed and (piece := await content.read(most - len(body))):
+                    body += piece
         return bytes(body)
 
     def _keep_cookies(self, session: Session, response: aiohttp.ClientResponse, address: URL) -> None:
@@ -253,11 +255,6 @@ class Reader:
             session.cookies.update_cookies_from_headers(response.headers.getall("Set-Cookie"), address)
         if sum(len(cookie.key) + len(cookie.value) for cookie in session.cookies) > LARGEST_COOKIES:
             session.cookies = None
-
-
-async def _fill(body: bytearray, content: aiohttp.StreamReader, needed: int, most: int) -> None:
-    while len(body) < needed and (piece := await content.read(most - len(body))):
-        body += piece
 
 
 def _load() -> tuple[ModuleType, ssl.SSLContext]:

@@ -8,10 +8,8 @@ first two no host has more than half of the turns.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Final
+from collections import deque
+from typing import Any, Final
 
 __all__ = ["MOST_TURNS", "Turns"]
 
@@ -34,15 +32,16 @@ class _Lane:
     def __init__(self, size: int, share: int) -> None:
         self._free = size
         self._share = share
-        self._held: Counter[str] = Counter()
+        self._held: dict[str, int] = {}
         self._waiting: deque[tuple[str, asyncio.Future[None]]] = deque()
 
     def taken_at_once(self, host: str) -> bool:
         """Take a turn if there is one for this host."""
-        if not self._free or self._held[host] >= self._share:
+        held = self._held.get(host, 0)
+        if not self._free or held >= self._share:
             return False
         self._free -= 1
-        self._held[host] += 1
+        self._held[host] = held + 1
         return True
 
     async def take(self, host: str) -> None:
@@ -72,6 +71,34 @@ class _Lane:
                 return
 
 
+class _Turn:
+    """A turn, to be held with ``async with``."""
+
+    __slots__ = ("_host", "_lane", "_silent", "_timer")
+
+    def __init__(self, lane: _Lane, silent: _Lane, host: str) -> None:
+        self._lane = lane
+        self._silent = silent
+        self._host = host
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def __aenter__(self) -> None:
+        if not self._lane.taken_at_once(self._host):
+            await self._lane.take(self._host)
+        if self._lane is not self._silent:
+            self._timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._make_way)
+
+    async def __aexit__(self, *_: Any) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._lane.give_back(self._host)
+
+    def _make_way(self) -> None:
+        if self._silent.taken_at_once(self._host):
+            self._lane.give_back(self._host)
+            self._lane = self._silent
+
+
 class Turns:
     """The turns of one reader."""
 
@@ -80,26 +107,11 @@ class Turns:
         self._new = _Lane(LANE, LANE // 2)
         self._silent = _Lane(SILENT_LANE, SILENT_LANE)
 
-    @asynccontextmanager
-    async def turn(self, host: str, *, answered: bool | None) -> AsyncIterator[None]:
-        """Wait for a turn, and hold it.
+    def turn(self, host: str, *, answered: bool | None) -> _Turn:
+        """Return a turn: it is waited for, and held, with ``async with``.
 
         :param host: whose it is for.
         :param answered: whether the stream answered the last time; None for the first look.
         """
         lane = self._new if answered is None else self._answering if answered else self._silent
-        await lane.take(host)
-        held = [lane]
-
-        def make_way() -> None:
-            if self._silent.taken_at_once(host):
-                held.append(self._silent)
-                held.pop(0).give_back(host)
-
-        timer = None if lane is self._silent else asyncio.get_running_loop().call_later(PATIENCE_SECONDS, make_way)
-        try:
-            yield
-        finally:
-            if timer is not None:
-                timer.cancel()
-            held[0].give_back(host)
+        return _Turn(lane, self._silent, host)
