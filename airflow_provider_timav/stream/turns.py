@@ -1,8 +1,8 @@
 """Who may use a connection when many watches share a few: a server that keeps silent must not keep the others waiting.
 
 There are three lanes: for watches whose stream answered the last time, for new ones, and for those that nobody answered. A look
-that has not come to its end soon goes over to the last lane, if there is room, and makes way for the next. In each of the
-first two no host has more than half of the turns.
+that has not come to its end soon goes over to the last lane, if there is room, and makes way for the next. Of the first two
+together no host has more than half of one.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ from typing import Any, Final
 __all__ = ["MOST_TURNS", "Turns"]
 
 LANE: Final = 40
-"""Looks at once at streams that answer, and at new ones. A look takes some 50 ms: half of these, the share of one host, are 400
-a second."""
+"""Looks at once at streams that answer, and at new ones."""
+
+SHARE: Final = 20
+"""Looks at once of one host at streams that answer and at new ones: a look takes some 50 ms, so that is 400 a second."""
 
 SILENT_LANE: Final = 60
 """Looks at once at streams that nobody answers for. They wait, and cost nothing but their connections."""
@@ -27,13 +29,18 @@ PATIENCE_SECONDS: Final = 1.0
 
 
 class _Lane:
-    """Turns that are taken in order, but for hosts that have their share."""
+    """Turns that are taken in order, but for hosts that have their share.
 
-    def __init__(self, size: int, share: int) -> None:
+    :param held: how many turns each host has, of this lane and of those that share the count.
+    """
+
+    def __init__(self, size: int, share: int, held: Counter[str]) -> None:
         self._free = size
         self._share = share
-        self._held: dict[str, int] = {}
+        self._held = held
         self._waiting: deque[tuple[str, asyncio.Future[None]]] = deque()
+        self.beside: tuple[_Lane, ...] = (self,)
+        """The lanes that share the count, this one included."""
 
     def taken_at_once(self, host: str) -> bool:
         """Take a turn if there is one for this host."""
@@ -63,10 +70,15 @@ class _Lane:
         self._held[host] -= 1
         if not self._held[host]:
             del self._held[host]
-        for host_waiting, turn in self._waiting:
+        for lane in self.beside:
+            lane.pass_on()
+
+    def pass_on(self) -> None:
+        """Give a turn to the first who waits and may have one."""
+        for host, turn in self._waiting:
             # One that was cancelled this moment leaves by itself.
-            if not turn.done() and self.taken_at_once(host_waiting):
-                self._waiting.remove((host_waiting, turn))
+            if not turn.done() and self.taken_at_once(host):
+                self._waiting.remove((host, turn))
                 turn.set_result(None)
                 return
 
@@ -103,9 +115,10 @@ class Turns:
     """The turns of one reader."""
 
     def __init__(self) -> None:
-        self._answering = _Lane(LANE, LANE // 2)
-        self._new = _Lane(LANE, LANE // 2)
-        self._silent = _Lane(SILENT_LANE, SILENT_LANE)
+        held: Counter[str] = Counter()
+        self._answering, self._new = _Lane(LANE, SHARE, held), _Lane(LANE, SHARE, held)
+        self._answering.beside = self._new.beside = (self._answering, self._new)
+        self._silent = _Lane(SILENT_LANE, SILENT_LANE, Counter())
 
     def turn(self, host: str, *, answered: bool | None) -> _Turn:
         """Return a turn: it is waited for, and held, with ``async with``.

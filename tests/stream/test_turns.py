@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import pytest
 
 from airflow_provider_timav.stream import turns as turns_module
-from airflow_provider_timav.stream.turns import LANE, MOST_TURNS, SILENT_LANE, Turns
+from airflow_provider_timav.stream.turns import LANE, MOST_TURNS, SHARE, SILENT_LANE, Turns
 
 T = TypeVar("T")
 
@@ -73,17 +73,18 @@ def test_silent_streams_keep_no_other_waiting() -> None:
     assert run(crowded()) == (True, True, False)
 
 
-def test_one_host_has_at_most_half_of_a_lane() -> None:
+def test_one_host_has_its_share_of_both_lanes() -> None:
     async def crowded() -> tuple[int, bool, bool]:
         crowd = Crowd()
-        await crowd.come(100, "busy.example", answered=True)
+        await crowd.come(50, "busy.example", answered=True)
+        await crowd.come(50, "busy.example", answered=None)
         most = crowd.most
         found = await at_once(crowd.turns, "busy.example"), await at_once(crowd.turns, "other.example")
         await crowd.go()
         assert len([task for task in crowd.tasks if task.done()]) == 100
         return most, *found
 
-    assert run(crowded()) == (LANE // 2, False, True)
+    assert run(crowded()) == (SHARE, False, True)
 
 
 def test_look_that_takes_long_makes_way_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -104,13 +105,13 @@ def test_look_that_takes_long_makes_way_for_the_next(monkeypatch: pytest.MonkeyP
 
     most, found = run(crowded())
     assert found
-    assert most == SILENT_LANE + LANE // 2 <= MOST_TURNS
+    assert most == SILENT_LANE + SHARE <= MOST_TURNS
 
 
 def test_turn_that_nobody_waits_for_any_longer_is_not_lost() -> None:
     async def crowded() -> None:
         crowd = Crowd()
-        await crowd.come(LANE // 2, "busy.example", answered=True)
+        await crowd.come(SHARE, "busy.example", answered=True)
         waiting = asyncio.create_task(crowd.hold("busy.example", True))
         late = asyncio.create_task(crowd.hold("busy.example", True))
         await asyncio.sleep(0.01)
@@ -133,7 +134,7 @@ def test_turn_that_was_given_to_one_who_goes_is_passed_on() -> None:
             async with turns.turn("busy.example", answered=True):
                 await released.wait()
 
-        holders = [asyncio.create_task(hold()) for _ in range(LANE // 2)]
+        holders = [asyncio.create_task(hold()) for _ in range(SHARE)]
         await asyncio.sleep(0)
         waiting = asyncio.create_task(hold())
         await asyncio.sleep(0)
