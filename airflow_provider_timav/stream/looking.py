@@ -80,8 +80,8 @@ class Get:
 class Answer:
     """What a server answered, and whether it is on a public address.
 
-    ``body`` is still in the content encoding that ``encoding`` names. ``length`` is the length of the whole body, where it was
-    told.
+    ``body`` is still in the content encoding that ``encoding`` names. ``length`` is that of the whole body, where it was
+    told and something was asked for that does not begin at its first byte.
     """
 
     status: int

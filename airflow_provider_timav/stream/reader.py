@@ -221,7 +221,7 @@ class Reader:
                     body=await self._body(response.content, get, success=200 <= response.status < 300),
                     encoding=response.headers.get("Content-Encoding", "").strip().lower(),
                     location=response.headers.get("Location"),
-                    length=response.content_length,
+                    length=response.content_length if get.offset else None,
                 )
         except (self._aiohttp.ClientError, OSError, ValueError) as error:
             if isinstance(getattr(error, "os_error", None), WrongNetwork):

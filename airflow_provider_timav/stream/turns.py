@@ -8,8 +8,8 @@ together no host has more than half of one.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from typing import Any, Final
+from collections import Counter, deque
+from typing import Final
 
 __all__ = ["MOST_TURNS", "Turns"]
 
@@ -84,31 +84,23 @@ class _Lane:
 
 
 class _Turn:
-    """A turn, to be held with ``async with``."""
+    """A turn, which is waited for, and held, with ``async with``."""
 
-    __slots__ = ("_host", "_lane", "_silent", "_timer")
+    __slots__ = ("_turns", "host", "lane", "since")
 
-    def __init__(self, lane: _Lane, silent: _Lane, host: str) -> None:
-        self._lane = lane
-        self._silent = silent
-        self._host = host
-        self._timer: asyncio.TimerHandle | None = None
+    def __init__(self, turns: Turns, lane: _Lane, host: str) -> None:
+        self.lane = lane
+        self.host = host
+        self.since = 0.0
+        self._turns = turns
 
     async def __aenter__(self) -> None:
-        if not self._lane.taken_at_once(self._host):
-            await self._lane.take(self._host)
-        if self._lane is not self._silent:
-            self._timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._make_way)
+        if not self.lane.taken_at_once(self.host):
+            await self.lane.take(self.host)
+        self._turns.begin(self)
 
-    async def __aexit__(self, *_: Any) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._lane.give_back(self._host)
-
-    def _make_way(self) -> None:
-        if self._silent.taken_at_once(self._host):
-            self._lane.give_back(self._host)
-            self._lane = self._silent
+    async def __aexit__(self, *_: object) -> None:
+        self._turns.end(self)
 
 
 class Turns:
@@ -119,6 +111,9 @@ class Turns:
         self._answering, self._new = _Lane(LANE, SHARE, held), _Lane(LANE, SHARE, held)
         self._answering.beside = self._new.beside = (self._answering, self._new)
         self._silent = _Lane(SILENT_LANE, SILENT_LANE, Counter())
+        self._impatient: dict[_Turn, None] = {}
+        """Those that may have to make way, the oldest first."""
+        self._watched = False
 
     def turn(self, host: str, *, answered: bool | None) -> _Turn:
         """Return a turn: it is waited for, and held, with ``async with``.
@@ -127,4 +122,35 @@ class Turns:
         :param answered: whether the stream answered the last time; None for the first look.
         """
         lane = self._new if answered is None else self._answering if answered else self._silent
-        return _Turn(lane, self._silent, host)
+        return _Turn(self, lane, host)
+
+    def begin(self, turn: _Turn) -> None:
+        """Note that a turn is held."""
+        if turn.lane is self._silent:
+            return
+        loop = asyncio.get_running_loop()
+        turn.since = loop.time()
+        self._impatient[turn] = None
+        if not self._watched:
+            # One timer for all: thousands that are cancelled again would cost more than the looks' own work.
+            self._watched = True
+            loop.call_later(PATIENCE_SECONDS, self._watch)
+
+    def end(self, turn: _Turn) -> None:
+        """Give a turn back."""
+        self._impatient.pop(turn, None)
+        turn.lane.give_back(turn.host)
+
+    def _watch(self) -> None:
+        """Have the turns that are held for too long make way, as far as there is room."""
+        loop = asyncio.get_running_loop()
+        late = loop.time() - PATIENCE_SECONDS
+        for turn in list(self._impatient):
+            if turn.since > late or not self._silent.taken_at_once(turn.host):
+                break
+            del self._impatient[turn]
+            turn.lane.give_back(turn.host)
+            turn.lane = self._silent
+        self._watched = bool(self._impatient)
+        if self._watched:
+            loop.call_later(PATIENCE_SECONDS / 4, self._watch)

@@ -368,6 +368,10 @@ class Watch:
 
     def _track_of(self, look: Look) -> Track | None:
         """Return the list that this look continues or has a copy of; the one with the higher mark, where there are several."""
+        if len(self.tracks) == 1 and look.tail is not None:  # nearly always, and it goes on
+            (track,) = self.tracks
+            if track.variant == look.variant and look.tail >= track.tail:
+                return track
         tolerance = self.tolerance
         held = [track for track in self.tracks if track.variant == look.variant and track.holds(look, tolerance)]
         # A tail above all marks goes on from the nearest.
