@@ -202,8 +202,8 @@ class OnAirTrigger(BaseTrigger):
         looked_up = asyncio.create_task(self._look_up(lease))
         clock: asyncio.Task[str | None] = asyncio.create_task(self._until_end(lease, ledger))
         waits: set[asyncio.Task[str | None]] = {clock}
-        if (url := self.hls_url or self.rtmp_url) is not None:
-            stream = self._until_stream_says(url, lease, ledger, known and known.stream, looked_up)
+        if self._url:
+            stream = self._until_stream_says(lease, ledger, known and known.stream, looked_up)
             waits.add(asyncio.create_task(stream))
         try:
             while True:
@@ -289,6 +289,11 @@ class OnAirTrigger(BaseTrigger):
         """Return the seconds until the end in force."""
         return max((self._end() - datetime.now(UTC)).total_seconds(), 0)
 
+    @property
+    def _url(self) -> str:
+        """The address that is looked at; empty without one."""
+        return self.hls_url or self.rtmp_url or ""
+
     def _end(self) -> datetime:
         return self._moved_end or datetime.fromisoformat(self.end)
 
@@ -297,7 +302,7 @@ class OnAirTrigger(BaseTrigger):
         return isinstance(value, dict) and value.get("end") in (self.end, self._end().isoformat())
 
     async def _until_stream_says(
-        self, url: str, lease: Lease, ledger: Ledger, memory: Any, looked_up: asyncio.Task[Settings | None]
+        self, lease: Lease, ledger: Ledger, memory: Any, looked_up: asyncio.Task[Settings | None]
     ) -> str | None:
         """Return ``stream_ended``, ``stalled`` or ``failed`` where the stream, and what was asked for, say so."""
         from airflow_provider_timav.stream.reader import follow, shared_reader
@@ -326,7 +331,7 @@ class OnAirTrigger(BaseTrigger):
         settings = await asyncio.shield(looked_up)
         async with shared_reader(None if settings is None else settings.proxy) as reader:
             await asyncio.sleep(random.uniform(0, START_SPREAD))  # noqa: S311 - it keeps no secret
-            await follow(reader, url, self._watch, grace=self.grace, enough=enough)
+            await follow(reader, self._url, self._watch, grace=self.grace, enough=enough)
         return status
 
     async def _observe(self, lease: Lease, ledger: Ledger, at_most: float = math.inf) -> None:
