@@ -289,7 +289,7 @@ class TestLogs:
             ),
             (
                 "nobody_there",
-                r"Push of host in room 999: failed \(RoomNotReady\)\. .*\(body code \d+\)\. Check that the room is open, .*",
+                r'Push of host in room 999: failed \(RoomNotReady\)\. .*\(body code \d+: ".*"\)\. Check that the room is .*',
             ),
             (
                 "nobody_named",
