@@ -29,9 +29,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateNumbers
     from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 
-__all__ = ["NOT_ITS_KEY", "paired", "present", "unfit", "unreadable"]
+__all__ = ["paired", "present", "unfit", "unreadable"]
 
-NOT_ITS_KEY: Final = "private_key is not the key of client_cert"
 MOST_RSA_BITS: Final = 10240
 FEW: Final = 4
 """Certificates at the front of a chain, to which a key may belong: each costs an encrypted one all its rounds."""
@@ -72,7 +71,7 @@ def paired(chain: Sequence[Certificate], key_text: str, passphrase: str | None) 
         raise _unusable(inner, refusal, encrypted=encrypted)
     if any(_refusal(_pem([other]), own, password) is None for other in chain[1:FEW]):
         raise unfit("private_key's certificate must be the first of its chain")
-    raise CertificateError(NOT_ITS_KEY, field="private_key")
+    raise CertificateError("private_key is not the key of client_cert", field="private_key")
 
 
 def _pem(chain: Sequence[Certificate]) -> str:

@@ -15,8 +15,6 @@ import contextlib
 import logging
 import os
 import ssl
-import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -24,14 +22,13 @@ from typing import Final
 from airflow_provider_timav.videorelay.certificates import Certificate, in_line
 from airflow_provider_timav.videorelay.errors import CertificateError, ConfigurationError, TimAVError
 from airflow_provider_timav.videorelay.kept import Kept
-from airflow_provider_timav.videorelay.pairs import NOT_ITS_KEY, paired, present, unfit, unreadable
+from airflow_provider_timav.videorelay.pairs import paired, present, unfit, unreadable
 from airflow_provider_timav.videorelay.pem import (
     ANYWHERE,
     BUNDLE_BYTES,
     Files,
     blocks,
     certificate_text,
-    is_text,
     key_text,
 )
 
@@ -39,7 +36,6 @@ __all__ = ["Identity", "forget_contexts", "trusted"]
 
 log = logging.getLogger(__name__)
 
-ROTATION_SECONDS: Final = 1.0
 WARN_BEFORE: Final = timedelta(days=30)
 ALARM_BEFORE: Final = timedelta(days=7)
 
@@ -67,38 +63,18 @@ class Identity:
         passphrase: str | None = None,
         now: datetime | None = None,
         files: Files = ANYWHERE,
-        pause: Callable[[float], None] = time.sleep,
     ) -> Identity:
         """Read certificate and key, each PEM text or a path, and check them.
-
-        Files are replaced one after the other: where a key is not its certificate's and one of them is a file, both are read
-        once more after ``ROTATION_SECONDS``, so that no stop fails in between.
 
         :param passphrase: of the key, where it is encrypted; nothing ever asks for one on a terminal.
         :param files: which files a path may lead to.
         :param now: the time to check the validity against (default: now).
-        :param pause: waits so many seconds.
         :raises CertificateError: naming ``client_cert``, ``private_key`` or ``private_key_passphrase``: not readable, expired
             or not yet valid, not made for clients, refused by OpenSSL, or a key that is another certificate's.
         """
         now = now or datetime.now(UTC)
-
-        def read() -> Identity:
-            chain, key = (
-                certificate_text(client_cert, "client_cert", files),
-                key_text(private_key, "private_key", files),
-            )
-            return _checked.get((chain, key, passphrase), lambda: _check(chain, key, passphrase))
-
-        identity = None
-        try:
-            identity = read()
-        except CertificateError as error:
-            if error.message != NOT_ITS_KEY or (is_text(client_cert) and is_text(private_key)):
-                raise
-        if identity is None:
-            pause(ROTATION_SECONDS)
-            identity = read()
+        chain, key = certificate_text(client_cert, "client_cert", files), key_text(private_key, "private_key", files)
+        identity = _checked.get((chain, key, passphrase), lambda: _check(chain, key, passphrase))
         identity.check_validity(now)
         identity.warn_before_expiry(now)
         return identity

@@ -440,48 +440,6 @@ def test_what_is_no_key_has_no_rounds(damaged: str) -> None:
     assert rounds(damaged) == 0
 
 
-class TestRotation:
-    """Files of a certificate and its key are replaced one after the other."""
-
-    @pytest.fixture
-    def paths(self, tmp_path: Path) -> dict[str, Any]:
-        (tmp_path / "cert.pem").write_text(OTHER_CERT)
-        (tmp_path / "key.pem").write_text(KEY)
-        return {"client_cert": str(tmp_path / "cert.pem"), "private_key": str(tmp_path / "key.pem")}
-
-    def test_pair_that_is_half_replaced_is_read_once_more(self, paths: dict[str, Any]) -> None:
-        pauses: list[float] = []
-
-        def pause(seconds: float) -> None:
-            pauses.append(seconds)
-            Path(paths["private_key"]).write_text(OTHER_KEY)
-
-        assert Identity.load(**paths, pause=pause).key_pem == pkcs8(OTHER_KEY)
-        assert pauses == [1.0]
-
-    def test_one_of_them_may_be_a_text(self, paths: dict[str, Any]) -> None:
-        def pause(seconds: float) -> None:
-            Path(paths["private_key"]).write_text(OTHER_KEY)
-
-        found = Identity.load(client_cert=OTHER_CERT, private_key=paths["private_key"], pause=pause)
-        assert found.key_pem == pkcs8(OTHER_KEY)
-
-    def test_pair_that_stays_half_replaced_is_refused(self, paths: dict[str, Any]) -> None:
-        pauses: list[float] = []
-        with pytest.raises(CertificateError, match="not the key of client_cert") as refused:
-            Identity.load(**paths, pause=pauses.append)
-        assert (pauses, refused.value.field, refused.value.__context__) == ([1.0], "private_key", None)
-
-    def test_nothing_else_is_waited_for(self, paths: dict[str, Any]) -> None:
-        Path(paths["client_cert"]).write_text("x")
-        pauses: list[float] = []
-        as_texts: dict[str, Any] = {"client_cert": OTHER_CERT, "private_key": KEY}
-        for given in (paths, as_texts):
-            with pytest.raises(CertificateError):
-                Identity.load(**given, pause=pauses.append)
-        assert pauses == []
-
-
 @pytest.mark.filterwarnings("error")
 def test_ca_of_real_bundles_is_taken() -> None:
     bundle = Path(certifi.where()).read_text(encoding="utf-8")  # it holds a serial number of 0
