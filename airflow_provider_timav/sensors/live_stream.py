@@ -66,7 +66,7 @@ class LiveStreamSensor(TextStaysText, BaseSensorOperator):
     "target_duration": seconds}``; tail and target duration are None where no playlist told them. Of RTMP the tail is the
     newest timestamp, in milliseconds.
 
-    :param url: the address of an HLS playlist, media or master (templated).
+    :param url: the address of an HLS playlist, media or master, or of an RTMP stream (templated).
     :param until: ``live`` or ``ended`` (templated). With ``live``, a stream that ends while it is watched fails the task at
         once and for good; an end that was there before is the last broadcast's, and is waited through.
     :param grace: how long a stream which was live may be seen to be gone before it has ended: a timedelta, seconds or ISO 8601

@@ -1,11 +1,12 @@
-"""Addresses of streams, playlists and segments: which of them may be asked, and how they are named in a text."""
+"""Addresses of streams, playlists and segments: which of them may be asked, how they join, and how they are named in a text."""
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
-__all__ = ["fault", "is_rtmp", "missing", "place", "stream_fault"]
+__all__ = ["fault", "host", "is_rtmp", "join", "missing", "place", "stream_fault", "written"]
 
 LONGEST_ADDRESS = 8192
 """Characters; servers refuse longer ones, and a playlist must not make us carry its megabyte around."""
@@ -29,13 +30,34 @@ _PLAIN = re.compile(r"https?://[A-Za-z0-9._-]+(?::[1-9][0-9]{0,3})?/[!-~]*")
 """An address with which nothing can be wrong but its length: nearly all are so."""
 
 
-def fault(url: str) -> str | None:
-    """Say why this address may not be fetched, or None if it may: absolute, http or https, a host and no credentials.
+HTTP = ("http", "https")
+RTMP = ("rtmp", "rtmps")
+
+
+def is_rtmp(url: str) -> bool:
+    """Tell whether this is the address of an RTMP stream."""
+    return url.lower().startswith(("rtmp:", "rtmps:"))
+
+
+def stream_fault(url: str) -> str | None:
+    """Say why this is no address of a stream, or None if it is one: of HLS (`fault`), or of RTMP by the same rules."""
+    return fault(url, RTMP) if is_rtmp(url) else fault(url)
+
+
+def missing(url: str) -> str | None:
+    """Say what has to be installed here before the stream at this address can be watched, or None if nothing has."""
+    if not is_rtmp(url) or find_spec("av") is not None:
+        return None
+    return "RTMP is read with PyAV, which is not installed here: pip install 'airflow-provider-timav[rtmp]'"
+
+
+def fault(url: str, schemes: tuple[str, ...] = HTTP) -> str | None:
+    """Say why this address may not be asked, or None if it may: absolute, of one of the schemes, a host and no credentials.
 
     A user name in an address would be sent to its host, and nothing of the kind ever goes to a CDN. The answer does not
     quote the address.
     """
-    if len(url) <= LONGEST_ADDRESS and _PLAIN.fullmatch(url):
+    if schemes is HTTP and len(url) <= LONGEST_ADDRESS and _PLAIN.fullmatch(url):
         return None
     if len(url) > LONGEST_ADDRESS:
         return f"an address of more than {LONGEST_ADDRESS} characters"

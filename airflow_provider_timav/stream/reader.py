@@ -31,11 +31,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from airflow_provider_timav.frames import HiddenText
 from airflow_provider_timav.names import RememberedNames
 from airflow_provider_timav.proxies import part
-from airflow_provider_timav.stream.address import is_rtmp
+from airflow_provider_timav.stream import reasons
+from airflow_provider_timav.stream.address import host, is_rtmp, written
 from airflow_provider_timav.stream.looking import Answer, Conversation, Get, NoAnswer, looking
 from airflow_provider_timav.stream.network import may_be_public
 from airflow_provider_timav.stream.pools import WrongNetwork, open_pool
 from airflow_provider_timav.stream.rtmp import RtmpReader
+from airflow_provider_timav.stream.session import Session
+from airflow_provider_timav.stream.turns import MOST_TURNS, Turns
 from airflow_provider_timav.stream.watch import Look, Verdict, Watch, next_pause
 
 if TYPE_CHECKING:
@@ -108,7 +111,8 @@ class Reader:
         self._aiohttp: ModuleType | None = None
         self._opening = asyncio.Lock()
         # Waiting for a turn is no fault of the stream's: it must not count against the look's time.
-        self._turns = asyncio.Semaphore(MOST_SOCKETS)
+        self._turns = Turns()
+        self._large = asyncio.Semaphore(MOST_LARGE_BODIES)
         self._rtmp = RtmpReader()
         self.users = 0
 
@@ -139,14 +143,15 @@ class Reader:
         for pool in self._pools.values():
             await pool.close()
 
-    async def look(self, url: str, watch: Watch, clock: Callable[[], float]) -> Look:
+    async def look(self, url: str, watch: Watch, clock: Callable[[], float], session: Session | None = None) -> Look:
         """Look at a stream once; see `looking` for the arguments and the answer.
 
         :raises RtmpNotInstalled: if it is an RTMP stream, and PyAV is missing.
         """
         if is_rtmp(url):
             return await self._rtmp.look(url, watch, clock)
-        conversation = looking(url, watch, clock)
+        session = Session() if session is None else session
+        conversation = looking(url, watch, clock, session)
         answer: Answer | NoAnswer | None = None
         answered = False
         async with self._turns.turn(host(url), answered=session.answered):

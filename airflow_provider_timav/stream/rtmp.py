@@ -26,6 +26,7 @@ from airflow_provider_timav.names import RememberedNames
 from airflow_provider_timav.stream.address import missing, stream_fault
 from airflow_provider_timav.stream.arrivals import Arrivals
 from airflow_provider_timav.stream.network import is_public
+from airflow_provider_timav.stream.reasons import HOST_UNKNOWN, NO_CONNECTION, NO_ROUTE, NO_TLS
 from airflow_provider_timav.stream.watch import Look, Watch
 
 __all__ = ["RtmpNotInstalled", "RtmpReader"]
@@ -49,8 +50,6 @@ _OUR_NETWORK: Final = (
     errno.ENFILE,
 )
 """What the system says where the fault is on this side: no way, no address, no socket."""
-
-_NO_WAY: Final = "our own network has no way there"
 
 MOST_ADDRESSES: Final = 4
 """Of a host's; they are tried side by side."""
@@ -144,9 +143,9 @@ class RtmpReader:
             async with asyncio.timeout(CONNECT_SECONDS):
                 numbers = [found["host"] for found in await self._names.resolve(host, port)]
         except TimeoutError:
-            raise _NoConnection("the host name is not known in time") from None
+            raise _NoConnection(f"{HOST_UNKNOWN} in time") from None
         except OSError:
-            raise _NoConnection("the host name is not known") from None
+            raise _NoConnection(HOST_UNKNOWN) from None
         # As with HLS: a name with addresses of both kinds is a public one, and one that was public has to stay so.
         public = [number for number in numbers if is_public(number)]
         if watch.public and not public:
@@ -166,7 +165,7 @@ class RtmpReader:
                 one.cancel()
             await asyncio.gather(*tries, return_exceptions=True)
         # What says something of the server comes before what says something of us only.
-        raise _NoConnection(min(reasons, key=lambda reason: reason == _NO_WAY), public=bool(public))
+        raise _NoConnection(min(reasons, key=lambda reason: reason == NO_ROUTE), public=bool(public))
 
 
 async def _answers(number: str, port: int, host: str, context: ssl.SSLContext | None) -> str:
@@ -191,8 +190,8 @@ def _why_no_connection(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "no connection in time"
     if isinstance(error, ssl.SSLError):
-        return "no TLS connection: the server's certificate is not trusted, or it speaks no TLS"
-    return _NO_WAY if error.errno in _OUR_NETWORK else "no connection"
+        return NO_TLS
+    return NO_ROUTE if error.errno in _OUR_NETWORK else NO_CONNECTION
 
 
 class _Receiving:
@@ -274,7 +273,7 @@ async def _in_a_thread(receiving: _Receiving, turns: asyncio.Semaphore) -> str |
 def _why(error: Exception) -> str:
     """Say why there is no stream. The text of these exceptions quotes the address; none of it is used."""
     reasons: tuple[tuple[type[Exception], str], ...] = (
-        (ConnectionRefusedError, "no connection"),
+        (ConnectionRefusedError, NO_CONNECTION),
         (PermissionError, "the server has no such stream, or refuses it"),
         (EOFError, "the server hung up"),
         (OSError, "the server hung up"),

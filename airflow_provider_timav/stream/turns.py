@@ -8,7 +8,7 @@ together no host has more than half of one.
 from __future__ import annotations
 
 import asyncio
-from collections import Counter, deque
+from collections import deque
 from typing import Final
 
 __all__ = ["MOST_TURNS", "Turns"]
@@ -34,7 +34,7 @@ class _Lane:
     :param held: how many turns each host has, of this lane and of those that share the count.
     """
 
-    def __init__(self, size: int, share: int, held: Counter[str]) -> None:
+    def __init__(self, size: int, share: int, held: dict[str, int]) -> None:
         self._free = size
         self._share = share
         self._held = held
@@ -107,10 +107,10 @@ class Turns:
     """The turns of one reader."""
 
     def __init__(self) -> None:
-        held: Counter[str] = Counter()
+        held: dict[str, int] = {}
         self._answering, self._new = _Lane(LANE, SHARE, held), _Lane(LANE, SHARE, held)
         self._answering.beside = self._new.beside = (self._answering, self._new)
-        self._silent = _Lane(SILENT_LANE, SILENT_LANE, Counter())
+        self._silent = _Lane(SILENT_LANE, SILENT_LANE, {})
         self._impatient: dict[_Turn, None] = {}
         """Those that may have to make way, the oldest first."""
         self._watched = False

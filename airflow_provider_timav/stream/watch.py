@@ -4,9 +4,12 @@ The state machine is pure: a `Watch` is what is known so far, `Watch.after` retu
 clock, no socket and no Airflow in here, so the sensor in each of its modes and the triggers cannot come to different
 verdicts about the same looks.
 
-The measure is the *tail* of the playlist: ``media sequence + number of segments``, the number that the next segment will
-have. A stream is live if its tail moves, and nothing else shows that: the cached list of yesterday's show has segments,
-answers 200 and plays. Of an RTMP stream the tail is the newest timestamp, in milliseconds (`arrivals`).
+The measure is the *tail* of a playlist: ``media sequence + number of segments``, the number that the next segment will
+have. Its highest value so far is the *mark*. A stream is live if its mark moves and what was added has bytes, and nothing else
+shows that: the cached list of yesterday's broadcast has segments, answers 200 and plays. Caches hand out older copies, so a
+lower tail that overlaps what is known is an older copy, and says nothing; two of them that take turns move no mark. Only a
+lower tail without overlap, or under other names, is an encoder that began anew.
+Of an RTMP stream the tail is the newest timestamp, in milliseconds (`arrivals`).
 """
 
 from __future__ import annotations
@@ -68,7 +71,8 @@ class Verdict(StrEnum):
     UNKNOWN = "UNKNOWN"
     """Nobody has looked, or there is no address to look at."""
     ABSENT = "ABSENT"
-    """No playlist: 4xx, 5xx, no answer in time, or a body that is none. No RTMP stream: no connection, refused, or silence."""
+    """No playlist: 4xx, 5xx, no answer in time, or a body that is none. No RTMP stream: no connection, refused, or silence.
+    The reason says if that is for us only."""
     EMPTY = "EMPTY"
     """A playlist without segments."""
     STARTING = "STARTING"

@@ -34,7 +34,7 @@ from airflow_provider_timav.stream.watch import Watch
 from airflow_provider_timav.triggers import live_stream as trigger_module
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 from tests.stream.pyav import accepting, at_pace, install, prove_quickly, uninstall
-from tests.stream.site import Site, media, running
+from tests.stream.site import Site, Visit, media, running
 
 MODES: dict[str, dict[str, Any]] = {
     "poke": {"mode": "poke"},
