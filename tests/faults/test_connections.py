@@ -72,7 +72,7 @@ def test_flaws_are_told(line: str, error: Exception | None, flaw: list[str]) -> 
 def test_foreign_exception_of_the_hook_is_told(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(self: Any, *args: Any) -> Any:
+    def broken(self: Any, *args: Any, **kwargs: Any) -> Any:
         raise KeyError(self._connection.password)
 
     monkeypatch.setattr(TimAVHook, "_make_client", broken)
@@ -87,7 +87,7 @@ def test_foreign_exception_of_the_hook_is_told(
 def test_secret_in_a_log_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     log = logging.getLogger("airflow_provider_timav.hooks")
 
-    def talks(self: Any, *args: Any) -> Any:
+    def talks(self: Any, *args: Any, **kwargs: Any) -> Any:
         log.debug("%s", self._connection.password)
         raise ConfigurationError("x", field="host")
 

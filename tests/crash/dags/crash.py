@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import ssl
 import time
 import urllib.request
 from collections.abc import Callable
@@ -101,15 +100,17 @@ def after_intent(plan: Plan, task_id: str) -> None:
 
 def sending(plan: Plan, task_id: str) -> None:
     """Half of the body is on the wire."""
-    inner = ssl.SSLSocket.send
+    from airflow_provider_timav.videorelay.sockets import TlsSocket
 
-    def send(self: ssl.SSLSocket, data: Any, flags: int = 0) -> int:
+    inner = TlsSocket.send
+
+    def send(self: TlsSocket, data: Any, flags: int = 0) -> int:
         if bytes(data[:1]) == b"{":
             inner(self, data[: len(data) // 2], flags)
             plan.die()
         return inner(self, data, flags)
 
-    setattr(ssl.SSLSocket, "send", send)  # noqa: B010 - the type checker refuses the plain assignment
+    setattr(TlsSocket, "send", send)  # noqa: B010 - the type checker refuses the plain assignment
 
 
 def sent(plan: Plan, task_id: str) -> None:
@@ -124,7 +125,9 @@ def accepted(plan: Plan, task_id: str) -> None:
 
 def answered(plan: Plan, task_id: str) -> None:
     """The first bytes of the answer have arrived; nothing has read them yet."""
-    after(ssl.SSLSocket, "recv_into", plan.die)
+    from airflow_provider_timav.videorelay.sockets import TlsSocket
+
+    after(TlsSocket, "_receive", plan.die)
 
 
 def before_store(plan: Plan, task_id: str) -> None:
@@ -186,8 +189,10 @@ def after(owner: Any, name: str, act: Callable[[], Any]) -> None:
 
 
 def before_answer(act: Callable[[], Any]) -> None:
-    """Act when the client has sent everything and wants to read: in a task's process nothing else speaks TLS."""
-    before(ssl.SSLSocket, "recv_into", act)
+    """Act when the client has sent everything and wants to read."""
+    from airflow_provider_timav.videorelay.sockets import TlsSocket
+
+    before(TlsSocket, "recv_into", act)
 
 
 def done(journal: list[dict[str, Any]], operation: str) -> bool:
