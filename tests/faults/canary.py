@@ -55,9 +55,15 @@ class Canaries:
             for form in (secret, *quoted, *_in_base64(secret)):
                 self._names.update(dict.fromkeys(_windows(form), name))
 
-    def add_pem(self, name: str, pem: str) -> None:
-        """Look for each line of base64 of a PEM; a last line that is shorter than a window is left out."""
+    def add_pem(self, name: str, pem: str, *, public: str = "") -> None:
+        """Look for each line of base64 of a PEM; a last line that is shorter than a window is left out.
+
+        :param public: the PEM of what is no secret of it: a key holds its public part, which the certificate shows, at times
+            in the same characters.
+        """
         self.add(name, *(line for line in pem.splitlines() if "-----" not in line and len(line) >= WINDOW))
+        for window in _windows(public):
+            self._names.pop(window, None)
 
     def hits(self, text: str) -> set[str]:
         """Return the names of the secrets of which 12 characters in a row stand in ``text``."""

@@ -42,7 +42,7 @@ def canaries(service: Emulator, *others: str) -> Canaries:
     found = Canaries()
     found.add("UserSig", service.usersig)
     found.add("secret key", service.secret_key)
-    found.add_pem("private key", service.certificates.client_key_pem)
+    found.add_pem("private key", service.certificates.client_key_pem, public=service.certificates.client_cert_pem)
     for secret in others:
         found.add("other", secret)
     return found

@@ -84,7 +84,8 @@ def canaries(stage: Stage, encrypted_key: str) -> Canaries:
     found = Canaries()
     found.add("UserSig", stage.emulator.usersig)
     found.add("passphrase", PASSPHRASE)
-    found.add_pem("private key", stage.emulator.certificates.client_key_pem)
+    pems = stage.emulator.certificates
+    found.add_pem("private key", pems.client_key_pem, public=pems.client_cert_pem)
     found.add_pem("encrypted private key", encrypted_key)
     return found
 
