@@ -162,7 +162,8 @@ def codes(stage: Stage, form: Form) -> Iterator[Row]:
                 word = row.classes.get(action)
                 if word is None or family not in (name, "any") or (form.quick and str(word) in posts):
                     continue
-                fault = {"code": 987654321 if code is None else code, "layer": layer}
+                # Of what the table does not list by itself, a hundred (``700xx``) or all others, one that it lacks.
+                fault = {"code": 987654321 if code is None else int(str(code).replace("xx", "99")), "layer": layer}
                 seen = stage.play(operation, lambda scene, fault=fault: stage.emulator.fail_next(9, **fault))  # type: ignore[misc]
                 posts.setdefault(str(word), Counter())[seen.seen] += 1
     for bound in (1, 2, 3):
