@@ -52,10 +52,11 @@ _POOLS: Final[dict[str, Any]] = {"https": Pool}
 
 
 class _PinnedAdapter(requests.adapters.HTTPAdapter):
-    """An adapter that uses one context for every connection, also through a proxy, and lets nothing widen its trust."""
+    """An adapter for one service, that uses one context for every connection and lets nothing widen its trust."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
+        self._pool: Any = None
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -72,6 +73,17 @@ class _PinnedAdapter(requests.adapters.HTTPAdapter):
         conn.cert_reqs = "CERT_REQUIRED"
         conn.ca_certs = conn.ca_cert_dir = conn.ca_cert_data = None
 
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        # Every post goes to one endpoint in one way; the parent reads the address anew for each.
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
+        return self._pool
+
+    def request_url(self, request: Any, proxies: Any) -> str:
+        # Never the whole address: through a proxy there is a tunnel.
+        target: str = request.path_url
+        return target
+
     def build_connection_pool_key_attributes(self, request: Any, verify: Any, cert: Any = None) -> Any:
         host, _ = super().build_connection_pool_key_attributes(request, verify, None)
         return host, {"ssl_context": self._context, "cert_reqs": "CERT_REQUIRED"}
@@ -84,6 +96,7 @@ class _PinnedAdapter(requests.adapters.HTTPAdapter):
 
     def forget_connections(self) -> None:
         """Close the kept connections; the next request opens a new one."""
+        self._pool = None
         self.poolmanager.clear()
         for manager in self.proxy_manager.values():
             manager.clear()

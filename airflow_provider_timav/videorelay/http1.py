@@ -29,6 +29,12 @@ PIECE_BYTES: Final = 4 * 1024
 MOST_INTERIM: Final = 16
 """Informational answers (100, 103 …) before the true one."""
 
+# What is read depends on what was asked; what is really sent does not matter. Made once: making one takes as long as reading.
+_ASKED: Final = {
+    method: h11.Request(method=method, target="-:1", headers=[("Host", "-")]) for method in ("POST", "CONNECT")
+}
+_ASKED_ALL: Final = h11.EndOfMessage()
+
 # What of the head is read (``answers.Reply``).
 _HANDED_ON: Final = (b"content-type", b"retry-after")
 
@@ -50,9 +56,8 @@ class AnswerReader:
 
     def __init__(self, method: Literal["POST", "CONNECT"] = "POST") -> None:
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
-        # The reader of an answer must know what was asked; what would be sent is not.
-        self._connection.send(h11.Request(method=method, target="-:1", headers=[("Host", "-")]))
-        self._connection.send(h11.EndOfMessage())
+        self._connection.send(_ASKED[method])
+        self._connection.send(_ASKED_ALL)
         self._asks_for_tunnel = method == "CONNECT"
         self._head: h11.Response | None = None
         self._body = bytearray()

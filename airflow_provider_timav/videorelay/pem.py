@@ -86,7 +86,7 @@ class Files:
         return None
 
     def _holds(self, path: str, real: str) -> bool:
-        if any(_within(shown, kernel) for shown in {os.path.abspath(path), real} for kernel in ("/proc", "/sys")):
+        if real.startswith(_KERNEL) or os.path.abspath(path).startswith(_KERNEL):
             return False
         if self.folder is None:
             return True
@@ -96,6 +96,7 @@ class Files:
 
 
 ANYWHERE: Final = Files()
+_KERNEL: Final = ("/proc/", "/sys/")
 
 
 def _within(path: str, folder: str) -> bool:

@@ -96,6 +96,8 @@ class _PlainSocket(PatientSocket):
         return super().recv_into(buffer)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
+        if not data:  # as whoever reads from TLS mostly has nothing to say
+            return
         flight = _bound(self)
         if flight is None or flight.introduction is None or self._has_asked:
             super().sendall(data, flags)

@@ -40,7 +40,6 @@ class Flight:
     :param greeted: whether the service has answered the greeting of TLS: only then can it have asked for a certificate.
     :param sent: whether the first byte has left.
     :param refusal: what TLS, or the reader of answers, found to be wrong, where a library might lose it.
-    :param answer: reads what the service says.
     :param socket: the one in use, for who wants to cut it (the synchronous client).
     """
 
@@ -52,8 +51,12 @@ class Flight:
     greeted: bool = False
     sent: bool = False
     refusal: Exception | None = None
-    answer: AnswerReader = field(default_factory=AnswerReader, repr=False)
     socket: socket.socket | None = None
+
+    @functools.cached_property
+    def answer(self) -> AnswerReader:
+        """What reads the word of the service; made when there is something to read, while the service is at work."""
+        return AnswerReader()
 
     @functools.cached_property
     def consent(self) -> AnswerReader:

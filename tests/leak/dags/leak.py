@@ -24,7 +24,7 @@ from airflow_provider_timav.operators.push import StartPushOperator, StopPushOpe
 from airflow_provider_timav.operators.record import StartRecordOperator, StopRecordOperator
 
 ROUNDS = int(os.environ.get("TIMAV_LEAK_ROUNDS", "1"))
-TIMEOUT = timedelta(seconds=60)
+TIMEOUT = timedelta(seconds=120)
 HERE = {"user_id": "host", "timav_conn_id": "{{ dag_run.conf.conn_id }}"}
 ROOM = "{{ dag_run.conf.room_id }}"
 ENDS_AT = "{{ dag_run.conf.ends_at }}"
