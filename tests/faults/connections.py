@@ -30,6 +30,7 @@ from typing import Any, Final
 from unittest import mock
 
 from airflow_provider_timav.hooks import connection as of_connection
+from airflow_provider_timav.hooks import timav as of_hook
 from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.videorelay.der import sequence
 from airflow_provider_timav.videorelay.errors import CertificateError, ConfigurationError, TimAVError
@@ -393,7 +394,10 @@ def _no_address(host: Any, *args: Any, **facts: Any) -> list[Any]:
 
 @contextlib.contextmanager
 def unplugged() -> Iterator[_Collector]:
-    """Have no name lead anywhere, and collect what the provider logs. Airflow's masker is given back as it was."""
+    """Have no name lead anywhere, and collect what the provider logs. Airflow's masker is given back as it was.
+
+    Files that do not fit are read again at once: none of them is being rotated.
+    """
     from airflow.sdk._shared.secrets_masker import _secrets_masker
 
     masker, collector, count, mask = _secrets_masker(), _Collector(), itertools.count(), of_connection._tell
@@ -408,9 +412,13 @@ def unplugged() -> Iterator[_Collector]:
     log.propagate = False
     log.setLevel(logging.DEBUG)
     try:
-        with mock.patch.object(socket, "getaddrinfo", _no_address), mock.patch.object(of_connection, "_tell", tell):
-            with mock.patch.multiple(masker, patterns=set(), replacer=None):
-                yield collector
+        with (
+            mock.patch.object(socket, "getaddrinfo", _no_address),
+            mock.patch.object(of_connection, "_tell", tell),
+            mock.patch.object(of_hook, "ROTATION_SECONDS", 0),
+            mock.patch.multiple(masker, patterns=set(), replacer=None),
+        ):
+            yield collector
     finally:
         log.removeHandler(collector)
         log.level, log.propagate = before
