@@ -63,11 +63,11 @@ page: $(VENV)/.installed  ## how long the page Broadcasts takes for a hundred of
 pictures: $(VENV)/.installed  ## take the pictures of docs/ anew, in a browser (two minutes)
 	@$(BIN)/python -m scripts.pictures
 
-fuzz: $(VENV)/.installed  ## 100,000 generated answers, and as many connections: what comes of reading them (more than five minutes)
+fuzz: $(VENV)/.installed  ## 100,000 generated answers, and as many connections: what comes of reading them (three minutes)
 	@$(BIN)/python -m tests.faults.generated 100000
 	@$(BIN)/python -m tests.faults.connections 100000
 
-limits: $(VENV)/.installed  ## the promised limits of one operation, measured with their real values (some minutes)
+limits: $(VENV)/.installed  ## the promised limits of one operation, measured with their real values (two minutes)
 	@$(BIN)/python -m scripts.limits
 
 waiting: $(VENV)/.installed  ## what it costs to wait for hosts: CPU of one question, on a real Airflow (two minutes)
