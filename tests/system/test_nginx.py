@@ -6,10 +6,7 @@ It asks for a client certificate (`ssl_verify_client on`) and calls the emulator
 from __future__ import annotations
 
 import json
-import shutil
-import socket
 import ssl
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -27,11 +24,10 @@ from airflow_provider_timav.videorelay.errors import AmbiguousOutcome, Certifica
 from airflow_provider_timav.videorelay.exchange import Service
 from airflow_provider_timav.videorelay.tls import Identity
 from airflow_provider_timav.videorelay.usersig import StaticUserSig
+from tests.system.nginx import HEAD, NGINX, nginx_running
 from tests.system.processes import until
 from tests.system.site import free_port
 from tests.videorelay.clients import KINDS, Blocking
-
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 pytestmark = [
     pytest.mark.system,
@@ -39,11 +35,6 @@ pytestmark = [
 ]
 
 CONFIG = """
-daemon off;
-master_process off;
-pid {folder}/pid;
-error_log {folder}/error.log;
-events {{}}
 http {{
     access_log {folder}/access.log;
     client_body_temp_path {folder}/body;
@@ -109,30 +100,15 @@ def front(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
             (folder / name).touch(mode=0o600)
             (folder / name).write_text(text)
         port = free_port()
-        (folder / "nginx.conf").write_text(CONFIG.format(folder=folder, port=port, upstream=emulator.api_url))
-        command = [str(NGINX), "-p", str(folder), "-c", str(folder / "nginx.conf")]
-        with (folder / "console.log").open("w") as console, subprocess.Popen(command, stderr=console) as nginx:
-            try:
-                until(
-                    lambda: listens(port),
-                    timeout=15,
-                    failure=lambda: "nginx does not listen:\n" + (folder / "console.log").read_text(),
-                    check=lambda: None,
-                )
-                yield Front(port, folder, emulator)
-            finally:
-                nginx.terminate()
+        configuration = (HEAD + CONFIG).format(folder=folder, port=port, upstream=emulator.api_url)
+        with nginx_running(folder, configuration, port):
+            yield Front(port, folder, emulator)
 
 
 @pytest.fixture(autouse=True)
 def fresh(front: Front) -> None:
     front.emulator.clear_journal()
     (front.folder / "access.log").write_text("")
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def connect(monkeypatch: pytest.MonkeyPatch, connection: dict[str, Any]) -> TimAVHook:

@@ -26,10 +26,10 @@ from airflow_provider_timav.sensors.live_stream import LiveStreamSensor
 from airflow_provider_timav.stream import rtmp, watch
 from airflow_provider_timav.stream.reader import shared_reader, wall_clock
 from airflow_provider_timav.stream.watch import Look, Verdict, Watch
+from tests.system.nginx import HEAD, NGINX, nginx_running
 from tests.system.processes import until
 from tests.system.site import free_port
 
-NGINX = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 FFMPEG = shutil.which("ffmpeg")
 MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")
 
@@ -45,13 +45,8 @@ pytestmark = [
 
 GRACE = 4.0
 
+LOADED = "load_module {module};"
 CONFIG = """
-load_module {module};
-daemon off;
-master_process off;
-pid {folder}/pid;
-error_log {folder}/error.log;
-events {{}}
 rtmp {{
     access_log off;
     server {{
@@ -99,19 +94,8 @@ class Nginx:
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nginx]:
     folder, port = tmp_path_factory.mktemp("rtmp"), free_port()
-    (folder / "nginx.conf").write_text(CONFIG.format(module=MODULE, folder=folder, port=port))
-    command = [str(NGINX), "-p", str(folder), "-c", str(folder / "nginx.conf")]
-    with (folder / "console.log").open("w") as console, subprocess.Popen(command, stderr=console) as process:
-        try:
-            until(
-                lambda: listens(port),
-                timeout=15,
-                failure=lambda: "nginx does not listen:\n" + (folder / "console.log").read_text(),
-                check=lambda: None,
-            )
-            yield Nginx(port, folder)
-        finally:
-            process.terminate()
+    with nginx_running(folder, (LOADED + HEAD + CONFIG).format(module=MODULE, folder=folder, port=port), port):
+        yield Nginx(port, folder)
 
 
 @pytest.fixture
@@ -132,11 +116,6 @@ def _shortened(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def real_times() -> None:
     """Nothing is shortened."""
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Viewer:
