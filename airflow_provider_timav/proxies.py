@@ -22,9 +22,16 @@ def part(url: str) -> tuple[str, str | None]:
     # An address ends at these marks, so that a password with one of them would be cut there.
     authority, _, path = rest.partition("/")
     credentials, known, place = authority.rpartition("@")
-    is_whole = scheme.lower() == "http" and place and not path.strip("/") and "?" not in rest and "#" not in rest
-    wrong = "" if is_whole else "of another scheme, or with something behind its port"
-    if not wrong:
+    wrong = ""
+    if "://" not in url:
+        wrong = "it has no http:// in front"
+    elif scheme.lower() != "http":
+        wrong = "it has another scheme than http"
+    elif not place:
+        wrong = "it has no host"
+    elif path.strip("/") or "?" in rest or "#" in rest:
+        wrong = "something stands behind its port"
+    else:
         try:
             host, port = hosts.part(place)
         except ValueError as broken:
@@ -32,7 +39,8 @@ def part(url: str) -> tuple[str, str | None]:
     # Not where the other error would be its context: its frame holds what was given.
     if wrong:
         raise ValueError(
-            f"proxy must be http://[user:password@]host:port ({wrong}); "
+            # No square brackets: consoles take them for markup, and leave out what stands in them.
+            f"proxy must be http://host:port or http://user:password@host:port ({wrong}); "
             "in user and password percent-encode / as %2F, ? as %3F, # as %23"
         )
     address = f"http://{host}" if port is None else f"http://{host}:{port}"

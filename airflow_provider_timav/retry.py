@@ -24,6 +24,7 @@ class TimAVRetryPolicy(RetryPolicy):
 
     - An error of this provider that is not retryable (a wrong argument, a bad certificate, a refused request) fails the task.
     - One that is retryable is retried, after the time that the service asked to wait, or else the task's ``retry_delay``.
+    - A template that cannot be rendered, such as one with a variable that this run does not have, fails the task.
     - Anything else is left to Airflow.
     """
 
@@ -35,9 +36,13 @@ class TimAVRetryPolicy(RetryPolicy):
         context: Context | None = None,
     ) -> RetryDecision:
         """Decide on an exception that ended a try."""
-        if not isinstance(exception, TimAVError):
-            return RetryDecision.default()
         kind = type(exception).__name__
+        if not isinstance(exception, TimAVError):
+            from jinja2 import TemplateError
+
+            if isinstance(exception, TemplateError):
+                return RetryDecision.fail(f"{kind}: a template would be rendered in the same way by another try")
+            return RetryDecision.default()
         if not exception.retryable:
             return RetryDecision.fail(f"{kind}: another try would fail the same way")
         delay = None if exception.retry_after is None else timedelta(seconds=exception.retry_after)

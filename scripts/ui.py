@@ -54,6 +54,7 @@ def main() -> int:
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW__CORE__PARALLELISM": "4",
             "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",  # a DAG of one's own, put beside the others, is there soon
         }
         # The connection stands in the database, so that the interface shows its form and its Test button.
         connection = env.pop("AIRFLOW_CONN_TIMAV_DEFAULT")
@@ -74,6 +75,8 @@ def main() -> int:
                 f"On air:    http://127.0.0.1:{port}/plugin/timav-broadcasts\n"
                 f"Emulator:  {emulator.media_url}/control/state  (rooms, pushes, recordings)\n"
                 f"           rooms {', '.join(f'{room} with {users[0]}' for room, users in ROOMS.items())} are open\n"
+                f"DAGs:      {env['AIRFLOW__CORE__DAGS_FOLDER']}  (put yours there)\n"
+                f"Commands:  export AIRFLOW_HOME={home} AIRFLOW__CORE__DAGS_FOLDER={env['AIRFLOW__CORE__DAGS_FOLDER']}\n"
                 "Ctrl-C ends it.",
                 flush=True,
             )

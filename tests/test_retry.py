@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import jinja2
 import pytest
 from airflow.sdk import RetryAction
 
@@ -46,6 +47,15 @@ def test_what_may_pass_is_tried_again(error: errors.TimAVError) -> None:
 )
 def test_what_would_fail_again_fails_at_once(error: errors.TimAVError) -> None:
     assert POLICY.evaluate(error, 1, 3).action is RetryAction.FAIL
+
+
+@pytest.mark.parametrize("template", ["{{ ds_nodash }}", "{{ 1 +"])
+def test_a_template_that_cannot_be_rendered_fails_at_once(template: str) -> None:
+    with pytest.raises(jinja2.TemplateError) as broken:
+        jinja2.Environment(undefined=jinja2.StrictUndefined).from_string(template).render()  # noqa: S701 - no HTML
+    decision = POLICY.evaluate(broken.value, 1, 6)
+    assert decision.action is RetryAction.FAIL
+    assert "template" in str(decision.reason)
 
 
 def test_anything_else_is_left_to_airflow() -> None:

@@ -199,6 +199,8 @@ class ReserveBroadcastOperator(TimAVOperator):
                 ledger.hold(lease)
         end = ledger.end(lease)
         self.log.info("Room %s is reserved for %s until %s.", lease.key.room_id, lease.key.user_id, _seconds(end))
+        if lease.key.user_id != lease.key.user_id.strip():
+            self.log.warning("user_id begins or ends with a blank: %r.", lease.key.user_id)
         return {
             "lease": lease.to_json(),
             "timav_conn_id": lease.key.timav_conn_id,
@@ -279,6 +281,11 @@ class ReserveBroadcastOperator(TimAVOperator):
             )
         if end <= now:
             _skip(f"the show's end has passed ({end.isoformat()}): it is not started any more")
+        if cut := plan.cut_by(now):
+            self.log.warning(
+                "max_duration (%s) ends the broadcast at %s, %s sooner than wanted: raise max_duration for a longer one.",
+                *(plan.max_duration, _seconds(end), cut),
+            )
         return Lease(plan.key, owner, uuid.uuid4().hex, end, plan.title, plan.record, plan.protected)
 
     def _go_on(self, ledger: Ledger, lease: Lease, hook: TimAVHook) -> None:
@@ -730,14 +737,21 @@ class ReapBroadcastsOperator(BaseOperator):
     def __init__(self, *, timav_conn_ids: Sequence[str] | str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.timav_conn_ids = timav_conn_ids
+        if timav_conn_ids is not None and is_constant(timav_conn_ids, template_marks(self.get_dag())):
+            self._connections(timav_conn_ids)
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Look at every lease there is; return what was ended, and what came of it."""
-        from airflow_provider_timav.arguments import texts
         from airflow_provider_timav.operators.reaping import reap_all
 
-        given_ids = optional(self.timav_conn_ids)
-        reaping = reap_all(None if given_ids is None else texts(given_ids, "timav_conn_ids"))
+        reaping = reap_all(self._connections(self.timav_conn_ids))
         if reaping.errors:
             raise reaping.errors[0]
         return reaping.reports
+
+    @staticmethod
+    def _connections(given_ids: Sequence[str] | str | None) -> Sequence[str] | None:
+        from airflow_provider_timav.arguments import texts
+
+        found = optional(given_ids)
+        return None if found is None else texts(found, "timav_conn_ids")

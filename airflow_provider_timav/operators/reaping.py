@@ -44,6 +44,7 @@ def reap_all(connections: Collection[str] | None) -> Reaping:
     """
     from airflow_provider_timav.leases import GRACE, ledgers
 
+    _warn_of_unknown(connections or ())
     reaping = Reaping()
     over: list[tuple[Ledger, Lease, datetime]] = []
     left: list[tuple[Ledger, Lease]] = []
@@ -78,6 +79,20 @@ def reap_all(connections: Collection[str] | None) -> Reaping:
             reaping.errors.append(failure)
     log.info("%s leases were over.", len(reaping.reports))
     return reaping
+
+
+def _warn_of_unknown(connections: Collection[str]) -> None:
+    """Log which connections there are not: a reaper for a misspelt one would end nothing, and be green."""
+    from airflow.sdk import BaseHook
+    from airflow.sdk.exceptions import AirflowNotFoundException
+
+    for conn_id in connections:
+        try:
+            BaseHook.get_connection(conn_id)
+        except AirflowNotFoundException:
+            log.warning("timav_conn_ids: there is no connection %r, and so no broadcast of it is looked at.", conn_id)
+        except Exception:  # noqa: BLE001 - a secrets backend that is away for now: the leases do not hang on it
+            log.info("Whether there is a connection %r could not be read.", conn_id)
 
 
 Reaped = tuple["Ledger", "dict[str, Any] | None", "Exception | None"]

@@ -133,11 +133,17 @@ class Plan:
 
     def end(self, now: datetime) -> datetime:
         """Return when a broadcast that is reserved now ends."""
-        longest = now + self.max_duration
+        return min(self._wanted_end(now), now + self.max_duration)
+
+    def cut_by(self, now: datetime) -> timedelta:
+        """Return how much sooner than wanted ``max_duration`` ends a broadcast that is reserved now; 0 if it does not."""
+        return self._wanted_end(now) - self.end(now)
+
+    def _wanted_end(self, now: datetime) -> datetime:
         if self.ends_at is not None:
-            return min(self.ends_at, longest)
+            return self.ends_at
         assert self.duration is not None  # noqa: S101 - one of the two is given, see `of`
-        return min(now + self.duration, longest)
+        return now + self.duration
 
 
 def _word(words: Mapping[str, int], code: int) -> str:

@@ -76,6 +76,7 @@ Uint32 = Annotated[int, BeforeValidator(_by(rules.uint))]
 Switch = Annotated[int, BeforeValidator(_by(_switch))]
 Text = Annotated[str, BeforeValidator(_by(rules.text))]
 Name = Annotated[str, BeforeValidator(_by(rules.name))]
+User = Annotated[str, BeforeValidator(_by(rules.user))]
 LiveCode = Annotated[int, BeforeValidator(_by(rules.live_code))]
 SdkType = Annotated[int, BeforeValidator(_by(rules.sdk_type))]
 DataType = Annotated[int, BeforeValidator(_by(rules.data_type))]
@@ -133,7 +134,7 @@ class Request(BaseModel):
 
 
 class _OneUser(Request):
-    user_id: Name
+    user_id: User
 
     @property
     def accounts(self) -> tuple[str, ...]:
@@ -226,7 +227,7 @@ class RemoveMembers(Request):
     sub_cmd: ClassVar[int] = 1
     body_name: ClassVar[str] = "req_0x1"
 
-    user_ids: Annotated[list[Name], Listed, AfterValidator(_by(rules.user_count))]
+    user_ids: Annotated[list[User], Listed, AfterValidator(_by(rules.user_count))]
 
     @property
     def accounts(self) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ in every operation.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
@@ -26,6 +27,7 @@ __all__ = [
     "one_of",
     "text",
     "uint",
+    "user",
 ]
 
 UINT32_MAX: Final = 2**32 - 1
@@ -34,6 +36,8 @@ LIVE_CODES: Final = {"hls": 1, "rtmp": 5, "hls+rtmp": 6}
 SDK_TYPES: Final = {"normal": 1, "iot_camera": 2}
 DATA_TYPES: Final = {"camera": 0, "screen": 1}
 RATE_TYPES: Final = {"original": 0, "sd": 10, "hd": 20}
+
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 
 LONGEST_TEXT: Final = 1024
 """Characters. The specification gives no limit; a ledger that people read has one."""
@@ -135,6 +139,17 @@ def name(value: Any) -> str:
     return found
 
 
+def user(value: Any) -> str:
+    """Return the id of a user: a name on one line.
+
+    :raises Broken: for what is no name, and for control characters and line breaks in it.
+    """
+    found = name(value)
+    if _CONTROL.search(found):
+        raise Broken("must hold no control character and no line break")
+    return found
+
+
 def listed(value: Any) -> list[Any]:
     """Return a list that was given as one, or as a JSON list in one string.
 
@@ -183,8 +198,8 @@ rate_count, user_count = counted(1, len(RATE_TYPES)), counted(1, 10)
 
 ARGUMENTS: Final[Mapping[str, Callable[[Any], Any]]] = {
     "room_id": uint,
-    "user_id": name,
-    "user_ids": _list_of(name, user_count),
+    "user_id": user,
+    "user_ids": _list_of(user, user_count),
     "live_code": live_code,
     "sdk_type": sdk_type,
     "push_data_type": data_type,

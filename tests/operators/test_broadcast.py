@@ -178,6 +178,15 @@ class TestReserve:
             run.execute("reserve")
             assert timedelta(minutes=59) < run.lease.end - datetime.now(UTC) <= timedelta(hours=1)
 
+    @pytest.mark.parametrize(("duration", "warned"), [("PT8H", True), ("PT6H", False)])
+    def test_what_max_duration_cuts_off_is_told(
+        self, duration: str, warned: bool, show: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        show(duration=duration).execute("reserve")
+        told = capsys.readouterr().out
+        assert ("max_duration (6:00:00) ends the broadcast at" in told) is warned
+        assert (", 2:00:00 sooner than wanted: raise max_duration" in told) is warned
+
     def test_end_is_a_point_in_time_whatever_the_zone(self, show: Callable[..., Run]) -> None:
         from zoneinfo import ZoneInfo
 
@@ -1241,6 +1250,21 @@ class TestReaper:
         reaper.execute()
         result = run.execute("stop_record")
         assert result["file_ids"] == timav_emulator.file_ids(run["start_record"].xcoms["file_name"])
+
+    def test_a_connection_that_is_not_there_is_told(
+        self, show: Callable[..., Run], timav_emulator: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        self.over(show())
+        ids = ["studioo", "timav_default"]
+        (report,) = Task(ReapBroadcastsOperator(task_id="reap", timav_conn_ids=ids)).execute()
+        assert (report["push"], timav_emulator.pushes) == ("stopped", ())
+        told = [record.getMessage() for record in caplog.records if "there is no connection" in record.getMessage()]
+        assert told == ["timav_conn_ids: there is no connection 'studioo', and so no broadcast of it is looked at."]
+
+    @pytest.mark.parametrize("ids", ["studio", 5, [7]])
+    def test_a_wrong_constant_is_refused_when_the_dag_is_parsed(self, ids: Any) -> None:
+        with pytest.raises(ConfigurationError, match="timav_conn_ids must be a list of texts, or a JSON list"):
+            ReapBroadcastsOperator(task_id="reap", timav_conn_ids=ids)
 
     def test_what_is_wanted_is_left_alone(
         self, show: Callable[..., Run], reaper: Task, timav_emulator: Emulator

@@ -269,10 +269,25 @@ class TestProxy:
         with pytest.raises(ConfigurationError) as refused:
             Proxy.of(url)
         assert refused.value.field == "proxy"
-        assert refused.value.message.startswith("proxy must be http://[user:password@]host:port")
+        assert refused.value.message.startswith("proxy must be http://host:port or http://user:password@host:port")
         assert "percent-encode / as %2F, ? as %3F, # as %23" in refused.value.message
         assert "pr0xypass" not in str(refused.value)
         assert (refused.value.__cause__, refused.value.__context__) == (None, None)
+
+    @pytest.mark.parametrize(
+        ("url", "why"),
+        [
+            ("127.0.0.1:9", "it has no http:// in front"),
+            ("proxy.corp:3128", "it has no http:// in front"),
+            ("https://proxy:3128", "it has another scheme than http"),
+            ("http://user:secret@", "it has no host"),
+            ("http://proxy:3128/path", "something stands behind its port"),
+        ],
+    )
+    def test_what_is_wrong_with_it_is_said(self, url: str, why: str) -> None:
+        with pytest.raises(ConfigurationError, match=re.escape(f"({why})")) as refused:
+            Proxy.of(url)
+        assert "[" not in str(refused.value), "a console takes square brackets for markup"
 
     def test_user_with_a_colon_is_refused(self) -> None:
         """RFC 7617, 2: the proxy would take what follows it for the password."""

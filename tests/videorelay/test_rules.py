@@ -86,6 +86,29 @@ def test_a_text_that_not_every_store_can_carry_is_refused_by_its_name(field: str
     assert refused.value.field == field
 
 
+@pytest.mark.parametrize(
+    ("user", "rule"),
+    [
+        ("host_2\n", "no control character and no line break"),
+        ("host\x1b[2J", "no control character"),
+        ("host\r\n2", "no control character and no line break"),
+        ("host\u20282", "no control character"),
+    ],
+)
+def test_a_user_whose_id_is_no_single_line_is_refused(user: str, rule: str) -> None:
+    with pytest.raises(ConfigurationError, match=rule) as refused:
+        calls.stop_push(room_id=1, user_id=user)
+    assert refused.value.field == "user_id"
+    with pytest.raises(ConfigurationError, match=rule) as refused:
+        calls.kick_members(room_id=1, user_ids=["host_1", user])
+    assert refused.value.field == "user_ids"
+
+
+@pytest.mark.parametrize("user", ["host 2", " 7 ", "主播", "+8613800000000", "👩\u200d💻", "a@b.example"])
+def test_any_other_id_of_a_user_is_taken(user: str) -> None:
+    assert calls.stop_push(room_id=1, user_id=user).user_ids == (user,)
+
+
 @pytest.mark.parametrize("text", ["早间节目", "👩‍💻", "a" * 1024, "節" * 1024, "\u202e", "\x07", "﷽"])
 def test_any_other_text_is_taken(text: str) -> None:
     call = calls.start_push(**PLACE, channel_name=text)
