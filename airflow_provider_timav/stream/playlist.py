@@ -6,7 +6,8 @@ in one loop that was more than all the rest of a look. It also raises for malfor
 and counts a segment that is still being written.
 
 Of a long list (a broadcast that keeps all its segments grows for hours) the middle is only counted: what is asked for stands at
-the end.
+the end. What is left is read a piece at a time, so that reading it takes little memory beside the body, whatever stands in it;
+and all of it takes time in proportion to its length.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import math
 import re
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -40,7 +41,15 @@ LONG_LIST: Final = 1 << 18
 """Bytes from which on the middle of a list is only counted."""
 
 _KEPT: Final = 1 << 16
-"""Bytes at either end of a long list that are read line by line."""
+"""Bytes at either end of a long list that are read line by line, and of one of its lines: no address of that length is asked."""
+
+_MOST_VARIANTS: Final = 256
+"""Variants that are kept of a master playlist, which a watch holds for as long as it lasts."""
+
+_MOST_VARIABLES: Final = 1000
+
+_MOST_KEYS: Final = 20
+"""Keys at one place that are kept; each is for another system."""
 
 LARGEST_NUMBER: Final = 2**63 - 1
 """RFC 8216 has decimal integers up to 2^64-1 (4.2), Airflow's stores up to 2^63-1: the highest bit of a media sequence is
@@ -60,7 +69,9 @@ _NAMES: Final = 3
 """Segments by whose names two copies of a list are told from two lists."""
 
 _FIRST_LINE = re.compile(r"#EXTM3U(?=\s|$)")
-_ATTRIBUTE = re.compile(r'([A-Z0-9-]+)=(?:"([^"]*)"|([^",]*))')
+# A name begins where none stands before it: tried at each of its characters, a long one without a value would take the square
+# of its length.
+_ATTRIBUTE = re.compile(r'(?<![A-Z0-9-])([A-Z0-9-]+)=(?:"([^"]*)"|([^",]*))')
 _VARIABLE = re.compile(r"\{\$([A-Za-z0-9_-]+)\}")
 _BYTES = re.compile(r"(\d{1,18})(?:@(\d{1,18}))?")
 
@@ -70,7 +81,7 @@ class NotAPlaylist(Exception):  # it is no error of the program: it is what was 
 
 
 class TooLong(NotAPlaylist):
-    """The body is longer than any playlist that is read here; players may read it."""
+    """The body, or what its variables make of it, is longer than any playlist that is read here; players may read it."""
 
     def __init__(self) -> None:
         super().__init__(f"a body of more than {LARGEST_PLAYLIST >> 20} MiB")
@@ -114,7 +125,7 @@ class _Marks:
     ranges: dict[int, str] = field(default_factory=dict)
     inits: list[tuple[int, str]] = field(default_factory=list)
     keys: list[tuple[int, str]] = field(default_factory=list)
-    dates: list[tuple[int, str]] = field(default_factory=list)
+    dated: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +164,7 @@ class MediaPlaylist:
     @property
     def dated(self) -> str:
         """The last ``EXT-X-PROGRAM-DATE-TIME``, as written; empty where there is none. See `moment`."""
-        return self.marks.dates[-1][1][:40] if self.marks.dates else ""
+        return self.marks.dated[:40]
 
     def added(self, since: int) -> list[Segment]:
         """Return which segments show best that what was added plays: the newest, and the oldest that was added.
@@ -194,7 +205,7 @@ class MediaPlaylist:
 class MasterPlaylist:
     """A list of playlists of the same broadcast.
 
-    :param variants: their addresses as written, in the order of the list.
+    :param variants: their addresses as written, in the order of the list; of a long list the first 256.
     :param variables: what ``EXT-X-DEFINE`` gives them to import, by name.
     """
 
@@ -207,22 +218,22 @@ def parse(body: bytes, *, url: str = "", variables: Mapping[str, str] | None = N
 
     :param url: where it came from, for variables that stand in its query.
     :param variables: those of the master playlist.
-    :raises TooLong: if it is longer than 16 MiB.
+    :raises TooLong: if it is longer than 16 MiB, or would be with its variables filled in.
     :raises NotAPlaylist: if it does not begin with ``#EXTM3U``, or uses a variable that it does not define.
     """
     if len(body) > LARGEST_PLAYLIST:
         raise TooLong
     passed, ended = 0, False
+    pieces = [body]
     if len(body) > LONG_LIST:
-        texts, passed, ended = _without_middle(body)
-    else:
-        texts = [body.decode("utf-8-sig", errors="replace")]
-    if not _FIRST_LINE.match(texts[0]):
+        pieces, passed, ended = _without_middle(body)
+    if not _FIRST_LINE.match(body[:64].decode("utf-8-sig", errors="replace")):
         raise NotAPlaylist("a body that does not begin with #EXTM3U" if body else "an empty body")
     defined: Mapping[str, str] = {}
-    if "#EXT-X-DEFINE" in texts[0]:
-        defined = _variables(texts[0], url, variables or {})
-        texts = [_filled_in(text, defined) for text in texts]
+    filling: _Filling | None = None
+    if b"#EXT-X-DEFINE" in pieces[0]:
+        defined = _variables(pieces[0], url, variables or {})
+        filling = _Filling(defined, len(body))
 
     sequence, declared, before = 0, None, 0
     endlist, master, announced = ended, False, ""
@@ -230,17 +241,19 @@ def parse(body: bytes, *, url: str = "", variables: Mapping[str, str] | None = N
     durations: list[float] = []
     variants: list[str] = []
     marks = _Marks()
-    for place, text in enumerate(texts):
-        if place:  # the end of a long list: what came before it counts, and is not asked for
+    for place, piece in enumerate(pieces):
+        if place == 1:  # the end of a long list: what came before it counts, and is not asked for
             before, addresses, marks = before + len(addresses) + passed, [], _Marks()
-        for raw in text.split("\n"):
+        for raw in _lines(piece):
             line = raw.strip()
             if not line:
+                continue
+            if filling is not None and not (line := filling.filled_in(line).strip()):
                 continue
             if line[0] != "#":
                 if announced == "#EXTINF":
                     addresses.append(line)
-                elif announced == "#EXT-X-STREAM-INF":
+                elif announced == "#EXT-X-STREAM-INF" and len(variants) < _MOST_VARIANTS:
                     variants.append(line)
                 announced = ""
                 continue
@@ -254,13 +267,16 @@ def parse(body: bytes, *, url: str = "", variables: Mapping[str, str] | None = N
             elif tag == "#EXT-X-BYTERANGE":
                 marks.ranges[len(addresses)] = value
             elif tag == "#EXT-X-PROGRAM-DATE-TIME":
-                marks.dates.append((len(addresses), value))
+                marks.dated = value
             elif tag == "#EXT-X-GAP":
                 marks.gaps.add(len(addresses))
             elif tag == "#EXT-X-MAP":
+                if marks.inits and marks.inits[-1][0] == len(addresses):
+                    marks.inits.pop()  # the last one counts
                 marks.inits.append((len(addresses), value))
             elif tag == "#EXT-X-KEY":
-                marks.keys.append((len(addresses), value))
+                if len(marks.keys) < _MOST_KEYS or marks.keys[-_MOST_KEYS][0] != len(addresses):
+                    marks.keys.append((len(addresses), value))
             elif tag == "#EXT-X-MEDIA-SEQUENCE":
                 sequence = _sequence(value)
             elif tag == "#EXT-X-TARGETDURATION":
@@ -285,29 +301,59 @@ def moment(dated: str) -> float | None:
         return None
 
 
-def _without_middle(body: bytes) -> tuple[list[str], int, bool]:
-    """Return beginning and end of a long list, how many segments lie between, and whether an end is told of there."""
-    begin, end = body.rfind(b"\n#EXTINF", 0, _KEPT), body.find(b"\n#EXTINF", len(body) - _KEPT)
-    if begin < 0 or end < 0:
-        return [body.decode("utf-8-sig", errors="replace")], 0, False
-    middle = body[begin:end]
-    kept = []
-    for tag in (b"\n#EXT-X-MAP:", b"\n#EXT-X-KEY:"):
-        if (last := middle.rfind(tag)) >= 0:  # it holds for what follows
-            kept.append(middle[last + 1 : last + 1 + 8192].partition(b"\n")[0])
-    head = body[:begin].decode("utf-8-sig", errors="replace")
-    rest = b"\n".join([*kept, body[end + 1 :]]).decode(errors="replace")
-    return [head, rest], middle.count(b"\n#EXTINF"), b"\n#EXT-X-ENDLIST" in middle
+def _lines(piece: bytes) -> Iterator[str]:
+    """Return the lines of a playlist, or of a part of one.
+
+    All lines of a long one at once would take up to twenty times as much memory as it does.
+    """
+    if len(piece) <= LONG_LIST:
+        return iter(piece.decode("utf-8-sig", errors="replace").split("\n"))
+    return _lines_of_slabs(piece)
 
 
-def _variables(text: str, url: str, imported: Mapping[str, str]) -> dict[str, str]:
+def _lines_of_slabs(piece: bytes) -> Iterator[str]:
+    begin = 0
+    while begin < len(piece):
+        end = piece.rfind(b"\n", begin, begin + _KEPT)
+        if end < 0:  # one line, of which the beginning has to do
+            end = piece.find(b"\n", begin)
+        end = len(piece) if end < 0 else end
+        yield from piece[begin : min(end, begin + _KEPT)].decode("utf-8-sig", errors="replace").split("\n")
+        begin = end + 1
+
+
+def _without_middle(body: bytes) -> tuple[list[bytes], int, bool]:
+    """Return what is to be read of a long list, how many segments lie between, and whether an end is told of there.
+
+    To be read are its beginning, then what holds for the end, and the end; of a list without segments all of it.
+    """
+    mark = b"\n#EXTINF"
+    begin = body.rfind(mark, 0, _KEPT)
+    if begin < 0 and (begin := body.find(mark)) < 0:
+        return [body], 0, False
+    # Whatever follows the last segment, those before it are asked for.
+    end = body.find(mark, max(begin, body.rfind(mark) - _KEPT))
+    kept: list[bytes] = []
+    for tag in (b"\n#EXT-X-MAP:", b"\n#EXT-X-KEY:"):  # they hold for what follows
+        last = body.rfind(tag, 0, end)
+        for _ in range(_MOST_KEYS if last >= 0 else 0):
+            line_end = body.find(b"\n", last + 1)
+            kept.insert(0, body[last + 1 : min(line_end, last + 1 + 8192)])
+            last = body.rfind(b"\n", 0, last)
+            if last < 0 or not body.startswith(tag, last):
+                break
+    pieces = [body[:begin], b"\n".join(kept), body[end + 1 :]]
+    return pieces, body.count(mark, begin, end), body.find(b"\n#EXT-X-ENDLIST", begin, end) >= 0
+
+
+def _variables(head: bytes, url: str, imported: Mapping[str, str]) -> dict[str, str]:
     """Return what ``EXT-X-DEFINE`` defines (rfc8216bis, 4.4.2.3): by value, from the master playlist, or from the query.
 
     :raises NotAPlaylist: if a variable is to come from where it is not.
     """
     query: dict[str, str] | None = None
     found: dict[str, str] = {}
-    for line in text.split("\n"):
+    for line in _lines(head):
         if not line.startswith("#EXT-X-DEFINE:"):
             continue
         attributes = _attributes(line.partition(":")[2])
@@ -323,16 +369,37 @@ def _variables(text: str, url: str, imported: Mapping[str, str]) -> dict[str, st
             found[name] = query[name]
         elif "IMPORT" in attributes:
             raise NotAPlaylist("a playlist with a variable that its master playlist does not define")
+        if len(found) > _MOST_VARIABLES:
+            raise NotAPlaylist(f"a body of more than {_MOST_VARIABLES} variables")
     return found
 
 
-def _filled_in(text: str, variables: Mapping[str, str]) -> str:
-    def value(found: re.Match[str]) -> str:
-        if found[1] not in variables:
-            raise NotAPlaylist("a playlist with a variable that it does not define")
-        return variables[found[1]]
+class _Filling:
+    """Fills variables in, until a playlist is longer with them than any that is read: a few bytes can mean gigabytes.
 
-    return _VARIABLE.sub(value, text)
+    :param length: of the playlist as it came.
+    """
+
+    def __init__(self, variables: Mapping[str, str], length: int) -> None:
+        self._variables = variables
+        self._sizes = {name: len(value.encode(errors="replace")) for name, value in variables.items()}
+        self._length = length
+
+    def filled_in(self, line: str) -> str:
+        """Return a line with the values of its variables.
+
+        :raises TooLong: if all lines up to this one are too long together; nothing has been put together by then.
+        :raises NotAPlaylist: if it uses a variable that is not defined.
+        """
+        return _VARIABLE.sub(self._value, line) if "{$" in line else line
+
+    def _value(self, found: re.Match[str]) -> str:
+        if found[1] not in self._variables:
+            raise NotAPlaylist("a playlist with a variable that it does not define")
+        self._length += self._sizes[found[1]] - len(found[0])
+        if self._length > LARGEST_PLAYLIST:
+            raise TooLong
+        return self._variables[found[1]]
 
 
 def _attributes(text: str) -> dict[str, str]:

@@ -157,3 +157,31 @@ def test_ordinary_head_is_left_as_it_is() -> None:
     assert tidied(head) == head
     lengths = OK + LENGTH + b"Content-Length: 3\r\n\r\n"
     assert tidied(lengths) == lengths
+
+
+# As large as a head may be, which would take a minute where the time grew with its square.
+MANY = 1 << 18
+
+WIDE = {
+    "within-a-length": b"Content-Length: 1" + b" " * MANY + b"2\r\n",
+    "before-a-length": b"Content-Length:" + b" " * MANY + b"7\r\nContent-Length: 7\r\n",
+    "after-a-length": b"Content-Length: 7" + b"\t" * MANY + b"\r\nContent-Length: 7\r\n",
+    "before-the-colon": b"Content-Length" + b" " * MANY + b"7\r\n",
+    "within-a-coding": b"Transfer-Encoding: a" + b" \t" * (MANY // 2) + b"b\r\n" + LENGTH,
+    "many-lengths": b"Content-Length: 7 \r\n" * (MANY // 20),
+    "many-in-one": b"Content-Length: 7" + b" , 7" * (MANY // 4) + b"\r\n",
+    "empty-lines": b"\r" * MANY,
+}
+
+
+@pytest.mark.parametrize("headers", WIDE.values(), ids=WIDE)
+def test_head_is_tidied_in_time_that_grows_with_its_length(headers: bytes) -> None:
+    head = b"HTTP/1.1 404 x\r\n" + headers + b"\r\n"
+    assert tidied(head).startswith(b"HTTP/1.1 404 x\r\n")
+
+
+def test_length_that_is_told_twice_counts_without_the_blanks_around_it() -> None:
+    head = OK + b"Content-Length: \t7 \r\nX: y\r\nCONTENT-LENGTH:7\r\n\r\n"
+    assert tidied(head) == OK + b"Content-Length: 7\r\nConnection: close\r\nX: y\r\n\r\n"
+    coded = OK + b"content-length:7\n" + b"Transfer-Encoding : chunked \r\n\r\n"
+    assert tidied(coded) == OK + b"Connection: close\r\nTransfer-Encoding : chunked \r\n\r\n"
