@@ -41,7 +41,7 @@ LONG_LIST: Final = 1 << 18
 """Bytes from which on the middle of a list is only counted."""
 
 _KEPT: Final = 1 << 16
-"""Bytes at either end of a long list that are read line by line, and of one of its lines: no address of that length is asked."""
+"""Bytes at either end of a long list that are read line by line, and of one of its lines: no longer address is asked."""
 
 _MOST_VARIANTS: Final = 256
 """Variants that are kept of a master playlist, which a watch holds for as long as it lasts."""

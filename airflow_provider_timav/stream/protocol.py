@@ -10,10 +10,15 @@ Importing this imports aiohttp.
 from __future__ import annotations
 
 import re
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from aiohttp import ClientPayloadError, TCPConnector
 from aiohttp.client_proto import ResponseHandler
+
+from airflow_provider_timav.stream.pools import WAY
+
+if TYPE_CHECKING:
+    from aiohttp.connector import Connection
 
 __all__ = ["Connector", "Overloaded", "tidied"]
 
@@ -118,12 +123,27 @@ class Answers(ResponseHandler):
 
 
 class Connector(TCPConnector):
-    """A pool of connections whose answers are read by `Answers`."""
+    """A pool of connections whose answers are read by `Answers`, and which notes how far the way to them has come."""
 
     def __init__(self, **facts: Any) -> None:
         super().__init__(**facts)
         # aiohttp has no other place for it; the tests show that it is used.
-        self._factory: Any = lambda: Answers(loop=self._loop)
+        self._factory: Any = self._begun
+
+    def _begun(self) -> Answers:
+        if (way := WAY.get()) is not None:
+            way.sockets += 1
+        return Answers(loop=self._loop)
+
+    async def connect(self, *request: Any, **facts: Any) -> Connection:
+        """Return a connection, a new one or one that was used before; raises what it did before."""
+        way = WAY.get()
+        if way is not None:
+            way.sockets = 0  # the library may be trying again
+        connection = await super().connect(*request, **facts)
+        if way is not None:
+            way.connected = True
+        return connection
 
 
 def _is_ordinary(data: bytes) -> bool:

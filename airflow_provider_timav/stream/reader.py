@@ -4,7 +4,8 @@ There is one mover and no synchronous twin: a sensor that pokes runs the same co
 that no mode can come to trust another certificate, follow another redirect or wait longer than the others.
 
 What holds for each look, whatever the servers do: it is over within `LOOK_SECONDS`, holds at most 16 MiB of a body and more
-than one only for a few looks at a time, sends no credential, and no cookie but to the host that has set it in the same watch,
+than one only for a few looks at a time, until the body has been read; what is unpacked, and what is long, is read a few at a
+time, too. It sends no credential, and no cookie but to the host that has set it in the same watch,
 takes nothing from the environment or from ``.netrc``, and never raises for what it finds. One client serves all watches of one
 loop and proxy: one TLS context, at most `turns.MOST_TURNS` connections in use.
 
@@ -35,7 +36,7 @@ from airflow_provider_timav.stream import reasons
 from airflow_provider_timav.stream.address import host, is_rtmp, written
 from airflow_provider_timav.stream.looking import Answer, Conversation, Get, NoAnswer, looking
 from airflow_provider_timav.stream.network import may_be_public
-from airflow_provider_timav.stream.pools import WrongNetwork, open_pool
+from airflow_provider_timav.stream.pools import WAY, LateName, Way, WrongNetwork, open_pool
 from airflow_provider_timav.stream.rtmp import RtmpReader
 from airflow_provider_timav.stream.session import Session
 from airflow_provider_timav.stream.turns import MOST_TURNS, Turns
@@ -53,21 +54,25 @@ LOOK_SECONDS = 10.0
 """For one look, from the first connection to the last byte."""
 
 CONNECT_SECONDS = 5.0
-"""For one connection, so that a dead host does not keep a socket from the others for long."""
+"""For looking a name up, and again for one connection, so that a dead host does not keep a socket from the others for long."""
 
 LARGE_BODY = 1 << 16
 """Bytes from which on a body is parsed in a thread: the loop has others to serve."""
 
-SMALL_PACKAGE = 1 << 12
+SMALL_PACKAGE = 1 << 9
 """Bytes up to which a compressed body is unpacked in the loop; it can become a thousand times as long."""
 
 MODEST_BODY = 1 << 20
 """Bytes of a body that each look may hold. For more it waits for its turn, so that twenty of them do not fill the memory."""
 
 MOST_LARGE_BODIES = 4
+"""Bodies at once that are longer than that, and threads at once that unpack or parse one: unpacked it may be as long."""
 
 REFUSAL_BODY = 1 << 16
 """Bytes that are read of an answer that is no success, so that its connection can be used again."""
+
+REFUSAL_SECONDS = 0.2
+"""For that; its status has said all by then."""
 
 FIRST_BYTES = 64
 """Bytes by which a sample of a segment is told from a page."""
@@ -97,6 +102,28 @@ def _trust() -> ssl.SSLContext:
     return ssl.create_default_context()
 
 
+class _Room:
+    """A look's place among the few that may hold a large body."""
+
+    __slots__ = ("_held", "_places")
+
+    def __init__(self, places: asyncio.Semaphore) -> None:
+        self._places = places
+        self._held = False
+
+    async def take(self) -> None:
+        """Wait for a place, if there is none yet."""
+        if not self._held:
+            await self._places.acquire()
+            self._held = True
+
+    def leave(self) -> None:
+        """Give the place back, if there is one."""
+        if self._held:
+            self._held = False
+            self._places.release()
+
+
 class Reader:
     """Looks at streams; made by `shared_reader`, which also closes it.
 
@@ -113,6 +140,8 @@ class Reader:
         # Waiting for a turn is no fault of the stream's: it must not count against the look's time.
         self._turns = Turns()
         self._large = asyncio.Semaphore(MOST_LARGE_BODIES)
+        # No server is waited for while one of these is held, so nobody waits long for it.
+        self._threads = asyncio.Semaphore(MOST_LARGE_BODIES)
         self._rtmp = RtmpReader()
         self.users = 0
 
@@ -134,7 +163,7 @@ class Reader:
                     names,
                     public=public,
                     limit=MOST_TURNS,
-                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+                    seconds=CONNECT_SECONDS,
                     headers=_HEADERS,
                 )
 
@@ -154,28 +183,52 @@ class Reader:
         conversation = looking(url, watch, clock, session)
         answer: Answer | NoAnswer | None = None
         answered = False
+        room = _Room(self._large)
         async with self._turns.turn(host(url), answered=session.answered):
             now = asyncio.get_running_loop().time
             end = now() + LOOK_SECONDS
-            while True:
-                step = await self._next(conversation, answer)
-                if isinstance(step, Look):
-                    session.answered = answered
-                    return step
-                try:
-                    async with asyncio.timeout_at(end - (end - now()) * (1 - step.share)):
-                        answer = await self._get(step, session)
-                        answered = answered or isinstance(answer, Answer)
-                except TimeoutError:
-                    # What was found before the time was over still counts: a playlist, if a segment kept us waiting.
-                    answer = NoAnswer(f"no answer within {LOOK_SECONDS * step.share:g} s")
+            try:
+                while True:
+                    step = await self._next(conversation, answer)
+                    room.leave()
+                    if isinstance(step, Look):
+                        session.answered = answered
+                        return step
+                    begun = now()
+                    way = Way(end - (end - begun) * (1 - step.share))
+                    WAY.set(way)
+                    try:
+                        async with asyncio.timeout_at(way.end):
+                            answer = await self._get(step, session, room, way)
+                            answered = answered or isinstance(answer, Answer)
+                    except TimeoutError:
+                        # What was found before the time was over still counts: a playlist, if a segment kept us waiting.
+                        answer = NoAnswer(self._late(way, way.end - begun))
+            finally:
+                room.leave()
+
+    def _late(self, way: Way, seconds: float) -> str:
+        """Say who it was that did not answer in time.
+
+        What a proxy is asked without a tunnel it may be waiting for itself; a good one says so (504), and of the stream
+        nothing has been seen.
+        """
+        if self._proxy is not None and not way.is_past_proxy:
+            return reasons.in_time(reasons.PROXY_AWAY)
+        if way.looking_up:
+            return reasons.in_time(reasons.HOST_UNKNOWN)
+        return f"no answer within {max(seconds, 0):.2g} s"
 
     async def _next(self, conversation: Conversation, answer: Answer | NoAnswer | None) -> Get | Look:
-        if isinstance(answer, Answer) and len(answer.body) > (SMALL_PACKAGE if answer.encoding else LARGE_BODY):
-            return await asyncio.to_thread(_advance, conversation, answer)
-        return _advance(conversation, answer)
+        if not isinstance(answer, Answer) or len(answer.body) <= (SMALL_PACKAGE if answer.encoding else LARGE_BODY):
+            return _advance(conversation, answer)
+        async with self._threads:
+            step = await asyncio.to_thread(_advance, conversation, answer)
+        # The conversation keeps the answer for as long as it asks for segments, and has no use for its body.
+        object.__setattr__(answer, "body", b"")
+        return step
 
-    async def _get(self, get: Get, session: Session) -> Answer | NoAnswer:
+    async def _get(self, get: Get, session: Session, room: _Room, way: Way) -> Answer | NoAnswer:
         from yarl import URL
 
         # A signed query must arrive as it was written; only what is no ASCII has to be encoded.
@@ -187,18 +240,20 @@ class Reader:
             public = may_be_public(address.raw_host or "")
             if get.public_only and not public:
                 return _REFUSED
-            return replace(await self._ask(None, address, get, session), public=public)
+            return replace(await self._ask(None, address, get, session, room, way), public=public)
         if not get.public_only:
-            answer = await self._ask(False, address, get, session)
+            answer = await self._ask(False, address, get, session, room, way)
             if answer is not _REFUSED:
                 return answer
-        answer = await self._ask(True, address, get, session)
+        answer = await self._ask(True, address, get, session, room, way)
         if answer is not _REFUSED:
             return replace(answer, public=True)
         # Where any address may be asked, the name has changed its mind between two look-ups: the next look will tell.
         return _REFUSED if get.public_only else NoAnswer(reasons.NO_CONNECTION)
 
-    async def _ask(self, public: bool | None, address: URL, get: Get, session: Session) -> Answer | NoAnswer:
+    async def _ask(
+        self, public: bool | None, address: URL, get: Get, session: Session, room: _Room, way: Way
+    ) -> Answer | NoAnswer:
         """Make one request through one of the pools."""
         if self._aiohttp is None:
             raise RuntimeError("the reader is not open")
@@ -211,19 +266,26 @@ class Reader:
             headers["Cookie"] = "; ".join(f"{name}={cookie.coded_value}" for name, cookie in cookies.items())
         # Within TLS a request's headers are the server's to read: the proxy is told with the request for the tunnel. Without
         # TLS there is no tunnel, and the request is the proxy's.
-        to_proxy = self._introduction if address.scheme == "https" else None
+        way.tunnel = address.scheme == "https"
+        to_proxy = self._introduction if way.tunnel else None
         if to_proxy is None:
             headers |= self._introduction
         try:
             async with self._pools[public].get(
                 address, headers=headers, allow_redirects=False, proxy=self._proxy, proxy_headers=to_proxy
             ) as response:
+                way.answered = True
                 if self._proxy is not None and response.status == 407:
                     return NoAnswer(reasons.PROXY_REFUSES)
                 self._keep_cookies(session, response, address)
+                body = b""
+                if 200 <= response.status < 300:
+                    body = await self._body(response.content, get, room)
+                elif not response.content.at_eof():
+                    await self._rest(response.content, way)
                 return Answer(
                     status=response.status,
-                    body=await self._body(response.content, get, success=200 <= response.status < 300),
+                    body=body,
                     encoding=response.headers.get("Content-Encoding", "").strip().lower(),
                     location=response.headers.get("Location"),
                     length=response.content_length if get.offset else None,
@@ -231,23 +293,34 @@ class Reader:
         except (self._aiohttp.ClientError, OSError, ValueError) as error:
             if isinstance(getattr(error, "os_error", None), WrongNetwork):
                 return _REFUSED
+            if self._proxy is not None and not way.is_past_proxy and (why := _why_proxy(self._aiohttp, error, way)):
+                return NoAnswer(why)
             return NoAnswer(_why(self._aiohttp, error))
 
-    async def _body(self, content: aiohttp.StreamReader, get: Get, *, success: bool) -> bytes:
+    async def _rest(self, content: aiohttp.StreamReader, way: Way) -> None:
+        """Read the body of an answer whose status says all, if it comes at once, so that its connection can be used again."""
+        if self._aiohttp is None:
+            return
+        left, now = REFUSAL_BODY, asyncio.get_running_loop().time()
+        # Nor must it take the time that is left: the status would be lost with it.
+        with contextlib.suppress(self._aiohttp.ClientError, OSError, ValueError):
+            async with asyncio.timeout_at(min(now + REFUSAL_SECONDS, (now + way.end) / 2)):
+                while left and (piece := await content.read(left)):
+                    left -= len(piece)
+
+    async def _body(self, content: aiohttp.StreamReader, get: Get, room: _Room) -> bytes:
         """Read as much of a body as is needed: of a sample the first bytes, of a playlist one byte beyond its limit."""
         if get.sample:
             most, needed = get.limit, min(FIRST_BYTES, get.limit)
         else:
             most = needed = get.limit + 1
-        if not success:
-            most = needed = REFUSAL_BODY
         body = bytearray()
         while len(body) < min(needed, MODEST_BODY) and (piece := await content.read(most - len(body))):
             body += piece
         if MODEST_BODY <= len(body) < needed:
-            async with self._large:
-                while len(body) < needed and (piece := await content.read(most - len(body))):
-                    body += piece
+            await room.take()  # it is left when the body has been read
+            while len(body) < needed and (piece := await content.read(most - len(body))):
+                body += piece
         return bytes(body)
 
     def _keep_cookies(self, session: Session, response: aiohttp.ClientResponse, address: URL) -> None:
@@ -280,19 +353,38 @@ def _advance(conversation: Conversation, answer: Answer | NoAnswer | None) -> Ge
         return look
 
 
+def _why_proxy(aiohttp: ModuleType, error: Exception, way: Way) -> str | None:
+    """Say why nothing came of a request before the proxy had done its part; None if that was none of the proxy's doing."""
+    if _is_no_way(error):
+        return reasons.NO_ROUTE
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return reasons.PROXY_REFUSES
+    if isinstance(error, TimeoutError) or isinstance(getattr(error, "os_error", None), LateName):
+        return reasons.in_time(reasons.PROXY_AWAY)
+    # Without a tunnel an answer that cannot be read may be the server's, as the proxy has passed it on.
+    by_proxy = (
+        (aiohttp.ClientConnectionError, aiohttp.ClientResponseError) if way.tunnel else aiohttp.ClientConnectionError
+    )
+    return reasons.PROXY_AWAY if isinstance(error, by_proxy) else None
+
+
+def _is_no_way(error: Exception) -> bool:
+    system = getattr(error, "os_error", error)
+    return isinstance(system, OSError) and system.errno in _OUR_NETWORK and not isinstance(system, socket.gaierror)
+
+
 def _why(aiohttp: ModuleType, error: Exception) -> str:
     """Say why nothing answered. The text of these exceptions quotes addresses, with the query; none of it is used."""
-    system = getattr(error, "os_error", error)
-    if isinstance(system, OSError) and system.errno in _OUR_NETWORK and not isinstance(system, socket.gaierror):
+    if _is_no_way(error):
         return reasons.NO_ROUTE
+    if isinstance(getattr(error, "os_error", None), LateName):
+        return reasons.in_time(reasons.HOST_UNKNOWN)
     from airflow_provider_timav.stream.protocol import Overloaded
 
     told: tuple[tuple[type[Exception], str], ...] = (
         (Overloaded, "an answer with too much beside its body"),
         (aiohttp.ClientConnectorDNSError, reasons.HOST_UNKNOWN),
         (aiohttp.ClientSSLError, reasons.NO_TLS),
-        (aiohttp.ClientProxyConnectionError, reasons.PROXY_AWAY),
-        (aiohttp.ClientHttpProxyError, reasons.PROXY_REFUSES),
         (TimeoutError, "no connection in time"),
         (aiohttp.ClientConnectorError, reasons.NO_CONNECTION),
         (aiohttp.ClientPayloadError, reasons.CUT_OFF),

@@ -17,6 +17,7 @@ __all__ = [
     "PROXY_AWAY",
     "PROXY_REFUSES",
     "UNREADABLE_CODING",
+    "in_time",
     "is_unseen",
     "of_status",
 ]
@@ -43,6 +44,11 @@ _UNSEEN: Final = (
     "a body of more than",
     *(f"HTTP status {status}" for status in _NOT_LET_IN),
 )
+
+
+def in_time(reason: str) -> str:
+    """Return the reason that it is when nothing is heard until the time is over: ``the proxy does not answer in time``."""
+    return f"{reason} in time"
 
 
 def of_status(status: int) -> str:

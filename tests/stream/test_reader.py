@@ -6,10 +6,13 @@ import asyncio
 import base64
 import gzip
 import re
+import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote
@@ -19,7 +22,9 @@ import pytest
 import trustme
 
 from airflow_provider_timav.stream import reader as reader_module
-from airflow_provider_timav.stream.reader import follow, glance, shared_reader, wall_clock
+from airflow_provider_timav.stream.looking import Answer, Get, NoAnswer
+from airflow_provider_timav.stream.reader import Reader, follow, glance, shared_reader, wall_clock
+from airflow_provider_timav.stream.reasons import is_unseen
 from airflow_provider_timav.stream.session import Session
 from airflow_provider_timav.stream.watch import Look, Verdict, Watch
 from tests.faults.catalogue import looked_up
@@ -480,3 +485,275 @@ def test_the_clock_is_the_systems_and_never_goes_back(monkeypatch: pytest.Monkey
     before = clock()
     monkeypatch.setattr(time, "time", lambda: 0.0)
     assert clock() >= before
+
+
+Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+async def _for_ever() -> None:
+    await asyncio.Event().wait()
+
+
+def _after(*said: bytes, then: Callable[[], Awaitable[None]] | None = None) -> Serve:
+    """Return a server that says one thing after each request, and then hangs up, if it does nothing else."""
+
+    async def serve(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
+        for one in said:
+            await incoming.readuntil(b"\r\n\r\n")
+            outgoing.write(one)
+            await outgoing.drain()
+        if then is not None:
+            await then()
+
+    return serve
+
+
+@asynccontextmanager
+async def _at(serve: Serve) -> AsyncIterator[str]:
+    async def once(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
+        try:
+            await serve(incoming, outgoing)
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass
+        finally:
+            outgoing.close()
+
+    async with await asyncio.start_server(once, "127.0.0.1", 0) as server:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+
+def _served(serve: Serve) -> Look:
+    """Look at what a server says of itself."""
+
+    async def once() -> Look:
+        async with _at(serve) as url, shared_reader() as reader:
+            return await reader.look(url + "/live.m3u8", Watch(), wall_clock())
+
+    return run(once())
+
+
+def _through(url: str, serve: Serve) -> Look:
+    """Look through a proxy."""
+
+    async def once() -> Look:
+        async with _at(serve) as proxy, shared_reader(proxy) as reader:
+            return await reader.look(url, Watch(), wall_clock())
+
+    return run(once())
+
+
+@pytest.fixture(params=[(0.4, 60.0), (60.0, 0.4)], ids=["look", "connection"])
+def little_time(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> float:
+    """Little time for a look, or for a name and a connection: which of them ends first changes nothing."""
+    whole, connection = request.param
+    monkeypatch.setattr(reader_module, "LOOK_SECONDS", whole)
+    monkeypatch.setattr(reader_module, "CONNECT_SECONDS", connection)
+    return float(whole)
+
+
+class TestOurOwnNetwork:
+    """Its trouble that hangs is no more the stream's than its trouble that says so (K9)."""
+
+    @pytest.mark.usefixtures("little_time")
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    def test_name_that_nobody_looks_up_is_not_known_in_time(self, scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        released = threading.Event()
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [released.wait(20)][1:])
+        try:
+            absence = look(f"{scheme}://cdn.example/live.m3u8").absence
+        finally:
+            released.set()
+        assert absence == "the host name is not known in time"
+        assert is_unseen(absence)
+
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    @pytest.mark.parametrize(
+        ("serve", "in_time"), [(_after(then=_for_ever), " in time"), (_after(b""), "")], ids=["silent", "hangs-up"]
+    )
+    def test_proxy_that_takes_the_connection_and_does_not_answer_is_away(
+        self, scheme: str, serve: Serve, in_time: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reader_module, "LOOK_SECONDS", 0.4)
+        absence = _through(f"{scheme}://cdn.example/live.m3u8", serve).absence
+        assert absence == f"the proxy does not answer{in_time}"
+        assert is_unseen(absence)
+
+    @pytest.mark.usefixtures("little_time")
+    @pytest.mark.parametrize("scheme", ["http", "https"])
+    def test_proxy_that_takes_no_connection_is_away(self, scheme: str) -> None:
+        async def once(proxy: str) -> Look:
+            async with shared_reader(proxy) as reader:
+                return await reader.look(f"{scheme}://cdn.example/live.m3u8", Watch(), wall_clock())
+
+        waiting: list[socket.socket] = []
+        with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+            try:
+                for _ in range(4):  # no more connections than these are taken, and none is refused
+                    waiting.append(socket.socket())
+                    waiting[-1].setblocking(False)
+                    waiting[-1].connect_ex(full.getsockname())
+                absence = run(once(f"http://127.0.0.1:{full.getsockname()[1]}")).absence
+            finally:
+                for each in waiting:
+                    each.close()
+        assert absence == "the proxy does not answer in time"
+
+    @pytest.mark.usefixtures("little_time")
+    def test_name_of_a_proxy_that_nobody_looks_up_is_the_proxys(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def once() -> Look:
+            async with shared_reader("http://proxy.example:3128") as reader:
+                return await reader.look("https://cdn.example/live.m3u8", Watch(), wall_clock())
+
+        released = threading.Event()
+        monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [released.wait(20)][1:])
+        try:
+            assert run(once()).absence == "the proxy does not answer in time"
+        finally:
+            released.set()
+
+    def test_proxy_that_answers_nonsense_to_a_tunnel_is_away(self) -> None:
+        absence = _through("https://cdn.example/live.m3u8", _after(b"SSH-2.0\r\n\r\n")).absence
+        assert absence == "the proxy does not answer"
+
+    @pytest.mark.usefixtures("little_time")
+    @pytest.mark.parametrize("then", [_for_ever, None], ids=["silent", "hangs-up"])
+    def test_server_behind_a_tunnel_is_none_of_the_proxys_doing(
+        self, then: Callable[[], Awaitable[None]] | None
+    ) -> None:
+        tunnel = _after(b"HTTP/1.1 200 OK\r\n\r\n", then=then)
+        absence = _through("https://cdn.example/live.m3u8", tunnel).absence
+        assert "proxy" not in absence
+        assert "not known" not in absence
+
+    def test_answer_that_a_proxy_has_passed_on_in_part_is_the_servers(self) -> None:
+        found = _through("http://cdn.example/live.m3u8", _after(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n#"))
+        assert found.absence == "a body that was cut off"
+
+    def test_seconds_that_are_told_are_those_that_were_given(self, site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(reader_module, "LOOK_SECONDS", 0.6)
+
+        def slow(visit: Visit) -> None:
+            visit.closing.wait(0.3)
+            visit.answer("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=1\nsilent.m3u8\n")
+
+        site.pages |= {"/live.m3u8": slow, "/silent.m3u8": silent}
+        absence = look(site.url + "/live.m3u8").absence
+        told = re.fullmatch(r"no variant of the master playlist answers: no answer within ([0-9.]+) s", absence)
+        assert told is not None, absence
+        assert float(told[1]) <= 0.3
+
+
+class TestStatus:
+    """What a status says is not lost with a body that nobody needs."""
+
+    @pytest.mark.parametrize("status", [401, 403, 404, 429, 503])
+    @pytest.mark.parametrize("then", [_for_ever, None], ids=["held-open", "closed"])
+    @pytest.mark.parametrize("framing", [b"Content-Length: 500", b"Transfer-Encoding: chunked", b"X: y"])
+    def test_refusal_with_half_a_body_is_that_refusal(
+        self, status: int, then: Callable[[], Awaitable[None]] | None, framing: bytes
+    ) -> None:
+        half = b"HTTP/1.1 %d No\r\n%s\r\n\r\n1f4\r\nno" % (status, framing)
+        absence = _served(_after(half, then=then)).absence
+        assert absence == f"HTTP status {status}"
+        assert is_unseen(absence) is (status in (401, 403, 429))
+
+    @pytest.mark.parametrize("then", [_for_ever, None], ids=["held-open", "closed"])
+    def test_redirect_with_half_a_body_is_followed(
+        self, site: Site, then: Callable[[], Awaitable[None]] | None
+    ) -> None:
+        where = site.text("/live.m3u8", media(7, 3)).encode()
+        half = b"HTTP/1.1 302 There\r\nLocation: %s\r\nContent-Length: 500\r\n\r\nno" % where
+        assert _served(_after(half, then=then)).tail == 10
+
+    def test_its_body_takes_no_more_than_half_of_the_time_that_is_left(
+        self, site: Site, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(reader_module, "LOOK_SECONDS", 1.0)
+        monkeypatch.setattr(reader_module, "REFUSAL_SECONDS", 60.0)
+        where = site.text("/live.m3u8", media(7, 3)).encode()
+        half = b"HTTP/1.1 302 There\r\nLocation: %s\r\nContent-Length: 500\r\n\r\nno" % where
+        assert _served(_after(half, then=_for_ever)).tail == 10
+
+    def test_half_a_list_is_none(self) -> None:
+        half = b"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n" + media(7, 3).encode()
+        assert _served(_after(half)).absence == "a body that was cut off"
+
+    def test_connection_is_used_again_after_a_refusal_with_a_body(self, site: Site) -> None:
+        site.text("/live.m3u8", "n" * 30_000, 404)
+
+        async def twice() -> None:
+            async with shared_reader() as reader:
+                for _ in range(2):
+                    await reader.look(site.url + "/live.m3u8", Watch(), wall_clock())
+
+        run(twice())
+        assert (len(site.visits), site.all_connections) == (2, 1)
+
+
+class TestMemory:
+    @pytest.mark.parametrize("encoding", ["gzip", ""])
+    def test_bodies_that_are_long_when_they_are_unpacked_are_read_a_few_at_a_time(
+        self, encoding: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        lock, enough = threading.Lock(), threading.Event()
+        at_work, most = 0, 0
+
+        def advance(conversation: Any, answer: Answer) -> Look:
+            nonlocal at_work, most
+            with lock:
+                at_work += 1
+                most = max(most, at_work)
+            enough.wait(0.02)
+            with lock:
+                at_work -= 1
+            return Look(at=0)
+
+        monkeypatch.setattr(reader_module, "_advance", advance)
+        text = b"#EXTM3U\n" + b"\n" * (2 << 20)
+        body = gzip.compress(text) if encoding else text
+
+        async def crowd() -> None:
+            asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(20))
+            reader = Reader()
+            none: Any = None
+            await asyncio.gather(*(reader._next(none, Answer(200, body, encoding)) for _ in range(20)))
+
+        run(crowd())
+        assert 1 < most <= reader_module.MOST_LARGE_BODIES
+
+    def test_body_is_not_kept_while_segments_are_asked_for(self) -> None:
+        def conversation() -> Generator[Get, Answer | NoAnswer, Look]:
+            yield Get("http://cdn.example/live.m3u8", 1)
+            yield Get("http://cdn.example/segment.ts", 1)
+            return Look(at=0)
+
+        answer = Answer(200, media(0, 3000).encode())
+
+        async def read() -> None:
+            reader, talk = Reader(), conversation()
+            await reader._next(talk, None)
+            assert isinstance(await reader._next(talk, answer), Get)
+
+        run(read())
+        assert answer.body == b""
+
+    def test_place_for_a_large_body_is_given_back_whatever_becomes_of_it(self, site: Site) -> None:
+        large = "#EXTM3U\n" + f"#{'x' * 62}\n" * (2 << 14)
+        site.text("/live.m3u8", large + media(7, 3).removeprefix("#EXTM3U\n"))
+
+        def half(visit: Visit) -> None:
+            visit.begin(200, {"Content-Length": str(len(large))})
+            visit.write(large[: 3 << 19].encode())
+            visit.handler.close_connection = True
+
+        site.pages["/half.m3u8"] = half
+
+        async def several() -> list[int | None]:
+            async with shared_reader() as reader:
+                found = []
+                for _ in range(2 * reader_module.MOST_LARGE_BODIES):
+                    await reader.look(site.url + "/half.m3u8", Watch(), wall_clock())
+                    found.append((await reader.look(site.url + "/live.m3u8", Watch(), wall_clock())).tail)
+                return found
+
+        assert set(run(several())) == {10}
