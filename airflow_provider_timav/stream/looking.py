@@ -9,6 +9,7 @@ can say something about a stream on the internet cannot have the network in whic
 
 from __future__ import annotations
 
+import codecs
 import math
 import re
 import zlib
@@ -54,7 +55,8 @@ _TELLING: Final = (401, 404, 410, 429)
 """Answers to a request for a part of a segment that would be the same for the whole of it."""
 
 _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<[A-Za-z!?]|[{\[]\s*[\"{\[\]}]|#EXTM3U)")
-_PLAIN_TEXT = re.compile(rb"[\t\n\r -~]*")
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
+"""Bytes that stand in no text, and among the first of all media: not even the head of a packet of MPEG-TS is without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,11 +381,26 @@ def _rank(look: Look) -> tuple[bool, bool, bool]:
 def _may_be_media(body: bytes) -> bool:
     """Tell whether bytes that are not encrypted can begin a segment: MPEG-TS, MP4, packed audio or WebVTT (RFC 8216, 3).
 
-    Servers answer 200 with a page that says "not found", or with an error in XML or JSON.
+    Servers answer 200 with a page that says "not found", or with an error in XML or JSON, or in a few words of any language
+    (``Gone`` begins as a packet of MPEG-TS does).
     """
     if _MARKUP.match(body):
         return False
-    return body[:1] == b"G" or body[:6] == b"WEBVTT" or _PLAIN_TEXT.fullmatch(body) is None
+    if body.removeprefix(codecs.BOM_UTF8).startswith(b"WEBVTT"):
+        return True
+    # Nothing but the byte that packets begin with is no word.
+    return not body.strip(b"G") or not (_is_text(body, "utf-8") or _is_text(body, "gbk"))
+
+
+def _is_text(body: bytes, coding: str) -> bool:
+    """Tell whether bytes are the beginning of a text; the last character may be cut off."""
+    if _CONTROL.search(body):
+        return False
+    try:
+        codecs.getincrementaldecoder(coding)().decode(body)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _decoded(answer: Answer) -> bytes:
