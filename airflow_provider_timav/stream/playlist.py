@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import re
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
@@ -68,7 +68,7 @@ _LONGEST_SEGMENT: Final = 86_400
 _NAMES: Final = 3
 """Segments by whose names two copies of a list are told from two lists."""
 
-_FIRST_LINE = re.compile(r"#EXTM3U(?=\s|$)")
+_FIRST_LINE = re.compile(rb"(?:\xef\xbb\xbf)?#EXTM3U(?=\s|$)")
 # A name begins where none stands before it: tried at each of its characters, a long one without a value would take the square
 # of its length.
 _ATTRIBUTE = re.compile(r'(?<![A-Z0-9-])([A-Z0-9-]+)=(?:"([^"]*)"|([^",]*))')
@@ -227,7 +227,7 @@ def parse(body: bytes, *, url: str = "", variables: Mapping[str, str] | None = N
     pieces = [body]
     if len(body) > LONG_LIST:
         pieces, passed, ended = _without_middle(body)
-    if not _FIRST_LINE.match(body[:64].decode("utf-8-sig", errors="replace")):
+    if not _FIRST_LINE.match(body):
         raise NotAPlaylist("a body that does not begin with #EXTM3U" if body else "an empty body")
     defined: Mapping[str, str] = {}
     filling: _Filling | None = None
@@ -301,13 +301,13 @@ def moment(dated: str) -> float | None:
         return None
 
 
-def _lines(piece: bytes) -> Iterator[str]:
+def _lines(piece: bytes) -> Iterable[str]:
     """Return the lines of a playlist, or of a part of one.
 
     All lines of a long one at once would take up to twenty times as much memory as it does.
     """
     if len(piece) <= LONG_LIST:
-        return iter(piece.decode("utf-8-sig", errors="replace").split("\n"))
+        return piece.decode(errors="replace").split("\n")
     return _lines_of_slabs(piece)
 
 
@@ -318,7 +318,7 @@ def _lines_of_slabs(piece: bytes) -> Iterator[str]:
         if end < 0:  # one line, of which the beginning has to do
             end = piece.find(b"\n", begin)
         end = len(piece) if end < 0 else end
-        yield from piece[begin : min(end, begin + _KEPT)].decode("utf-8-sig", errors="replace").split("\n")
+        yield from piece[begin : min(end, begin + _KEPT)].decode(errors="replace").split("\n")
         begin = end + 1
 
 

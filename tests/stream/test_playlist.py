@@ -8,7 +8,7 @@ from typing import Any
 
 import m3u8
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_timav.stream import playlist as playlist_module
@@ -379,6 +379,7 @@ class TestLongList:
             lines += ["#EXTINF:2.0,", f"segment-{number}.ts?signature={'a' * 40}"]
         return "\n".join([*lines, *(["#EXT-X-ENDLIST"] if endlist else [])]) + "\n"
 
+    @settings(deadline=None)
     @given(st.integers(3000, 9000), st.booleans())
     def test_it_means_the_same_as_if_it_were_read_line_by_line(self, count: int, endlist: bool) -> None:
         text = self.long(count, endlist=endlist)
