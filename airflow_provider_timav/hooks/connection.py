@@ -10,7 +10,6 @@ import contextlib
 import json
 import re
 import sys
-import urllib.parse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -19,7 +18,7 @@ from airflow_provider_timav import proxies
 from airflow_provider_timav.frames import HiddenText
 from airflow_provider_timav.videorelay.errors import ConfigurationError, TimAVError
 from airflow_provider_timav.videorelay.kept import Kept
-from airflow_provider_timav.videorelay.line import Proxy
+from airflow_provider_timav.videorelay.line import Proxy, forms
 from airflow_provider_timav.videorelay.pem import check_key_lines, check_size, key_lines, packed_lines
 
 if TYPE_CHECKING:
@@ -39,6 +38,8 @@ _EXTRAS: Final = (
     "proxy",
 )
 _PEM: Final = ("client_cert", "private_key", "ca_cert")
+_BY_KEYS: Final = ("private_key", "client_cert", "ca_cert")
+"""The same, that first in which keys belong: what is too much is said of the others."""
 SHORTEST_MASK: Final = 5
 LONGEST_TEXT: Final = 4096
 """Of a field that is no PEM. A UserSig has some 250 characters."""
@@ -93,7 +94,7 @@ class Settings:
         raise ConfigurationError(f"extra, or another field of the connection, cannot be read ({odd})", field="extra")
 
     def secrets(self) -> list[JsonValue]:
-        """Return every form of a credential that a text could hold: raw, quoted in an address, a line of a private key."""
+        """Return every form of a credential that a text could hold: raw, in an address, in JSON …, a line of a private key."""
         found: set[str] = set()
         for secret in (
             self.usersig,
@@ -103,15 +104,10 @@ class Settings:
             *secrets_of_proxy(self.proxy),
         ):
             if secret:
-                quoted = (
-                    urllib.parse.quote(secret, safe=""),
-                    urllib.parse.quote(secret),
-                    urllib.parse.quote_plus(secret),
-                )
-                found.update((secret, secret.strip(), *quoted))
+                found |= forms(secret) | {secret.strip()}
         # Line by line: that hides a key in one piece, too, however its lines are joined; what has lost its line breaks is one
-        # line. Certificates are public. A combined PEM is pasted into either field.
-        for text in (self.private_key, self.client_cert):
+        # line. Certificates are public. A combined PEM is pasted into any of these fields.
+        for text in (self.private_key, self.client_cert, self.ca_cert or ""):
             found.update((*key_lines(text), *packed_lines(text)))
         # Airflow masks nothing shorter, and says so in each task's log: the last line of a PEM may be.
         return [*sorted(secret for secret in found if len(secret) >= SHORTEST_MASK)]
@@ -127,7 +123,7 @@ def _settings(host: Any, port: int | None, login: Any, password: Any, extra_text
     for name in _PEM:
         if isinstance(value := extra.get(name), str):
             check_size(value, name)
-    check_key_lines({name: text for name in ("private_key", "client_cert") if isinstance(text := extra.get(name), str)})
+    check_key_lines({name: text for name in _BY_KEYS if isinstance(text := extra.get(name), str)})
     # Whoever pastes takes blanks and line ends along.
     login, password = (_text(value, name).strip() for value, name in ((login, "login"), (password, "password")))
     if not login:

@@ -160,6 +160,7 @@ class ReserveBroadcastOperator(TimAVOperator):
         from airflow_provider_timav.leases import Ledger, Owner, word
         from airflow_provider_timav.operators.reservation import Plan, default_file_name
         from airflow_provider_timav.runs import map_index_of
+        from airflow_provider_timav.videorelay.line import forms
 
         ti, store = context["ti"], self._store(context)
         owner = Owner(ti.dag_id, ti.run_id, self.task_id.rpartition(".")[0], map_index_of(ti))
@@ -169,7 +170,7 @@ class ReserveBroadcastOperator(TimAVOperator):
             word.renew(lease)
         arrived = self._arrival(store, context)
         if (password := optional(self.player_password)) is not None:
-            mask_secret(str(password))
+            mask_secret([*forms(str(password))])
         plan = Plan.of({name: getattr(self, name) for name in ("timav_conn_id", *self._fields)})
         self.log_request(
             {name: getattr(self, name) for name in self._fields if optional(getattr(self, name)) is not None}

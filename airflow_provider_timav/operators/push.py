@@ -137,9 +137,10 @@ class StartPushOperator(StartOperator):
         from airflow.sdk.log import mask_secret
 
         from airflow_provider_timav.videorelay import calls
+        from airflow_provider_timav.videorelay.line import forms
 
         if (password := optional(self.player_password)) is not None:
-            mask_secret(str(password))
+            mask_secret([*forms(str(password))])
         own = self.arguments(*self._fields, "push_options")
         arguments = options(own.pop("push_options", None), "push_options") | own
         calls.start_push(**arguments)

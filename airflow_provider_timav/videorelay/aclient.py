@@ -22,6 +22,7 @@ from airflow_provider_timav.videorelay.errors import TimAVError
 from airflow_provider_timav.videorelay.exchange import Exchange, Post, Service
 from airflow_provider_timav.videorelay.line import Proxy, RequestLine
 from airflow_provider_timav.videorelay.outcomes import table
+from airflow_provider_timav.videorelay.tls import unmade
 from airflow_provider_timav.videorelay.transport import Flight, TlsObject, in_flight
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ class AsyncClient:
                     return reply
             except Exception as raised:  # noqa: BLE001 - whatever it is, and it has been an AssertionError, holds the request
                 trouble = raised
+        if (decided := flight.decided()) is not None:
+            return decided
         # Outside of the except clause, so that the new error has no context: the request stands in the old one.
         error = error_of(trouble, flight, proxied=proxy is not None)
         trouble = error
@@ -129,7 +132,17 @@ class AsyncClient:
         """Have what takes long done in a thread, once, whoever asks first."""
         async with self._opening:
             if self._opened is None:
-                self._opened = await asyncio.to_thread(_open, self._make_context)
+                odd: TimAVError | None = None
+                try:
+                    self._opened = await asyncio.to_thread(_open, self._make_context)
+                except TimAVError:
+                    raise
+                except Exception as unexpected:  # noqa: BLE001 - whatever it is, it is not of the network
+                    odd = unmade(unexpected)
+                # Outside of the except clause: what it comes to has no context.
+                if odd is not None:
+                    raise odd
+            assert self._opened is not None  # noqa: S101 - it was made, or not
             return self._opened
 
 

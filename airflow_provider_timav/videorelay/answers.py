@@ -16,6 +16,7 @@ import contextlib
 import json
 import logging
 import re
+import unicodedata
 import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -344,34 +345,49 @@ def digits(value: Any, what: str) -> str | None:
         return None
 
 
-def _items(value: Any, what: str) -> list[Any]:
-    """Return a list that may be null, "", JSON in a string, or one object where a list was meant."""
+def _items(value: Any, what: str) -> list[Any] | None:
+    """Return a list that may be null, "", JSON in a string, or one object where a list was meant; None if it cannot be read."""
     if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
         try:
             value = json.loads(value, parse_constant=_refuse_constant)
         except (ValueError, RecursionError, ProtocolError):
             log.warning("The answer's %s cannot be read; it is left out.", what)
-            return []
+            return None
     if value is None or value == "":
         return []
     return value if isinstance(value, list) else [value]
 
 
-def texts(value: Any, what: str) -> list[str]:
-    """Return a list of ids as text, without empty ones; numbers become text."""
+def texts(value: Any, what: str) -> tuple[list[str], bool]:
+    """Return a list of ids as text, without empty ones, and whether that is all there is; numbers become text.
+
+    Ids that nothing could keep or show are logged and left out.
+    """
     found = []
-    for item in _items(value, what):
-        if isinstance(item, bool) or not isinstance(item, str | int):
+    items = _items(value, what)
+    is_whole = items is not None
+    for item in items or ():
+        if isinstance(item, bool) or not isinstance(item, str | int) or not _is_writing(text := str(item).strip()):
             log.warning("The answer's %s holds something that is no id; it is left out.", what)
-        elif str(item).strip():
-            found.append(str(item).strip())
-    return found
+            is_whole = False
+        elif text:
+            found.append(text)
+    return found, is_whole
+
+
+# Control characters, those that turn writing round, halves of surrogate pairs, and separators of lines.
+_NO_WRITING: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+
+
+def _is_writing(text: str) -> bool:
+    """Return whether every log, database and terminal can take a text: no line break forges a line, no NUL ends it."""
+    return text.isprintable() or not any(unicodedata.category(char) in _NO_WRITING for char in text)
 
 
 def live_urls(value: Any) -> list[LiveUrl]:
     """Return ``msg_live_url`` (LiveUrl in the specification); entries that make no sense are logged and left out."""
     found = []
-    for item in _items(value, "msg_live_url"):
+    for item in _items(value, "msg_live_url") or ():
         url = _live_url(item)
         if url is None:
             log.warning("The answer's msg_live_url holds an entry without a usable address; it is left out.")
@@ -389,6 +405,8 @@ def _live_url(item: Any) -> LiveUrl | None:
     if not isinstance(item, dict) or not isinstance(item.get("string_play_url"), str):
         return None
     url = item["string_play_url"].strip()
+    if not _is_writing(url):  # before it is split: that takes line breaks out of an address
+        return None
     try:
         scheme = urllib.parse.urlsplit(url).scheme
         rate = _number(_first(item, "RateType", "RateType ", default=0), "RateType")

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from airflow_provider_timav.videorelay.answers import Echo, Reply, body_fields, digits, live_urls, texts
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 from airflow_provider_timav.videorelay.models import (
+    FileIdsStatus,
     Head,
     KickMembersResult,
     RemoveMembers,
@@ -196,9 +197,10 @@ def _started_push(body: dict[str, Any], *, taped: bool) -> StartPushResult:
 
 
 def _stopped_record(body: dict[str, Any]) -> StopRecordResult:
-    file_ids = texts(body.get("str_fileID"), "str_fileID")
-    # A recording was stopped and no id came: the service owes them, and they come only once.
-    return StopRecordResult(file_ids=tuple(file_ids), file_ids_status="complete" if file_ids else "lost")
+    file_ids, is_whole = texts(body.get("str_fileID"), "str_fileID")
+    # A recording was stopped and no id came, or one that nothing can keep: the service owes them, and they come only once.
+    status: FileIdsStatus = "complete" if file_ids and is_whole else "lost"
+    return StopRecordResult(file_ids=tuple(file_ids), file_ids_status=status)
 
 
 def _no_push_to_stop(outcome: Outcome) -> StopPushResult:

@@ -39,6 +39,7 @@ from airflow_provider_timav.videorelay.exchange import (
 )
 from airflow_provider_timav.videorelay.line import Proxy, RequestLine
 from airflow_provider_timav.videorelay.sockets import Pool, TlsSocket
+from airflow_provider_timav.videorelay.tls import unmade
 from airflow_provider_timav.videorelay.transport import HEADERS, Flight, TlsObject, in_flight
 
 __all__ = ["Client"]
@@ -166,13 +167,19 @@ class Client:
                 outcome: Reply | TimAVError = self._post(post)
             except TimAVError as error:
                 outcome = error
+            is_done = False
             # Outside of the except clause: what the call comes to is raised without a context.
-            pause = exchange.failed(outcome) if isinstance(outcome, TimAVError) else exchange.answered(outcome)
+            try:
+                pause = exchange.failed(outcome) if isinstance(outcome, TimAVError) else exchange.answered(outcome)
+                is_done = pause is None
+            finally:
+                if not is_done:
+                    # What answered badly may be about to close: what comes next on the same connection could get lost with it.
+                    # And nothing shows that a refusal, or the answer to another request, was meant for this one.
+                    self.forget_connections()
             if pause is None:
                 return exchange.result
             self._sleep(pause)
-            # What answered badly may be about to close: a repeat on the same connection could get lost with it.
-            self.forget_connections()
 
     def _post(self, post: Post) -> Reply:
         """Send one post, return what came back: the one place that sees the transport's exceptions."""
@@ -255,7 +262,7 @@ class Client:
 
     def _connected(self) -> _PinnedAdapter:
         if self._adapter is None:
-            context = self._make_context()
+            context = _made(self._make_context)
             wrapper: Any = TlsSocket
             context.sslsocket_class, context.sslobject_class = wrapper, TlsObject
             self._adapter = _PinnedAdapter(context)
@@ -265,6 +272,17 @@ class Client:
         """Close the kept connections; the next post opens a new one."""
         if self._adapter is not None:
             self._adapter.forget_connections()
+
+
+def _made(make_context: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
+    try:
+        return make_context()
+    except TimAVError:
+        raise
+    except Exception as unexpected:  # noqa: BLE001 - whatever it is, it is not of the network
+        odd = unmade(unexpected)
+    # Outside of the except clause: what it comes to has no context.
+    raise odd
 
 
 def _cancelled(exchange: Exchange[Any]) -> TimAVError:

@@ -12,12 +12,14 @@ a colon, lengths that differ, transfer codings other than ``chunked``.
 
 from __future__ import annotations
 
+import re
 import zlib
 from collections.abc import Callable
 from typing import Any, Final, Literal
 
 import h11
 
+from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.exchange import ANSWER_BYTES
 
 __all__ = ["HEAD_BYTES", "MOST_INTERIM", "AnswerReader", "BrokenAnswerError", "TooLargeError"]
@@ -28,6 +30,14 @@ RECEIVE_BYTES: Final = 16 * 1024
 PIECE_BYTES: Final = 4 * 1024
 MOST_INTERIM: Final = 16
 """Informational answers (100, 103 …) before the true one."""
+MOST_CHUNKS: Final = 8192
+"""Each takes some 10 µs to read, be it of one byte, and the loop of the triggers waits meanwhile."""
+MOST_MEMBERS: Final = 128
+"""Of ``gzip``. What is left is copied for each."""
+RECEIVED_BYTES: Final = 2 * ANSWER_BYTES
+"""Of the answer as it comes, with its head and what is between its chunks."""
+FIELD_BYTES: Final = 200
+"""Of a field that is handed on; what is read of it stands at its beginning."""
 
 # What is read depends on what was asked; what is really sent does not matter. Made once: making one takes as long as reading.
 _ASKED: Final = {
@@ -37,6 +47,7 @@ _ASKED_ALL: Final = h11.EndOfMessage()
 
 # What of the head is read (``answers.Reply``).
 _HANDED_ON: Final = (b"content-type", b"retry-after")
+_NO_WRITING: Final = re.compile(rb"[^ -~]")
 
 
 class TooLargeError(OSError):
@@ -62,9 +73,13 @@ class AnswerReader:
         self._head: h11.Response | None = None
         self._body = bytearray()
         self._interim = 0
+        self._chunks = 0
+        self._received = 0
         self._left = memoryview(b"")
         self._is_followed = False
         self.whole = False
+        self.holds_more = False
+        """Whether what was received last is not all that has come: whoever receives says so. Like bytes behind the answer."""
 
     def give(self, buffer: Any, receive: Callable[[memoryview], int]) -> int:
         """Fill a buffer with the answer, having received what is missing of it; return the number of bytes, 0 at its end.
@@ -83,9 +98,7 @@ class AnswerReader:
         while True:
             try:
                 count = receive(received)
-            except TimeoutError:
-                raise
-            except OSError:
+            except OSError:  # one of them is TimeoutError
                 if plain := self.cut_off():
                     return plain
                 raise
@@ -117,6 +130,19 @@ class AnswerReader:
             return plain
         raise trouble
 
+    def decided(self) -> Reply | None:
+        """Return the answer where its status is there and says all that there is to know, whatever became of the rest."""
+        if self._head is None or self._head.status_code == 200:
+            return None
+        fields = dict(self._fields())
+        retry_after = fields.get(b"retry-after")
+        return Reply(
+            self._head.status_code,
+            self._unpacked(),
+            None if retry_after is None else retry_after.decode(),
+            fields.get(b"content-type", b"").decode(),
+        )
+
     def cut_off(self) -> bytes:
         """Return the answer though its end will not come, where its status says all that there is to know; otherwise ``b""``.
 
@@ -133,7 +159,11 @@ class AnswerReader:
             self._is_followed = self.whole
             if self.whole:
                 break
-            self._connection.receive_data(received[place : place + PIECE_BYTES])
+            piece = received[place : place + PIECE_BYTES]
+            self._received += len(piece)
+            if self._received > RECEIVED_BYTES:
+                raise TooLargeError
+            self._connection.receive_data(piece)
             self.whole = self._read()
         return self.whole
 
@@ -150,6 +180,9 @@ class AnswerReader:
                     return True
             elif isinstance(event, h11.Data):
                 self._body += event.data
+                self._chunks += event.chunk_start
+                if self._chunks > MOST_CHUNKS:
+                    raise BrokenAnswerError("chunks without end")
                 if len(self._body) > ANSWER_BYTES:
                     raise TooLargeError
             else:
@@ -158,32 +191,48 @@ class AnswerReader:
 
     def _plain(self) -> bytes:
         assert self._head is not None  # noqa: S101 - a whole answer has a head
-        status, fields = self._head.status_code, self._head.headers
+        status = self._head.status_code
         if self._asks_for_tunnel and status < 300:
             return b"HTTP/1.1 200 -\r\n\r\n"  # any 2xx is a consent (RFC 9110, 9.3.6)
-        codings = b",".join(value for name, value in fields if name == b"content-encoding").decode("latin-1")
-        try:
-            body = unpacked(bytes(self._body[:ANSWER_BYTES]), codings)
-        except (zlib.error, TooLargeError):
-            if status == 200:
-                raise
-            body = b""
+        body = self._unpacked()
         lines = [b"HTTP/1.1 %d -" % status]
-        lines += [name + b": " + value for name, value in fields if name in _HANDED_ON]
+        lines += [name + b": " + value for name, value in self._fields()]
         if status in (204, 304):
             body = b""  # as these have none, no library would read one
         else:
             lines.append(b"Content-Length: %d" % len(body))
-        if self._connection.their_state is not h11.DONE or self._connection.trailing_data[0] or self._is_followed:
+        is_followed = self._is_followed or self.holds_more or self._connection.trailing_data[0]
+        if is_followed or self._connection.their_state is not h11.DONE:
             lines.append(b"Connection: close")
         return b"\r\n".join([*lines, b"", body])
+
+    def _fields(self) -> list[tuple[bytes, bytes]]:
+        """Return what is handed on of the head: each field once, short and in ASCII, for the libraries differ in the others."""
+        assert self._head is not None  # noqa: S101 - see _plain
+        found: dict[bytes, bytes] = {}
+        for name, value in self._head.headers:
+            if name in _HANDED_ON and name not in found:
+                found[name] = _NO_WRITING.sub(b"?", value[:FIELD_BYTES]).strip()
+        return [*found.items()]
+
+    def _unpacked(self) -> bytes:
+        assert self._head is not None  # noqa: S101 - see _plain
+        codings = b",".join(value for name, value in self._head.headers if name == b"content-encoding").decode(
+            "latin-1"
+        )
+        try:
+            return unpacked(bytes(self._body[:ANSWER_BYTES]), codings)
+        except (zlib.error, TooLargeError):
+            if self._head.status_code == 200:
+                raise
+            return b""
 
 
 def unpacked(body: bytes, codings: str) -> bytes:
     """Undo content codings that nobody asked for, as far as the cap: a bomb is never unpacked.
 
-    ``gzip`` may have several members (RFC 1952), ``deflate`` may lack zlib's header, as some servers send it. A coding that is
-    not known is left as it is.
+    ``gzip`` may have several members (RFC 1952), though not without end, ``deflate`` may lack zlib's header, as some servers
+    send it. A coding that is not known is left as it is.
 
     :raises zlib.error: if it is not packed as it says; nothing at all may be said to be packed.
     :raises TooLargeError: if it exceeds the cap.
@@ -200,7 +249,11 @@ def unpacked(body: bytes, codings: str) -> bytes:
 
 def _gunzipped(packed: bytes) -> bytes:
     found = bytearray()
-    while not found or packed[:2] == b"\x1f\x8b":  # zeros and other padding may follow the last member
+    members = 0
+    while not members or packed[:2] == b"\x1f\x8b":  # zeros and other padding may follow the last member
+        members += 1
+        if members > MOST_MEMBERS:
+            raise zlib.error("members without end")
         unpacking = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
         found += _capped(unpacking.decompress(packed, ANSWER_BYTES + 1 - len(found)), already=len(found))
         if not unpacking.eof:

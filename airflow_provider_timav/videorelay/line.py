@@ -8,6 +8,9 @@ What is real is kept and handed on as a ``memoryview``: it becomes a variable of
 
 from __future__ import annotations
 
+import html
+import json
+import re
 import urllib.parse
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +19,7 @@ from typing import Any, Final
 from airflow_provider_timav.proxies import part
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
-__all__ = ["PATH", "PLACEHOLDER", "Proxy", "RequestLine", "Secret", "introduced"]
+__all__ = ["PATH", "PLACEHOLDER", "Proxy", "RequestLine", "Secret", "forms", "introduced"]
 
 PATH: Final = "/v3/openim/videorelay"
 PLACEHOLDER: Final = "***"
@@ -24,6 +27,29 @@ PLACEHOLDER: Final = "***"
 # What each request begins with: a known place, so that no other text is ever taken for the placeholder, whatever it holds.
 _BEFORE: Final = f"POST {PATH}?usersig=".encode()
 _OPENING: Final = _BEFORE + f"{PLACEHOLDER}&".encode()
+_ESCAPE: Final = re.compile("%[0-9A-F]{2}")
+
+
+def forms(text: str) -> set[str]:
+    """Return the forms in which others write a text: in an address, in JSON (in JSON once more, too), in HTML, in Python."""
+    found = {text, repr(text)[1:-1], html.escape(text), html.escape(text, quote=False)}
+    for escaped in (_in_json(text), _in_json(text, keep=True)):
+        found |= {escaped, escaped.replace("/", "\\/"), _in_json(escaped, keep=True)}
+    for quoted in (
+        urllib.parse.quote(text, safe="", errors="surrogatepass"),
+        urllib.parse.quote(text, errors="surrogatepass"),
+        urllib.parse.quote_plus(text, errors="surrogatepass"),
+    ):
+        found |= {quoted, _ESCAPE.sub(lambda escape: escape[0].lower(), quoted)}
+    return found - {""}
+
+
+def _in_json(text: str, *, keep: bool = False) -> str:
+    """Return a text as JSON has it between its quotes.
+
+    :param keep: whether characters beyond ASCII stand as they are.
+    """
+    return json.dumps(text, ensure_ascii=not keep)[1:-1]
 
 
 class Secret:
@@ -45,9 +71,12 @@ class Secret:
         return self._view
 
     def hide_in(self, text: str) -> str:
-        """Return a text with ``***`` wherever these bytes stand in it, as they are or decoded from an address."""
-        for form in {quoted := bytes(self._view).decode(errors="replace"), urllib.parse.unquote(quoted)}:
-            text = text.replace(form, PLACEHOLDER) if form else text
+        """Return a text with ``***`` wherever these bytes stand in it, as they are or in any of ``forms``."""
+        quoted = bytes(self._view).decode(errors="replace")
+        found = {quoted, *forms(urllib.parse.unquote(quoted, errors="surrogatepass"))} - {""}
+        # The longest first: one form may be a part of another.
+        for form in sorted(found, key=len, reverse=True):
+            text = text.replace(form, PLACEHOLDER)
         return text
 
 

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 __all__ = ["paired", "present", "unfit", "unreadable"]
 
 MOST_RSA_BITS: Final = 10240
-FEW: Final = 4
-"""Certificates at the front of a chain, to which a key may belong: each costs an encrypted one all its rounds."""
+FEW: Final = 3
+"""Certificates behind the first, for which a key is tried that takes as many rounds to open as one may."""
 PASSPHRASE_BYTES: Final = 1024
 """What OpenSSL takes (PEM_BUFSIZE)."""
 # What OpenSSL says of a key that belongs to another certificate, of another kind or of the same one.
@@ -69,7 +69,9 @@ def paired(chain: Sequence[Certificate], key_text: str, passphrase: str | None) 
     if refusal not in _OF_ANOTHER:
         _check_chain(chain, chain_pem)
         raise _unusable(inner, refusal, encrypted=encrypted)
-    if any(_refusal(_pem([other]), own, password) is None for other in chain[1:FEW]):
+    # Each try opens an encrypted key anew, and all of them together are to take no longer than a few of the slowest.
+    most = FEW * MOST_ROUNDS // max(rounds(inner), 1) if encrypted else len(chain)
+    if any(_refusal(_pem([other]), own, password) is None for other in chain[1 : 1 + most]):
         raise unfit("private_key's certificate must be the first of its chain")
     raise CertificateError("private_key is not the key of client_cert", field="private_key")
 

@@ -86,7 +86,7 @@ class Files:
         return None
 
     def _holds(self, path: str, real: str) -> bool:
-        if real.startswith(_KERNEL) or os.path.abspath(path).startswith(_KERNEL):
+        if _plain(real).startswith(_KERNEL) or _plain(os.path.abspath(path)).startswith((*_KERNEL, *_OPENED)):
             return False
         if self.folder is None:
             return True
@@ -97,6 +97,13 @@ class Files:
 
 ANYWHERE: Final = Files()
 _KERNEL: Final = ("/proc/", "/sys/")
+_OPENED: Final = ("/dev/fd/", "/dev/std")
+"""Links to what this process has open, which lead through ``/proc`` to the files themselves."""
+
+
+def _plain(path: str) -> str:
+    """Return an absolute path with one slash before it: POSIX leaves open what two mean, and ``os.path`` leaves them."""
+    return f"/{path.lstrip('/')}" if path.startswith("//") else path
 
 
 def _within(path: str, folder: str) -> bool:

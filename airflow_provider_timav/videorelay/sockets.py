@@ -7,6 +7,7 @@ of a name knows none at all. Here one deadline counts for all of them.
 from __future__ import annotations
 
 import contextlib
+import functools
 import socket
 import ssl
 import time
@@ -18,6 +19,7 @@ import urllib3.exceptions
 from urllib3.util.ssltransport import SSLTransport
 
 from airflow_provider_timav.names import look_up
+from airflow_provider_timav.videorelay.http1 import AnswerReader
 from airflow_provider_timav.videorelay.line import introduced
 from airflow_provider_timav.videorelay.transport import Flight, PatientSocket, current_flight
 
@@ -48,6 +50,8 @@ class TlsSocket(SSLTransport):
     """
 
     def __init__(self, plain: _PlainSocket, context: ssl.SSLContext, server_hostname: str) -> None:
+        self._plain = plain
+        self._trouble: ssl.SSLError | None = None
         try:
             super().__init__(plain, context, server_hostname)
         except ssl.SSLError:
@@ -63,10 +67,31 @@ class TlsSocket(SSLTransport):
         """Give of the answer, which is read whole first."""
         flight = current_flight()
         assert flight is not None  # noqa: S101 - whoever reads has sent a post
-        return flight.answer.give(memoryview(buffer)[: nbytes or len(buffer)], self._receive)
+        receive = functools.partial(self._receive, flight.answer)
+        return flight.answer.give(memoryview(buffer)[: nbytes or len(buffer)], receive)
 
-    def _receive(self, buffer: Any) -> int:
+    def _receive(self, answer: AnswerReader, buffer: memoryview) -> int:
+        """Fill a buffer with what has come, as far as it is application data; tell the answer whether something is left.
+
+        The library looks for that in the system's socket, and there it is no longer: what came together was taken together. A
+        connection with an answer in it that nobody has asked for would give it to the next post.
+        """
+        if self._trouble is not None:
+            raise self._trouble
         count: Any = super().recv_into(buffer)
+        is_over = False
+        # A server's session tickets are among it; reading takes them out, and finds nothing.
+        while count < len(buffer) and self.incoming.pending and not is_over:
+            try:
+                more: Any = self.sslobj.read(len(buffer) - count, buffer[count:])  # type: ignore[arg-type]
+            except ssl.SSLWantReadError:
+                break
+            except ssl.SSLError as trouble:
+                self._trouble, is_over = trouble, True  # it comes after what is read already
+            else:
+                count, is_over = count + more, not more
+        is_left = self.incoming.pending or self.sslobj.pending() or not self._plain.is_between_records
+        answer.holds_more = is_over or bool(is_left)
         return int(count)
 
     def send(self, data: Any, flags: int = 0) -> int:
@@ -81,10 +106,28 @@ class _PlainSocket(PatientSocket):
     """The socket below TLS, on which every wait ends by the deadline, and on which a proxy is asked to make way at first."""
 
     _has_asked = False
+    _begun = b""
+    _missing = 0
 
     def recv(self, size: int, flags: int = 0) -> bytes:
+        """Receive records of TLS, and note where they end."""
         _bound(self)
-        return super().recv(size, flags)
+        received = super().recv(size, flags)
+        self._follow(received)
+        return received
+
+    @property
+    def is_between_records(self) -> bool:
+        """Whether no record of TLS has come in part only: OpenSSL keeps such a part to itself."""
+        return not self._begun and not self._missing
+
+    def _follow(self, received: bytes) -> None:
+        # The head of a record has its length in the last two of five bytes (RFC 8446, 5.1).
+        received, place = self._begun + received, self._missing
+        while place + 5 <= len(received):
+            place += 5 + (received[place + 3] << 8 | received[place + 4])
+        self._begun = received[place:]
+        self._missing = max(place - len(received), 0)
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         flight = current_flight()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import errno
 import logging
 import os
 import ssl
@@ -32,7 +33,7 @@ from airflow_provider_timav.videorelay.pem import (
     key_text,
 )
 
-__all__ = ["Identity", "forget_contexts", "trusted"]
+__all__ = ["Identity", "forget_contexts", "trusted", "unmade"]
 
 log = logging.getLogger(__name__)
 
@@ -118,7 +119,19 @@ class Identity:
         The environment (``SSL_CERT_FILE``, ``REQUESTS_CA_BUNDLE`` …) has no say in it.
 
         :raises CertificateError: naming ``ca_cert`` or ``client_cert`` where OpenSSL refuses them.
+        :raises ConfigurationError: naming ``ca_cert`` where it is empty and the system's CAs cannot be used; naming none where
+            this machine cannot make a context, because it has no descriptor left, for instance.
         """
+        try:
+            return self._context(ca_pem)
+        except TimAVError:
+            raise
+        except Exception as unexpected:  # noqa: BLE001 - a system has many ways to say no, and none of them is the network's
+            odd = unmade(unexpected)
+        # Outside of the except clause: what it comes to has no context.
+        raise odd
+
+    def _context(self, ca_pem: str | None) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.post_handshake_auth = True
@@ -136,9 +149,31 @@ class Identity:
         a file that was replaced counts from the next call on, the system's store included.
 
         :raises CertificateError: see ``context``.
+        :raises ConfigurationError: see ``context``.
         """
         parts = (self.chain_pem, self.key_pem, ca_pem, _state_of_store() if ca_pem is None else ())
         return _contexts.get(parts, lambda: self.context(ca_pem))
+
+
+def unmade(trouble: Exception) -> ConfigurationError:
+    """Return the error for a context that cannot be made, for whatever reason but the contents of a field."""
+    return ConfigurationError(
+        f"this machine cannot prepare TLS ({_words(trouble)}), nothing was sent", retryable=_passes(trouble)
+    )
+
+
+def _words(trouble: Exception) -> str:
+    """Return in a few words what went wrong, without a path and without anything that was read."""
+    if isinstance(trouble, ssl.SSLError):
+        return (trouble.reason or type(trouble).__name__).replace("_", " ").lower()
+    if isinstance(trouble, OSError) and trouble.errno:
+        return os.strerror(trouble.errno)
+    return type(trouble).__name__
+
+
+def _passes(trouble: Exception) -> bool:
+    """Return whether a machine had too little of something, which another try may find."""
+    return isinstance(trouble, OSError) and trouble.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EINTR)
 
 
 def trusted(ca_cert: str | None, files: Files = ANYWHERE) -> str | None:
@@ -184,6 +219,21 @@ def _trust(context: ssl.SSLContext, ca_pem: str | None) -> None:
     if ca_pem is not None:
         _trust_named(context, ca_pem)
         return
+    why: OSError | ValueError | None = None
+    try:
+        _trust_system(context)
+    except (OSError, ValueError) as unusable:
+        why = unusable
+    if why is not None:
+        raise ConfigurationError(
+            f"ca_cert is empty, and this system's store of CAs cannot be read ({_words(why)}): "
+            "name the one to trust in ca_cert",
+            field="ca_cert",
+            retryable=_passes(why),
+        )
+
+
+def _trust_system(context: ssl.SSLContext) -> None:
     if os.name == "nt":
         context.load_default_certs()  # Windows' own store, where the environment has no say either
         return
@@ -203,14 +253,19 @@ _readable: Final[Kept[str]] = Kept()
 
 
 def _check(chain_pem: str, key_pem: str, passphrase: str | None) -> Identity:
-    odd = ""
+    odd, lacking = "", None
     try:
         return _checked_identity(chain_pem, key_pem, passphrase)
     except TimAVError:
         raise
+    except OSError as unexpected:
+        lacking = unmade(unexpected) if not isinstance(unexpected, ssl.SSLError) else None
+        odd = type(unexpected).__name__
     except Exception as unexpected:  # noqa: BLE001  # a library that reads keys fails in as many ways as there are keys
         odd = type(unexpected).__name__
     # Not where the library's error would be its context: it may quote what it read.
+    if lacking is not None:
+        raise lacking
     raise CertificateError(f"private_key, or client_cert, cannot be read ({odd})", field="private_key")
 
 

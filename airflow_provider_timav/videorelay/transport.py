@@ -15,6 +15,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.http1 import AnswerReader
 from airflow_provider_timav.videorelay.line import RequestLine, Secret
 
@@ -62,6 +63,10 @@ class Flight:
     def consent(self) -> AnswerReader:
         """What reads the word of a proxy; most flights have none."""
         return AnswerReader("CONNECT")
+
+    def decided(self) -> Reply | None:
+        """Return what the service has refused the post with, where the status is all that came before a fault or a deadline."""
+        return self.answer.decided() if self.sent else None
 
 
 _FLIGHT: ContextVar[Flight | None] = ContextVar("timav_flight", default=None)

@@ -38,6 +38,7 @@ def column(observed: Observed) -> dict[str, Any]:
         "layer": error.layer,
         "code": error.code,
         "message": error.message,
+        "asks to wait": error.retry_after,
     }
 
 
@@ -45,8 +46,9 @@ def column(observed: Observed) -> dict[str, Any]:
 def test_both_clients_make_the_same_of_it(case: Case, stages: tuple[Stage, Stage]) -> None:
     (operation,) = case.operations
     columns = []
+    limits = {} if case.seconds is None else {"seconds": case.seconds}
     for stage in stages:
-        observed = stage.play(operation, lambda scene: case.arrange(scene, 9))
+        observed = stage.play(operation, lambda scene: case.arrange(scene, 9), **limits)
         assert observed.hits == set()
         columns.append(column(observed))
     ours, theirs = columns

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
+import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -33,11 +34,13 @@ from airflow_provider_timav.videorelay.errors import (
     ConfigurationError,
     CredentialError,
     ProtocolError,
+    RateLimited,
     RequestRejected,
     ServiceError,
     TransportError,
 )
 from tests.faults.catalogue import (
+    CUT_SECONDS,
     DONE,
     LOST_AFTER,
     UNREACHED,
@@ -270,6 +273,12 @@ def chunked(body: bytes, *, extension: bytes = b"", trailer: bytes = b"") -> byt
     return reply(pieces + b"0\r\n" + trailer + b"\r\n", "Transfer-Encoding: chunked", length=False)
 
 
+def in_bytes(body: bytes) -> bytes:
+    """An answer in chunks of one byte."""
+    pieces = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+    return reply(pieces + b"0\r\n\r\n", "Transfer-Encoding: chunked", length=False)
+
+
 def raw_deflate(body: bytes) -> bytes:
     """Deflated without zlib's header, as some servers send it."""
     packing = zlib.compressobj(wbits=-zlib.MAX_WBITS)
@@ -320,7 +329,15 @@ FORMS: Final[dict[str, Callable[[bytes], bytes]]] = {
     "deflate": lambda body: reply(zlib.compress(body), "Content-Encoding: deflate"),
     "deflate without zlib's header": lambda body: reply(raw_deflate(body), "Content-Encoding: deflate"),
     "gzip within deflate": lambda body: reply(zlib.compress(gzip.compress(body)), "Content-Encoding: gzip, deflate"),
+    "gzip of a hundred members": lambda body: reply(
+        gzip.compress(b"") * 99 + gzip.compress(body), "Content-Encoding: gzip"
+    ),
     "identity": lambda body: reply(body, "Content-Encoding: identity"),
+    "chunks of a byte each": lambda body: in_bytes(b" " * 4000 + body),
+    "Content-Type of 9 KB": lambda body: reply(body, "Content-Type: " + "x" * 9000),
+    "Content-Type with a control character": lambda body: reply(body, "Content-Type: a\x01\x7fb"),
+    "150 of Content-Type": lambda body: reply(body, *["Content-Type: text/html"] * 150),
+    "150 of Retry-After": lambda body: reply(body, *["Retry-After: 1"] * 150),
 }
 NO_FORMS: Final[dict[str, Callable[[bytes], bytes]]] = {
     "header of 100 KB": lambda body: reply(body, "X: " + "x" * 100_000),
@@ -340,6 +357,10 @@ NO_FORMS: Final[dict[str, Callable[[bytes], bytes]]] = {
     ),
     "gzip that is cut off": lambda body: reply(gzip.compress(body)[:-9], "Content-Encoding: gzip"),
     "deflate that is none": lambda body: reply(b"x" + body, "Content-Encoding: deflate"),
+    "chunks without end": lambda body: in_bytes(b" " * 9000 + body),
+    "gzip of members without end": lambda body: reply(
+        gzip.compress(b"") * 200 + gzip.compress(body), "Content-Encoding: gzip"
+    ),
     "a coding that is not known": lambda body: reply(gzip.compress(body), "Content-Encoding: zstd"),
 }
 
@@ -349,6 +370,33 @@ def cut_off(wire: Wire) -> None:
     wire.answer(b"<html>", status="403 No", length=99)
     time.sleep(0.05)  # what was sent is to arrive before the reset
     wire.reset()
+
+
+def stalls(wire: Wire) -> None:
+    """A refusal whose page does not come to its end, on a connection that stays open."""
+    wire.answer(b"<html>", status="403 No", length=99)
+    wire.hang()
+
+
+def drips(wire: Wire) -> None:
+    """A refusal whose page comes a byte at a time."""
+    wire.answer(b"", status="403 No", length=99)
+    wire.drip(b"<html>" * 16, 0.05)
+
+
+def asks_to_wait(*fields: str) -> Arrange:
+    """A 429 with these fields."""
+    return wired(lambda wire: wire.answer(b"", *fields, status="429 Slow"))
+
+
+def store(scene: Scene, times: int) -> None:
+    """A system whose store of CAs is there and holds none, and a connection without a CA of its own."""
+    path = scene.stage.folder / "store.pem"
+    path.write_text("# none\n")
+    patch = scene.stack.enter_context(pytest.MonkeyPatch.context())
+    places = ssl.DefaultVerifyPaths("", "", "SSL_CERT_FILE", str(path), "SSL_CERT_DIR", str(scene.stage.folder))
+    patch.setattr(ssl, "get_default_verify_paths", lambda: places)
+    scene.extra(ca_cert=None)
 
 
 REFUSED_BADLY: Final[dict[str, Callable[[Wire], None]]] = {
@@ -373,9 +421,9 @@ ONE: Final = ("stop_push",)
 LOST: Final = Expected(error=AmbiguousOutcome, seen=0, executed=0, tries=3, says="maybe", words="whether")
 
 
-def row(about: str, what: str, arrange: Arrange, expected: Expected) -> Case:
+def row(about: str, what: str, arrange: Arrange, expected: Expected, *, seconds: float | None = None) -> Case:
     """A row of the table."""
-    return Case(number=about, what=what, arrange=arrange, expected=expected, operations=ONE)
+    return Case(number=about, what=what, arrange=arrange, expected=expected, operations=ONE, seconds=seconds)
 
 
 ROWS: Final = (
@@ -513,6 +561,35 @@ ROWS: Final = (
     *(
         row("status", f"403 {what}", wired(script), refused(ProtocolError, words="HTTP 403"))
         for what, script in REFUSED_BADLY.items()
+    ),
+    *(
+        row(
+            "status",
+            f"403 whose page {script.__name__}",
+            wired(script),
+            refused(ProtocolError, words="HTTP 403"),
+            seconds=CUT_SECONDS,
+        )
+        for script in (stalls, drips)
+    ),
+    *(
+        row(
+            "status",
+            f"429 with {what}",
+            asks_to_wait(*fields),
+            Expected(error=RateLimited, seen=3, executed=0, tries=3),
+        )
+        for what, fields in {
+            "Retry-After twice": ("Retry-After: 1", "Retry-After: 2"),
+            "an empty Retry-After": ("Retry-After:",),
+            "Retry-After in other digits": ("Retry-After: \xb2",),
+        }.items()
+    ),
+    row(
+        "CAs",
+        "a store of the system without any",
+        store,
+        Expected(error=ConfigurationError, seen=0, executed=0, field="ca_cert", words="store of CAs", connections=0),
     ),
     row(
         "status",

@@ -7,6 +7,7 @@ import gzip
 import http.client
 import io
 import zlib
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -14,10 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.exchange import ANSWER_BYTES
 from airflow_provider_timav.videorelay.http1 import (
+    FIELD_BYTES,
     HEAD_BYTES,
+    MOST_CHUNKS,
     MOST_INTERIM,
+    MOST_MEMBERS,
     AnswerReader,
     BrokenAnswerError,
     TooLargeError,
@@ -168,3 +173,94 @@ class TestConsent:
     def test_refusal_keeps_its_status(self) -> None:
         raw = b"HTTP/1.1 403 No\r\nContent-Length: 99\r\n\r\n"
         assert read(raw, method="CONNECT", ended=False).startswith(b"HTTP/1.1 403 -\r\n")
+
+
+class TestWork:
+    """What an answer may cost the loop that reads it."""
+
+    @staticmethod
+    def chunked(body: bytes) -> bytes:
+        pieces = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+        return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n"
+
+    def test_chunks_are_counted(self) -> None:
+        assert len(parsed(read(self.chunked(b" " * MOST_CHUNKS)))[1]) == MOST_CHUNKS
+        with pytest.raises(BrokenAnswerError, match="without end"):
+            read(self.chunked(b" " * (MOST_CHUNKS + 100)))
+
+    def test_what_stands_between_chunks_is_counted(self) -> None:
+        reader = AnswerReader()
+        reader.feed(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
+        chunk = b"1;a=" + b"x" * 60_000 + b"\r\na\r\n"
+        with pytest.raises(TooLargeError):
+            deque(map(reader.feed, [chunk] * MOST_CHUNKS), maxlen=0)
+
+    def test_members_of_gzip_are_counted(self) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n"
+        empty = gzip.compress(b"")
+        assert parsed(read(head + empty * (MOST_MEMBERS - 1) + gzip.compress(BODY)))[1] == BODY
+        with pytest.raises(zlib.error):
+            read(head + empty * 20_000 + gzip.compress(BODY))
+
+
+class TestFields:
+    """Of what is handed on, each field stands once, short and in ASCII: the libraries differ in the rest."""
+
+    @pytest.mark.parametrize(
+        ("fields", "handed_on"),
+        [
+            pytest.param(b"Retry-After: 1\r\nRetry-After: 2", {"retry-after": "1"}, id="twice"),
+            pytest.param(b"Retry-After:", {"retry-after": ""}, id="empty"),
+            pytest.param(b"Content-Type: " + b"x" * 9000, {"content-type": "x" * FIELD_BYTES}, id="long"),
+            pytest.param(b"Content-Type: \xfc\x01\x85b", {"content-type": "???b"}, id="no writing"),
+        ],
+    )
+    def test_it_is_plain(self, fields: bytes, handed_on: dict[str, str]) -> None:
+        raw = ANSWER.replace(b"Content-Type: application/json", fields)
+        found = parsed(read(raw))[2]
+        assert found == {**handed_on, "content-length": str(len(BODY))}
+
+
+class TestMore:
+    def test_connection_that_holds_more_is_not_used_again(self) -> None:
+        reader = AnswerReader()
+        reader.holds_more = True
+        assert parsed(reader.feed(ANSWER))[2]["connection"] == "close"
+
+    def test_it_counts_only_when_the_answer_is_whole(self) -> None:
+        reader = AnswerReader()
+        reader.holds_more = True
+        reader.feed(ANSWER[:-1])
+        reader.holds_more = False
+        assert "connection" not in parsed(reader.feed(ANSWER[-1:]))[2]
+
+
+class TestDecided:
+    """A status other than 200 says all that there is to know, also where time runs out in the middle of its page."""
+
+    def test_by_its_status(self) -> None:
+        def receive(buffer: memoryview) -> int:
+            if not pieces:
+                raise TimeoutError
+            buffer[: len(pieces[0])] = pieces[0]
+            return len(pieces.pop(0))
+
+        buffer = bytearray(1000)
+        pieces = [b"HTTP/1.1 403 No\r\nContent-Length: 99\r\n\r\n", b"<html>"]
+        count = AnswerReader().give(buffer, receive)
+        status, body, fields = parsed(bytes(buffer[:count]))
+        assert (status, body, fields["connection"]) == (403, b"<html>", "close")
+        pieces = [b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n", b"<html>"]
+        with pytest.raises(TimeoutError):
+            AnswerReader().give(buffer, receive)
+
+    def test_reply_is_that_of_the_whole_answer(self) -> None:
+        reader = AnswerReader()
+        assert reader.decided() is None
+        reader.feed(b"HTTP/1.1 429 Slow\r\nRetry-After: 7\r\nContent-Type: a/b\r\nContent-Length: 9\r\n\r\nno")
+        assert reader.decided() == Reply(429, b"no", "7", "a/b")
+
+    def test_a_200_decides_nothing(self) -> None:
+        reader = AnswerReader()
+        reader.feed(ANSWER[:-1])
+        assert reader.decided() is None

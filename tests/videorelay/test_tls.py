@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -579,3 +580,62 @@ def test_identity_shows_no_key() -> None:
 
 def test_pem_of_two_certificates_keeps_both() -> None:
     assert str(trusted(CERT + CA_PEM)).count("BEGIN CERTIFICATE") == 2
+
+
+STORES: dict[str, Callable[[Path], None]] = {
+    "empty": lambda store: store.write_text(""),
+    "comments only": lambda store: store.write_text("# none"),
+    "broken": lambda store: store.write_text(CA_PEM.replace("M", "*", 9)),
+}
+
+
+@pytest.mark.parametrize("kind", STORES)
+def test_systems_store_that_cannot_be_used_is_told(kind: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    STORES[kind](tmp_path / "cert.pem")
+    places = ssl.DefaultVerifyPaths("", "", "SSL_CERT_FILE", str(tmp_path / "cert.pem"), "SSL_CERT_DIR", str(tmp_path))
+    monkeypatch.setattr(ssl, "get_default_verify_paths", lambda: places)
+    with pytest.raises(ConfigurationError, match="store of CAs cannot be read") as refused:
+        Identity.load(client_cert=CERT, private_key=KEY).context(None)
+    assert (refused.value.field, refused.value.retryable) == ("ca_cert", False)
+    assert refused.value.__context__ is None
+    assert str(tmp_path) not in str(refused.value)
+
+
+@pytest.mark.parametrize(("number", "passes"), [(13, False), (24, True), (5, False)])
+def test_systems_store_that_cannot_be_opened_is_told(
+    number: int, passes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **facts: object) -> None:
+        raise OSError(number, os.strerror(number), "/etc/secret")
+
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", refuse)
+    with pytest.raises(ConfigurationError, match=os.strerror(number)) as refused:
+        Identity.load(client_cert=CERT, private_key=KEY).context(None)
+    assert (refused.value.field, refused.value.retryable) == ("ca_cert", passes)
+
+
+def test_machine_without_a_descriptor_left_is_no_fault_of_a_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object, **facts: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    identity = Identity.load(client_cert=CERT, private_key=KEY)
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    for make in (
+        lambda: identity.context(CA_PEM),
+        lambda: Identity.load(client_cert=OTHER_CERT, private_key=OTHER_KEY),
+    ):
+        forget_contexts()
+        with pytest.raises(ConfigurationError, match="cannot prepare TLS") as refused:
+            make()
+        assert (refused.value.field, refused.value.retryable, refused.value.__context__) == (None, True, None)
+
+
+@pytest.mark.parametrize("encrypt", [False, True], ids=["plain", "encrypted"])
+@pytest.mark.parametrize("before", [1, 3, 4, 9])
+def test_key_of_a_certificate_that_is_not_the_first_is_told(before: int, encrypt: bool) -> None:
+    """However many stand before it, as in a bundle that begins with the root."""
+    key, passphrase = (encrypted(), PASSPHRASE) if encrypt else (KEY, None)
+    others = "".join(trustme.CA().cert_pem.bytes().decode() for _ in range(before))
+    with pytest.raises(CertificateError, match="must be the first of its chain") as refused:
+        Identity.load(client_cert=others + CERT, private_key=key, passphrase=passphrase)
+    assert refused.value.field == "client_cert"
