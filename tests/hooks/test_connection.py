@@ -179,7 +179,7 @@ class TestLineEnds:
 class TestPackedKey:
     """A key in base64 is masked in that form, and as the key that it is."""
 
-    @pytest.mark.parametrize("field", ["client_cert", "private_key"])
+    @pytest.mark.parametrize("field", ["client_cert", "private_key", "ca_cert"])
     def test_it_is_masked(self, field: str) -> None:
         packed = base64.encodebytes((CERTIFICATES.client_cert_pem + CERTIFICATES.client_key_pem).encode()).decode()
         secrets = set(map(str, settings({field: packed}).secrets()))
@@ -295,10 +295,17 @@ class TestMask:
 
     def test_key_in_a_combined_pem_is_hidden(self) -> None:
         combined = CERTIFICATES.client_cert_pem + CERTIFICATES.client_key_pem
-        for field in ("client_cert", "private_key"):
+        for field in ("client_cert", "private_key", "ca_cert"):
             read = settings({field: combined})
             assert set(CERTIFICATES.client_key_pem.splitlines()[1:-1]) <= set(map(str, read.secrets()))
             assert not set(CERTIFICATES.client_cert_pem.splitlines()) & set(map(str, read.secrets()))
+
+    def test_secret_is_hidden_as_json_has_it(self) -> None:
+        read = settings({"private_key_passphrase": 'corréct"horse\\1'}, password='sig"1\\2')
+        mask(read)
+        for secret in ('corréct"horse\\1', 'sig"1\\2'):
+            for written in (json.dumps(secret), json.dumps(secret, ensure_ascii=False)):
+                assert redact(f"{{{written}}}") == '{"***"}'
 
     def test_password_of_a_proxy_is_hidden_by_itself(self) -> None:
         assert {"p%40sswörd", "p@sswörd"} <= set(settings({"proxy": "http://u:p%40sswörd@proxy:1"}).secrets())

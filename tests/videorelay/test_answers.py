@@ -138,6 +138,10 @@ def test_channel_id_is_exact_or_absent(value: Any, expected: str | None) -> None
         pytest.param([{"string_play_url": "javascript:alert(1)"}], id="an address that is no stream"),
         pytest.param([{"string_play_url": "http://[::bad/x", "uint32_type": 1}], id="an address that is none"),
         pytest.param([{"string_play_url": "http://a/x", "uint32_type": True}], id="a boolean as type"),
+        *(
+            pytest.param([{"string_play_url": f"http://a/x{odd}y"}], id=f"an address with {odd!a}")
+            for odd in ("\n", "\x1b[2J", "\0", "\x7f", "\x85", "\u2028", "\u202e", "\ud83d")
+        ),
     ],
 )
 def test_unusable_urls_are_left_out(value: Any) -> None:
@@ -323,3 +327,24 @@ def test_bodys_result_has_no_sign() -> None:
     """The specification has the business body's as unsigned: what a head calls -1 is no code of a body."""
     with pytest.raises(ServiceError, match="4294967295, which the table of result codes lacks"):
         read(answer(uint32_result=2**32 - 1))
+
+
+ODD_IDS = ["a\nERROR forged", "a\x1b[2Jb", "a\0b", "a\ud83d", "a\u202eb", True, 1.5, {}]
+
+
+@pytest.mark.parametrize("odd", ODD_IDS, ids=ascii)
+@pytest.mark.parametrize(("others", "kept"), [([], ()), (["8602268", 42], ("8602268", "42"))], ids=["alone", "beside"])
+def test_file_id_that_nothing_can_keep_is_lost(odd: Any, others: list[Any], kept: tuple[str, ...], caplog: Any) -> None:
+    """The stop itself is a success, and says that it has not all of them."""
+    call = calls.stop_record(room_id=10086, user_id="host_1")
+    head = {**HEAD, "uint32_sub_cmd": 5}
+    body = json.dumps({"reqhead": head, "rspbody": {"rsp_0x5": {"str_fileID": [odd, *others]}}}).encode()
+    result = call.read(Reply(200, body), seq=SEQ, cookie=COOKIE)
+    assert (result.outcome, result.file_ids, result.file_ids_status) == ("stopped", kept, "lost")
+    assert "left out" in caplog.text
+    assert "forged" not in caplog.text
+
+
+def test_writing_of_every_kind_is_kept() -> None:
+    url = "http://a.example/直播/%0A?x=é\u00a0😀"
+    assert read(answer(msg_live_url=[{"string_play_url": url}])).hls_url == url

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import functools
+import html
+import json
 import re
 import ssl
 import traceback
+import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
@@ -15,7 +19,7 @@ import trustme
 
 from airflow_provider_timav.proxies import secrets
 from airflow_provider_timav.videorelay.errors import ConfigurationError
-from airflow_provider_timav.videorelay.line import PLACEHOLDER, Proxy, RequestLine, Secret, introduced
+from airflow_provider_timav.videorelay.line import PLACEHOLDER, Proxy, RequestLine, Secret, forms, introduced
 from airflow_provider_timav.videorelay.transport import Flight, TlsObject, in_flight
 
 USERSIG = "eJw*tzcz2+Value/of-a_UserSig="
@@ -322,3 +326,39 @@ class TestProxy:
     def test_nothing_else_gets_an_introduction(self, written: bytes) -> None:
         with pytest.raises(OSError, match="tunnel"):
             introduced(written, Secret(b"x"))
+
+
+class TestForms:
+    """A secret is hidden in whatever form others write it."""
+
+    @pytest.mark.parametrize(
+        "secret", ['a"b\\c', "pässwörd/1", "<p&w>", "tab\there", "a b+c/d", "emoji😀pw", "half\ud83dpair"]
+    )
+    @pytest.mark.parametrize(
+        "written",
+        [
+            pytest.param(str, id="as it is"),
+            pytest.param(json.dumps, id="JSON"),
+            pytest.param(functools.partial(json.dumps, ensure_ascii=False), id="JSON beyond ASCII"),
+            pytest.param(lambda text: json.dumps(text).replace("/", "\\/"), id="JSON of PHP"),
+            pytest.param(lambda text: json.dumps(json.dumps({"pw": text})), id="JSON in JSON"),
+            pytest.param(repr, id="Python"),
+            pytest.param(html.escape, id="HTML"),
+            pytest.param(functools.partial(urllib.parse.quote, errors="surrogatepass"), id="address"),
+            pytest.param(functools.partial(urllib.parse.quote_plus, errors="surrogatepass"), id="form"),
+            pytest.param(
+                lambda text: re.sub(
+                    "%..", lambda escape: escape[0].lower(), urllib.parse.quote(text, safe="", errors="surrogatepass")
+                ),
+                id="address in small letters",
+            ),
+        ],
+    )
+    def test_it_is_hidden(self, secret: str, written: Callable[[str], str]) -> None:
+        text = f"bad body: {written(secret)}!"
+        hidden = Secret.quoted(secret).hide_in(text)
+        assert hidden == f"bad body: {written('@').replace(urllib.parse.quote('@'), '@').replace('@', PLACEHOLDER)}!"
+
+    def test_nothing_hides_nothing(self) -> None:
+        assert forms("") == set()
+        assert Secret.quoted("").hide_in("text") == "text"

@@ -57,6 +57,17 @@ def written(folder: Path, content: bytes | str) -> str:
     return str(file)
 
 
+OPENED: list[int] = []
+
+
+def opened(folder: Path, content: str) -> int:
+    """A file that this process has open, until the next one is."""
+    for before in OPENED:
+        os.close(before)
+    OPENED[:] = [os.open(written(folder, content), os.O_RDONLY)]
+    return OPENED[0]
+
+
 def fifo(folder: Path) -> str:
     os.mkfifo(folder / "fifo")
     return str(folder / "fifo")
@@ -89,6 +100,11 @@ UNREADABLE: dict[str, Callable[[Path, str], str]] = {
     "a socket": lambda folder, field: listening(folder),
     "of the kernel": lambda folder, field: "/proc/self/environ",
     "a link to the kernel's": lambda folder, field: link(folder, "/proc/self/cmdline"),
+    "of the kernel, with two slashes": lambda folder, field: f"//proc/self/fd/{opened(folder, FIT[field])}",
+    "of the kernel, through a device": lambda folder, field: f"/dev/fd/{opened(folder, FIT[field])}",
+    "of the kernel, from where we are": lambda folder, field: os.path.relpath(
+        f"/proc/self/fd/{opened(folder, FIT[field])}"
+    ),
     "through the kernel": lambda folder, field: "/proc/self/root" + written(folder, FIT[field]),
     "a link to itself": lambda folder, field: link(folder, str(folder / "link")),
     "a name with NUL": lambda folder, field: "/etc/\0",
