@@ -33,6 +33,8 @@ def _what_is_wrong(error: TimAVError, settings: Settings | None, identity: Ident
     match type(error).__name__:
         case "Unsaved":
             return "Connection: not tested"
+        case "ConfigurationError" if error.field is None:
+            return "Connection: not tested"  # the message says what this machine lacks
         case "ConfigurationError":
             return "Connection: incomplete or wrong"
         case "CertificateError" if error.layer is None:

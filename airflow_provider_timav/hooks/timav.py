@@ -70,6 +70,8 @@ class TimAVHook(BaseHook):
         """Look the connection up, read it, and have Airflow mask its secrets in logs.
 
         :raises ConfigurationError: naming the field of the connection that is missing, unknown or wrong.
+        :raises AirflowNotFoundException: Airflow's own, where there is no such connection. What else Airflow or a secrets
+            backend raises while it looks is theirs, too: it is about no field of a connection, for none was read yet.
         """
         settings = Settings.of(self.get_connection(self.timav_conn_id))
         mask(settings)

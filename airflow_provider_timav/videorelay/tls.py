@@ -158,7 +158,8 @@ class Identity:
 def unmade(trouble: Exception) -> ConfigurationError:
     """Return the error for a context that cannot be made, for whatever reason but the contents of a field."""
     return ConfigurationError(
-        f"this machine cannot prepare TLS ({_words(trouble)}), nothing was sent", retryable=_passes(trouble)
+        f"this machine cannot prepare TLS ({_words(trouble)}), nothing was sent. No field of the connection is wrong.",
+        retryable=_passes(trouble),
     )
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import socket
+import ssl
 import threading
 from collections.abc import Iterator
 
@@ -12,6 +14,7 @@ import pytest
 
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.hooks.timav import TimAVHook
+from airflow_provider_timav.videorelay.tls import forget_contexts
 
 
 @contextlib.contextmanager
@@ -90,3 +93,29 @@ def test_refusal_quotes_the_service(timav_emulator: Emulator, monkeypatch: pytes
     timav_emulator.fail_next(1, code=70004, layer="gateway", reason="sig cut off")
     line = line_of(monkeypatch, timav_emulator.connection())
     assert 'Credential (UserSig): refused: UserSig is cut off (gateway code 70004: "sig cut off").' in line
+
+
+def test_machine_that_cannot_prepare_tls(timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: object) -> int:
+        raise OSError(24, "Too many open files")
+
+    connection = timav_emulator.connection()
+    forget_contexts()
+    monkeypatch.setattr(os, "memfd_create", refuse)
+    line = line_of(monkeypatch, connection)
+    assert line.startswith("Connection: not tested: this machine cannot prepare TLS (Too many open files)")
+    assert "Correct the argument" not in line
+
+
+def test_store_of_cas_that_cannot_be_used(timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    connection = timav_emulator.connection(ca_cert=None)
+
+    def refuse(*args: object, **facts: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    forget_contexts()
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", refuse)
+    line = line_of(monkeypatch, connection)
+    assert line.startswith(
+        "Connection: incomplete or wrong: ca_cert is empty, and this system's store of CAs cannot be read"
+    )
