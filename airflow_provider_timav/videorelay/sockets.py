@@ -83,7 +83,7 @@ class TlsSocket(SSLTransport):
         # A server's session tickets are among it; reading takes them out, and finds nothing.
         while count < len(buffer) and self.incoming.pending and not is_over:
             try:
-                more: Any = self.sslobj.read(len(buffer) - count, buffer[count:])  # type: ignore[arg-type]
+                more: Any = self.sslobj.read(len(buffer) - count, buffer[count:])
             except ssl.SSLWantReadError:
                 break
             except ssl.SSLError as trouble:

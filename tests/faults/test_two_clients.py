@@ -46,7 +46,7 @@ def column(observed: Observed) -> dict[str, Any]:
 def test_both_clients_make_the_same_of_it(case: Case, stages: tuple[Stage, Stage]) -> None:
     (operation,) = case.operations
     columns = []
-    limits = {} if case.seconds is None else {"seconds": case.seconds}
+    limits: dict[str, Any] = {} if case.seconds is None else {"seconds": case.seconds}
     for stage in stages:
         observed = stage.play(operation, lambda scene: case.arrange(scene, 9), **limits)
         assert observed.hits == set()

@@ -582,7 +582,7 @@ def test_pem_of_two_certificates_keeps_both() -> None:
     assert str(trusted(CERT + CA_PEM)).count("BEGIN CERTIFICATE") == 2
 
 
-STORES: dict[str, Callable[[Path], None]] = {
+STORES: dict[str, Callable[[Path], int]] = {
     "empty": lambda store: store.write_text(""),
     "comments only": lambda store: store.write_text("# none"),
     "broken": lambda store: store.write_text(CA_PEM.replace("M", "*", 9)),
