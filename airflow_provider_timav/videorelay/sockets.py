@@ -7,7 +7,6 @@ of a name knows none at all. Here one deadline counts for all of them.
 from __future__ import annotations
 
 import contextlib
-import functools
 import socket
 import ssl
 import time
@@ -51,6 +50,7 @@ class TlsSocket(SSLTransport):
 
     def __init__(self, plain: _PlainSocket, context: ssl.SSLContext, server_hostname: str) -> None:
         self._plain = plain
+        self._answer: AnswerReader
         self._trouble: ssl.SSLError | None = None
         try:
             super().__init__(plain, context, server_hostname)
@@ -67,10 +67,10 @@ class TlsSocket(SSLTransport):
         """Give of the answer, which is read whole first."""
         flight = current_flight()
         assert flight is not None  # noqa: S101 - whoever reads has sent a post
-        receive = functools.partial(self._receive, flight.answer)
-        return flight.answer.give(memoryview(buffer)[: nbytes or len(buffer)], receive)
+        self._answer = flight.answer
+        return self._answer.give(memoryview(buffer)[: nbytes or len(buffer)], self._receive)
 
-    def _receive(self, answer: AnswerReader, buffer: memoryview) -> int:
+    def _receive(self, buffer: memoryview) -> int:
         """Fill a buffer with what has come, as far as it is application data; tell the answer whether something is left.
 
         The library looks for that in the system's socket, and there it is no longer: what came together was taken together. A
@@ -91,7 +91,7 @@ class TlsSocket(SSLTransport):
             else:
                 count, is_over = count + more, not more
         is_left = self.incoming.pending or self.sslobj.pending() or not self._plain.is_between_records
-        answer.holds_more = is_over or bool(is_left)
+        self._answer.holds_more = is_over or bool(is_left)
         return int(count)
 
     def send(self, data: Any, flags: int = 0) -> int:
@@ -122,7 +122,9 @@ class _PlainSocket(PatientSocket):
         return not self._begun and not self._missing
 
     def _follow(self, received: bytes) -> None:
-        # The head of a record has its length in the last two of five bytes (RFC 8446, 5.1).
+        # The head of a record has its length in the last two of five bytes (RFC 8446, 5.1). Mostly a record comes by itself.
+        if self.is_between_records and len(received) >= 5 and len(received) - 5 == received[3] << 8 | received[4]:
+            return
         received, place = self._begun + received, self._missing
         while place + 5 <= len(received):
             place += 5 + (received[place + 3] << 8 | received[place + 4])
