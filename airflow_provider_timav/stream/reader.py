@@ -40,7 +40,7 @@ from airflow_provider_timav.stream.pools import WAY, LateName, Way, WrongNetwork
 from airflow_provider_timav.stream.rtmp import RtmpReader
 from airflow_provider_timav.stream.session import Session
 from airflow_provider_timav.stream.turns import MOST_TURNS, Turns
-from airflow_provider_timav.stream.watch import Look, Verdict, Watch, next_pause
+from airflow_provider_timav.stream.watch import Look, Watch, next_pause
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -450,8 +450,9 @@ def glance(
 ) -> Watch:
     """Look at a stream for a short while, on a thread that has no loop of its own to run (a worker's).
 
-    It reads again, two times or more, as long as that can change the answer: while the stream is STARTING or RESET. It
-    ends with any other verdict, and with the first look after ``seconds`` are over; that look may take `LOOK_SECONDS`.
+    It reads again, two times or more, as long as that can change the answer (`Watch.unsettled`): while the stream is STARTING
+    or RESET, and where it was LIVE and has only just gone. It ends with any other verdict, and with the first look after
+    ``seconds`` are over; that look may take `LOOK_SECONDS`.
 
     :param grace: seconds, see `Watch.after`.
     """
@@ -460,7 +461,7 @@ def glance(
         end = time.monotonic() + seconds
 
         async def enough(known: Watch) -> bool:
-            return known.verdict not in (Verdict.STARTING, Verdict.RESET) or time.monotonic() >= end
+            return not known.unsettled or time.monotonic() >= end
 
         async def nap(pause: float) -> None:
             await asyncio.sleep(min(pause, max(end - time.monotonic(), 0)))

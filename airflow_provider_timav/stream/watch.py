@@ -46,8 +46,11 @@ UNTOLD_TARGET_DURATION: Final = 6.0
 SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 """Seconds between two looks, whatever the playlist says its target duration is; half as long where it may prove to be live."""
 
+LOOKS_THAT_TELL: Final = 3
+"""Looks without a sign of life before a stream has stalled or ended: after a pause in looking one could be an older copy."""
+
 MOST_TRACKS: Final = 4
-"""Lists whose marks are kept: variants, and what was there before an encoder began anew."""
+"""Lists whose marks are kept: variants, and what was there before an encoder began anew. Of each one copy is kept beside it."""
 
 COPIES_SECONDS: Final = 20.0
 """For which caches may hand out older copies of a list, at least: twice what its mark may stand still, where that is more."""
@@ -144,8 +147,9 @@ class Track:
     :param proved: the number after that of the last segment which answered; those from there on are yet to be proved.
     :param names: see `Look`.
     :param dated: see `Look`.
-    :param copy: whether it looks like an older copy of another track. If it moves on by itself, and the other is not read
-        meanwhile, it is what viewers see: an encoder that began anew under the numbers and names of before.
+    :param copied_at: since when it looks like an older copy of another track; None if it does not. Caches that take turns show
+        each other's lists, or a lower one, before long. If it moves on by itself for longer than copies are handed out, it is
+        what viewers see: an encoder that began anew under the numbers and names of before.
     """
 
     variant: int | None
@@ -157,15 +161,15 @@ class Track:
     proved: int = 0
     names: tuple[int, ...] = ()
     dated: str = ""
-    copy: bool = False
-
-    def is_copy_of(self, other: Track) -> bool:
-        """Tell whether this looks like an older copy of that."""
-        return self.copy and self.variant == other.variant
+    copied_at: float | None = None
 
     def is_old(self, at: float, tolerance: float) -> bool:
         """Tell whether the mark was last read so long ago that nothing is a copy of its list any more."""
-        return at - self.read_at > max(COPIES_SECONDS, 2 * tolerance)
+        return at - self.read_at > _copies_for(tolerance)
+
+    def counts(self, at: float, tolerance: float) -> bool:
+        """Tell whether its moves are the stream's, and not those of older copies."""
+        return self.copied_at is None or at - self.copied_at > _copies_for(tolerance)
 
     def holds(self, look: Look, tolerance: float) -> bool:
         """Tell whether a list of this variant continues this one or is a copy of it, and not one that began anew.
@@ -205,6 +209,8 @@ class Watch:
     :param progress_at: when there last was a sign of life: a move that was proved, or a list that had nothing to compare with.
     :param played_at: when the stream last moved and was proved to be live; None if it was not since it began anew.
     :param restarted: whether an encoder that began anew has counted as a sign of life since the last proof. It does once.
+    :param idle: looks since the last sign of life, at most `LOOKS_THAT_TELL`.
+    :param looking_since: since when there was no pause between two looks that is longer than a live mark may stand still.
     :param was_live: whether the stream was ever LIVE.
     :param found_ended: whether its end was there before we came: the last broadcast's list.
     :param gone_since: since when it has been seen to be ABSENT, EMPTY or STALLED without a break.
@@ -224,6 +230,8 @@ class Watch:
     progress_at: float | None = None
     played_at: float | None = None
     restarted: bool = False
+    idle: int = 0
+    looking_since: float | None = None
     was_live: bool = False
     found_ended: bool = False
     gone_since: float | None = None
@@ -237,23 +245,27 @@ class Watch:
         :param grace: seconds that a stream which was LIVE may be seen to be ABSENT, EMPTY or STALLED before it has ENDED.
         """
         past = self._set_back(self.at - look.at) if look.at < self.at else self
-        now = past
+        now = past if past._is_continued_by(look) else replace(past, looking_since=look.at)
         for other in look.others:
             now = now._read(other)
         reset = now._is_reset(look)
         now = now._read(look)
-        verdict = now._judge(look, reset=reset)
+        alive = now.progress_at != past.progress_at
+        now = replace(now, idle=0 if alive else min(past.idle + 1, LOOKS_THAT_TELL))
+        verdict = now._judge(look, reset=reset, gone=past.verdict in _GONE)
         gone_since, unseen_since, tracks, played_at = None, None, now.tracks, now.played_at
         if past.verdict is Verdict.ENDED and verdict is not Verdict.LIVE and not past._is_new(look):
             verdict = Verdict.ENDED
             gone_since, unseen_since = past.gone_since, past.unseen_since
         elif verdict in _GONE:
             gone_since, unseen_since = now._gone(past, look, verdict)
-            if past.was_live and _gone_too_long(look.at, gone_since, unseen_since, grace):
+            settled = past.was_live and now.idle >= LOOKS_THAT_TELL
+            if settled and _gone_too_long(look.at, gone_since, unseen_since, grace):
                 verdict = Verdict.ENDED
         if verdict is Verdict.STALLED:
             # It has to be proved anew: a cache that is a little fresher than the others moves a mark, too.
-            played_at, tracks = None, tuple(replace(track, moves=0) for track in now.tracks)
+            played_at = None
+            tracks = tuple(track if track.copied_at else replace(track, moves=0) for track in now.tracks)
 
         return replace(
             now,
@@ -272,7 +284,7 @@ class Watch:
     def unproved(self, look: Look) -> int | None:
         """Return from which number on a segment decides what this look proves; None if none is to be asked for."""
         track = None if look.endlist or not look.segments else self._track_of(look)
-        if track is None or look.tail is None or look.tail < track.tail:
+        if track is None or look.tail is None or look.tail < track.tail or not track.counts(look.at, self.tolerance):
             return None
         moved = self._is_timely(look, track) if look.tail > track.tail else track.moved_at is not None
         return track.proved if moved and track.proved < look.tail else None
@@ -290,10 +302,17 @@ class Watch:
 
     @property
     def seconds_to_stall(self) -> float | None:
-        """Seconds from the last look to the first moment at which a stream that does not move is stalled; None if it is."""
+        """Seconds from the last look to the first moment at which a stream that does not move is stalled; None if that is past."""
         if self.verdict not in (Verdict.STARTING, Verdict.RESET, Verdict.LIVE) or self.progress_at is None:
             return None
-        return max(self._stalled_at - self.at, 0) + _MOMENT
+        left = self._stalled_at - self.at
+        return left + _MOMENT if left >= 0 else None
+
+    @property
+    def unsettled(self) -> bool:
+        """Whether the next looks may well say otherwise: there is something to prove, or what was live has only just gone."""
+        just_gone = self.was_live and self.verdict in _GONE and self.idle < LOOKS_THAT_TELL
+        return just_gone or self.verdict in (Verdict.STARTING, Verdict.RESET)
 
     @property
     def is_over(self) -> bool:
@@ -384,7 +403,12 @@ class Watch:
 
     def _is_reset(self, look: Look) -> bool:
         """Tell whether this look shows a list that began anew."""
-        known = any(track.variant == look.variant for track in self.tracks)
+        tolerance = self.tolerance
+        known = any(
+            # Of another variant than the last an old list says nothing of when an encoder began.
+            track.variant == look.variant and (look.variant == self.variant or not track.is_old(look.at, tolerance))
+            for track in self.tracks
+        )
         return bool(look.segments) and known and self._track_of(look) is None
 
     def _is_new(self, look: Look) -> bool:
@@ -392,13 +416,18 @@ class Watch:
         if not look.segments or look.tail is None or look.endlist:
             return False
         track = self._track_of(look)
-        added = track is not None and not track.copy and look.tail > track.tail
+        added = track is not None and track.copied_at is None and look.tail > track.tail
         return not self.tracks or self._is_reset(look) or added
 
     def _is_timely(self, look: Look, track: Track) -> bool:
         """Tell whether a mark that has moved did so lately: between reads far apart it may have been right after the first."""
         tolerance = MOVES_WITHIN * (look.target_duration or self.target_duration or UNTOLD_TARGET_DURATION)
         return (look.at if look.asked is None else look.asked) - track.read_at <= tolerance
+
+    def _is_continued_by(self, look: Look) -> bool:
+        """Tell whether the look before was so lately that what it saw and what this one sees are one story."""
+        last = max(self.at, self.tracks[0].read_at) if self.tracks else self.at
+        return (look.at if look.asked is None else look.asked) - last <= self.tolerance
 
     def _read(self, look: Look) -> Watch:
         """Take in what the look says of its list; the verdict is not touched.
@@ -414,15 +443,16 @@ class Watch:
         track = self._track_of(look)
         if track is None:
             return replace(self, **changes)._begun(look, reset=self._is_reset(look))
-        if look.tail < track.tail:
+        if look.tail < track.tail or (track.copied_at is not None and not self._is_timely(look, track)):
             return replace(self, **changes)._copied(look)
 
+        counts = track.counts(look.at, self.tolerance)
         moves: dict[str, Any] = {"read_at": look.at if look.done is None else look.done}
         moved_at, count = track.moved_at, track.moves
         if look.tail > track.tail:
             timely = self._is_timely(look, track)
             moved_at, count = look.at if timely else None, min(track.moves + 1, MOVES_THAT_PROVE)
-            if not timely:
+            if not timely and counts:
                 changes["progress_at"] = look.at
             moves |= {
                 "tail": look.tail,
@@ -432,44 +462,61 @@ class Watch:
                 "names": look.names,
                 "dated": look.dated,
             }
-        if look.playable and moved_at is not None and track.proved < look.tail:
+        if counts and look.playable and moved_at is not None and track.proved < look.tail:
             moves["proved"] = (look.tail - 1 if look.proved is None else look.proved) + 1
             changes |= {"progress_at": _later(self.progress_at, moved_at), "restarted": False}
             if count >= MOVES_THAT_PROVE:
                 changes["played_at"] = _later(self.played_at, moved_at)
-        rest = [one for one in self._others(track, look.at) if track.copy or not one.is_copy_of(track)]
-        if not track.copy:
+        if counts:
+            # What it looked like an older copy of, if it did, is over: an encoder began anew.
+            moves["copied_at"] = None
             changes["tail"] = look.tail
-        return replace(self, **changes, variant=look.variant, tracks=(replace(track, **moves), *rest))
+        tracks = self._with(replace(track, **moves), look.at, before=track)
+        return replace(self, **changes, variant=look.variant, tracks=tracks)
 
     def _copied(self, look: Look) -> Watch:
         """Take in what looks like an older copy; the last one of each variant is kept."""
-        if look.tail is None:
-            return self
-        copy = replace(_track(look), copy=True)
-        rest = [one for one in self.tracks if not one.is_copy_of(copy)]
-        return replace(self, variant=look.variant, tracks=(copy, *rest[: MOST_TRACKS - 1]))
+        copy = replace(_track(look), copied_at=look.at)
+        return replace(self, variant=look.variant, tracks=self._with(copy, look.at))
 
-    def _others(self, track: Track | None, at: float) -> list[Track]:
-        """Return the other lists that still may have copies."""
+    def _with(self, track: Track, at: float, *, before: Track | None = None) -> tuple[Track, ...]:
+        """Return the lists that are known, with this one as the last that was read.
+
+        Those of other variants are kept, however old: begun anew at an older copy, they would move up to the same mark again.
+        Of its own variant one copy is kept, until the list itself is read, and lists as long as they may have copies.
+
+        :param before: what was known of it.
+        """
+        rest = [one for one in self.tracks if one is not before]
+        if not rest:  # nearly always
+            return (track,)
         tolerance = self.tolerance
-        return [one for one in self.tracks if one is not track and not one.is_old(at, tolerance)]
+        is_copy = track.copied_at is not None
+        known = [
+            one
+            for one in rest
+            if one.variant != track.variant or (one.copied_at is None and (is_copy or not one.is_old(at, tolerance)))
+        ]
+        known.insert(0, track)
+        lists = [one for one in known if one.copied_at is None][:MOST_TRACKS]
+        copies = [one for one in known if one.copied_at is not None][:MOST_TRACKS]
+        return (*lists, *copies)
 
     def _begun(self, look: Look, *, reset: bool) -> Watch:
         """Take in a list that has nothing to compare with: the first, another variant's, or one that began anew."""
         if look.tail is None:
             return self
-        # What another variant of the same stream has shown counts here, too, but for the last move.
-        moves = 0 if reset else min(max((track.moves for track in self.tracks), default=0), MOVES_THAT_PROVE - 1)
-        track = replace(_track(look), moves=moves)
-        rest = self._others(None, look.at)[: MOST_TRACKS - 1]
-        now = replace(self, tail=look.tail, variant=look.variant, tracks=(track, *rest))
+        # What another variant has shown does not count here: each of them may have a cache that is behind, and move once.
+        now = replace(self, tail=look.tail, variant=look.variant, tracks=self._with(_track(look), look.at))
         if reset:
             now = replace(now, played_at=None, restarted=True)
         return now if self.tracks and not (reset and not self.restarted) else replace(now, progress_at=look.at)
 
-    def _judge(self, look: Look, *, reset: bool) -> Verdict:
-        """Return the verdict of this look, before grace and the memory of an end are considered."""
+    def _judge(self, look: Look, *, reset: bool, gone: bool) -> Verdict:
+        """Return the verdict of this look, before grace and the memory of an end are considered.
+
+        :param gone: whether it was seen to be gone before.
+        """
         if look.tail is None:
             return Verdict.ABSENT
         if look.endlist:
@@ -481,16 +528,19 @@ class Watch:
             return Verdict.RESET
         if self.played_at is not None and at - self.played_at <= self.tolerance:
             return Verdict.LIVE
-        return Verdict.STALLED if at > self._stalled_at else Verdict.STARTING
+        stalled = at > self._stalled_at and (gone or self.idle >= LOOKS_THAT_TELL)
+        return Verdict.STALLED if stalled else Verdict.STARTING
 
     def _gone(self, past: Watch, look: Look, verdict: Verdict) -> tuple[float | None, float | None]:
         """Return since when the stream has been gone, and since when not seen."""
         unseen_since = past.unseen_since
         if is_unseen(look.absence or look.refused):
             return None, look.at if unseen_since is None else unseen_since
-        # A tail that stands still tells since when the stream is gone, however long ago the look before was; not so where
-        # that look was blind.
-        began = self._stalled_at if verdict is Verdict.STALLED and unseen_since is None else look.at
+        # A tail that stands still tells since when the stream is gone; not so where the look before was blind, or so long ago
+        # that this may be an older copy.
+        began = look.at
+        if verdict is Verdict.STALLED and unseen_since is None:
+            began = self._stalled_at if self.looking_since is None else max(self._stalled_at, self.looking_since)
         return min(began, look.at if past.gone_since is None else past.gone_since), unseen_since
 
     def _set_back(self, seconds: float) -> Watch:
@@ -504,10 +554,17 @@ class Watch:
             since=back(self.since),
             at=self.at - seconds,
             tracks=tuple(
-                replace(track, read_at=track.read_at - seconds, moved_at=back(track.moved_at)) for track in self.tracks
+                replace(
+                    track,
+                    read_at=track.read_at - seconds,
+                    moved_at=back(track.moved_at),
+                    copied_at=back(track.copied_at),
+                )
+                for track in self.tracks
             ),
             progress_at=back(self.progress_at),
             played_at=back(self.played_at),
+            looking_since=back(self.looking_since),
             gone_since=back(self.gone_since),
             unseen_since=back(self.unseen_since),
         )
@@ -518,6 +575,11 @@ def _track(look: Look) -> Track:
     tail = look.tail or 0
     read_at = look.at if look.done is None else look.done
     return Track(look.variant, tail, tail - look.segments, read_at, proved=tail, names=look.names, dated=look.dated)
+
+
+def _copies_for(tolerance: float) -> float:
+    """Return for how many seconds caches may hand out older copies of a list whose mark moves within so many."""
+    return max(COPIES_SECONDS, 2 * tolerance)
 
 
 def _later(one: float | None, other: float) -> float:
@@ -549,7 +611,7 @@ def _read_fields(kind: Any, memory: dict[Any, Any]) -> dict[str, Any]:
 def _tracks(value: Any) -> tuple[Track, ...] | None:
     """Return the tracks that can be read."""
     found = []
-    for memory in value[:MOST_TRACKS] if isinstance(value, list) else ():
+    for memory in value[: 2 * MOST_TRACKS] if isinstance(value, list) else ():
         known = {"variant": None, **_read_fields(Track, memory)} if isinstance(memory, dict) else {}
         if {"tail", "first", "read_at"} <= known.keys():
             found.append(Track(**known))

@@ -7,6 +7,7 @@ import json
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from random import Random
 from typing import Any
 
 import pytest
@@ -76,8 +77,8 @@ def test_the_cached_list_of_the_last_show_is_starting_and_then_stalled_and_never
 
 
 def test_a_live_stream_is_live_for_three_target_durations_after_its_last_move_and_then_stalled() -> None:
-    found = verdicts(*LIVE, seen(8, 12), seen(8.1, 12), seen(10, 13), seen(12, 14))
-    assert found[3:] == [Verdict.LIVE, Verdict.STALLED, Verdict.STARTING, Verdict.LIVE]
+    found = verdicts(*LIVE, seen(5, 12), seen(8, 12), seen(8.1, 12), seen(10, 13), seen(12, 14))
+    assert found[3:] == [Verdict.LIVE, Verdict.LIVE, Verdict.STALLED, Verdict.STARTING, Verdict.LIVE]
 
 
 def test_segments_that_never_answer_make_a_stream_stalled_however_its_tail_moves() -> None:
@@ -114,7 +115,7 @@ def test_an_empty_playlist_is_empty_and_its_number_proves_nothing() -> None:
     ids=["absent", "empty", "stalled"],
 )
 def test_a_stream_that_was_live_has_ended_when_it_is_gone_for_longer_than_the_grace_period(gone: Any) -> None:
-    known = watch(*LIVE, gone(10), gone(68))
+    known = watch(*LIVE, *(gone(second) for second in (10, 10.5, 11, 68)))
     assert known.verdict in (Verdict.ABSENT, Verdict.EMPTY, Verdict.STALLED)
     assert watch(gone(70.5), begin=known).verdict is Verdict.ENDED
 
@@ -135,8 +136,9 @@ def test_the_grace_period_begins_anew_when_the_stream_comes_back() -> None:
 
 def test_being_stalled_and_then_absent_counts_together() -> None:
     """The mark stood still since 12:00:02, so the stream is gone since 12:00:08."""
-    assert watch(*LIVE, seen(20, 12), absent(68)).verdict is Verdict.ABSENT
-    assert watch(*LIVE, seen(20, 12), absent(69)).verdict is Verdict.ENDED
+    known = watch(*LIVE, *(seen(second, 12) for second in range(5, 21, 5)))
+    assert watch(absent(68), begin=known).verdict is Verdict.ABSENT
+    assert watch(absent(69), begin=known).verdict is Verdict.ENDED
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,7 @@ def test_a_clock_that_goes_back_changes_no_verdict() -> None:
 
 def test_was_live_outlives_the_process() -> None:
     memory = json.loads(json.dumps(watch(*LIVE).to_json()))
-    assert watch(absent(1000), absent(1061), begin=Watch.from_json(memory)).verdict is Verdict.ENDED
+    assert watch(absent(1000), absent(1001), absent(1061), begin=Watch.from_json(memory)).verdict is Verdict.ENDED
 
 
 def test_a_memory_of_another_version_is_read_as_far_as_it_goes() -> None:
@@ -257,7 +259,7 @@ def test_the_next_look_is_after_a_target_duration_or_half_of_it(known: Watch, se
 
 
 def test_look_is_made_at_the_moment_at_which_a_stream_would_be_stalled() -> None:
-    known = watch(*LIVE, seen(7.4, 12))
+    known = watch(*LIVE, seen(5, 12), seen(7.4, 12))
     assert known.verdict is Verdict.LIVE
     assert next_pause(known, 0.5) == pytest.approx(0.61)
     assert watch(seen(8.01, 12), begin=known).verdict is Verdict.STALLED
@@ -404,9 +406,44 @@ class TestOlderCopies:
         """What it lists looks like an older copy, but moves on by itself."""
         before = [Look(at=NOON + n, tail=n + 1, segments=n + 1, target_duration=2, playable=True) for n in range(5)]
         after = [replace(look, at=look.at + 40) for look in before]
-        found = verdicts(*before, seen(20, 5), *after)
-        assert found[5] is Verdict.STALLED
-        assert found[8:] == [Verdict.LIVE] * 3
+        found = verdicts(*before, *(seen(second, 5) for second in (8, 12, 20)), *after, seen(45, 6), seen(46, 7))
+        assert found[7] is Verdict.STALLED
+        assert found[-2:] == [Verdict.STARTING, Verdict.LIVE], "above what was there before"
+
+    def test_encoder_that_began_anew_so_is_live_before_that_when_nothing_else_was_handed_out_for_long(self) -> None:
+        long = [Look(at=NOON + n, tail=11 + n, segments=11, target_duration=2, playable=True) for n in range(30)]
+        known = watch(*long, *(replace(long[-1], at=NOON + second) for second in range(30, 60)))
+        assert known.verdict is Verdict.STALLED
+        found = []
+        for second in range(27):
+            known = watch(
+                Look(at=NOON + 60 + second, tail=30 + second // 3, segments=11, target_duration=2, playable=True),
+                begin=known,
+            )
+            found.append(known.verdict)
+        assert Verdict.LIVE not in found[:20]
+        assert found[22:] == [Verdict.LIVE] * 5
+        assert known.tail == 38
+
+    @pytest.mark.parametrize("variants", [1, 2, 3, 5])
+    @pytest.mark.parametrize("caches", [2, 3, 4, 5])
+    @pytest.mark.parametrize("seed", range(3))
+    def test_caches_of_a_broadcast_that_is_over_do_not_make_it_live_again(
+        self, variants: int, caches: int, seed: int
+    ) -> None:
+        """Each look gets the list of any of them. They may climb once, as a live stream does, and never again."""
+        dice = Random(f"{variants} {caches} {seed}")  # noqa: S311 - dice
+
+        def copy(second: int, variant: int) -> Look:
+            return replace(seen(second, 100 - dice.randrange(caches), variant=variant), segments=6)
+
+        known, found = Watch(), []
+        for second in range(400):
+            looks = [copy(second, variant) for variant in range(min(variants, 4) if second > 3 else 1)]
+            known = watch(replace(looks[-1], others=tuple(looks[:-1])), begin=known)
+            found.append(known.verdict)
+        assert Verdict.LIVE not in (found if caches == 2 else found[60:])
+        assert set(found[120:]) <= {Verdict.STALLED, Verdict.ENDED}
 
     def test_edge_that_catches_up_beside_another_revives_nothing(self) -> None:
         before = [seen(float(n), 10 + n) for n in range(3)]
@@ -458,10 +495,25 @@ class TestVariants:
             )
         assert set(verdicts(*looks)[4:]) == {Verdict.LIVE}
 
-    def test_what_one_has_shown_counts_for_the_other_but_for_the_last_move(self) -> None:
+    def test_what_one_has_shown_does_not_count_for_another(self) -> None:
         looks = (seen(0, 10, variant=0), seen(1, 11, variant=0, playable=False), seen(1, 70, variant=1))
-        assert verdicts(*looks)[-1] is Verdict.STARTING
-        assert verdicts(*looks, seen(2, 71, variant=1))[-1] is Verdict.LIVE
+        assert verdicts(*looks, seen(2, 71, variant=1))[-1] is Verdict.STARTING
+        assert verdicts(*looks, seen(2, 71, variant=1), seen(3, 72, variant=1))[-1] is Verdict.LIVE
+
+    def test_marks_of_others_are_kept_however_rarely_they_are_read(self) -> None:
+        """Else each of them would begin at an older copy again and again, and move."""
+        known, found = Watch(), set()
+        for poke in range(20):
+            for second in range(4):
+                others = tuple(seen(60 * poke + second, 99 + (poke + second) % 2, variant=one) for one in (1, 2))
+                known = watch(replace(seen(60 * poke + second, 100, variant=0), others=others), begin=known)
+                found |= {known.verdict} if poke > 2 else set()
+        assert found == {Verdict.STALLED}
+
+    def test_another_that_begins_anew_unseen_takes_no_proof_away(self) -> None:
+        known = watch(seen(0, 500, variant=1), *(seen(second, second, variant=0) for second in range(60, 70)))
+        known = watch(replace(seen(70, 70, variant=0), others=(seen(70, 3, variant=1),)), begin=known)
+        assert known.verdict is Verdict.LIVE
 
     def test_others_are_read_when_there_is_no_sign_of_life(self) -> None:
         known = watch(*LIVE)
@@ -529,6 +581,40 @@ class TestNotSeen:
         for at in (4, 4 + UNSEEN_SECONDS + 1):
             known = known.after(Look(at=NOON + at, absence=NOT_SEEN[0]), grace=UNSEEN_SECONDS * 2)
         assert known.verdict is Verdict.ABSENT
+
+
+class TestPausesInLooking:
+    """A sensor that is not deferrable looks for a short while, and again a minute or more later."""
+
+    @pytest.mark.parametrize("gone", [absent, empty, lambda at: seen(at, 12), lambda at: seen(at, 11)])
+    def test_one_answer_after_a_pause_ends_and_stalls_nothing(self, gone: Any) -> None:
+        known = watch(*LIVE, gone(300))
+        assert known.verdict not in (Verdict.ENDED, Verdict.STALLED)
+        assert known.unsettled, "another look may tell otherwise"
+        assert not known.seen_stalled(NOON, grace=GRACE)
+        assert watch(seen(301, 160), seen(302, 161), begin=known).verdict is Verdict.LIVE
+
+    @pytest.mark.parametrize("gone", [absent, empty, lambda at: seen(at, 12)], ids=["absent", "empty", "same-list"])
+    def test_time_without_a_look_is_no_time_in_which_it_was_gone(self, gone: Any) -> None:
+        known = watch(*LIVE, *(gone(second) for second in range(300, 320)))
+        assert known.verdict in (Verdict.ABSENT, Verdict.EMPTY, Verdict.STALLED)
+        assert not known.unsettled
+        assert known.gone_since == NOON + 300
+        assert watch(gone(361), begin=Watch.from_json(known.to_json())).verdict is Verdict.ENDED
+
+    def test_one_absence_in_each_of_two_pokes_is_not_yet_the_end(self) -> None:
+        known = watch(*LIVE, absent(300), absent(420))
+        assert (known.verdict, known.unsettled) == (Verdict.ABSENT, True)
+        assert watch(absent(421), begin=known).verdict is Verdict.ENDED
+
+    def test_what_never_was_live_is_told_by_one_look(self) -> None:
+        assert not watch(absent(0)).unsettled
+        assert not watch(empty(0)).unsettled
+
+    def test_nothing_is_hurried_when_the_stall_is_past(self) -> None:
+        known = watch(*LIVE, seen(300, 12))
+        assert known.verdict is Verdict.STARTING
+        assert next_pause(known, 0.5) == pytest.approx(2 / 3)
 
 
 class TestLastBroadcastsList:
