@@ -16,7 +16,7 @@ import errno
 import functools
 import ssl
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -194,6 +194,10 @@ def _why_no_connection(error: OSError) -> str:
     return NO_ROUTE if error.errno in _OUR_NETWORK else NO_CONNECTION
 
 
+class _NoStream(Exception):  # it is what was found
+    """PyAV reads nothing, or nothing more; the message says why."""
+
+
 class _Receiving:
     """Reads packets of one stream until they are enough, in a thread."""
 
@@ -206,26 +210,44 @@ class _Receiving:
 
     def __call__(self) -> str | None:
         """Return why the stream is not there; None if time is over, or what has arrived is enough."""
-        import av
-
         end = self._clock() + LOOK_SECONDS
         try:
-            # Each of opening, finding the first packet, and reading one ends by itself then. The options are the container's
-            # alone: older versions of PyAV hand all others to streams that are not there yet, and crash.
-            limits = (LOOK_SECONDS, LOOK_SECONDS)
-            with av.open(self._address, format="flv", container_options=self._options, timeout=limits) as source:
-                for packet in source.demux():
-                    kind, now = packet.stream.type, self._clock()
+            with contextlib.closing(self._packets()) as packets:
+                for kind, timestamp, size in packets:
+                    now = self._clock()
                     if self.abandoned or now >= end:
                         return None
-                    if kind in ("audio", "video") and packet.dts is not None:
-                        self._arrivals.add(kind, packet.dts, at=now, size=packet.size)
+                    if kind in ("audio", "video") and timestamp is not None:
+                        self._arrivals.add(kind, timestamp, at=now, size=size)
                     if self._arrivals.enough:
                         return None
-        except av.FFmpegError as error:
+        except _NoStream as found:
             # FFmpeg says that input and output fail where it has been interrupted, too.
-            return None if self._clock() >= end - 0.5 else _why(error)
+            return None if self._clock() >= end - 0.5 else str(found)
         return "the server has ended the stream"
+
+    def _packets(self) -> Generator[tuple[str, int | None, int], None, None]:
+        """Give kind, timestamp and size of each packet.
+
+        :raises _NoStream: whatever PyAV raises. FFmpeg's errors are not all: of texts that are no UTF-8 others come.
+        """
+        import av
+
+        # Each of opening, finding the first packet, and reading one ends by itself then. The options are the container's
+        # alone: older versions of PyAV hand all others to streams that are not there yet, and crash.
+        limits = (LOOK_SECONDS, LOOK_SECONDS)
+        try:
+            with av.open(
+                self._address,
+                format="flv",
+                container_options=self._options,
+                metadata_errors="replace",  # encoders send what their users type, in whatever it is encoded
+                timeout=limits,
+            ) as source:
+                for packet in source.demux():
+                    yield packet.stream.type, packet.dts, packet.size
+        except Exception as error:  # noqa: BLE001 - what the stream makes of PyAV is what was found of the stream
+            raise _NoStream(_why(error)) from None
 
 
 async def _in_a_thread(receiving: _Receiving, turns: asyncio.Semaphore) -> str | None:

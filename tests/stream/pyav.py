@@ -32,9 +32,16 @@ class FakeAV(ModuleType):
 
     @contextmanager
     def open(
-        self, file: str, *, format: str, container_options: dict[str, str], timeout: tuple[float, float]
+        self,
+        file: str,
+        *,
+        format: str,
+        container_options: dict[str, str],
+        metadata_errors: str,
+        timeout: tuple[float, float],
     ) -> Iterator[Any]:
         assert format == "flv"
+        b"\xd6\xb1".decode(errors=metadata_errors)
         assert max(timeout) <= rtmp.LOOK_SECONDS
         self.opened.append((file, container_options))
         self.threads.add(threading.current_thread())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import socket
 import ssl
 import threading
@@ -140,13 +141,39 @@ def test_what_fails_is_said_without_the_address(
     assert look(server + "?" + SECRET).absence == said
 
 
-def test_a_fault_of_our_own_is_raised(av: FakeAV, server: str) -> None:
-    """What FFmpeg has not said must not look like what a server did."""
+def test_whatever_pyav_raises_is_an_absence(av: FakeAV, server: str) -> None:
+    """Not all of it comes from FFmpeg: metadata may be in another encoding than UTF-8."""
 
     def fail() -> Iterator[Any]:
-        raise LookupError("a bug")
+        raise UnicodeDecodeError("utf-8", SECRET.encode(), 0, 1, "invalid start byte")
 
     av.packets = fail
+    assert look(server).absence == "no answer (UnicodeDecodeError)"
+
+
+def test_pyav_replaces_what_is_no_utf_8_in_metadata() -> None:
+    """The title that an encoder sends, in GBK; without that the stream could not be opened."""
+    real = pytest.importorskip("av")
+    title = b"\xd6\xb1\xb2\xa5"
+    script = b"\x02\0\x0aonMetaData\x08\0\0\0\x01\0\x05title\x02" + len(title).to_bytes(2) + title + b"\0\0\x09"
+    tag = b"\x12" + len(script).to_bytes(3) + bytes(7) + script
+    audio = b"\x2f\xff" * 60
+    tag += (len(tag)).to_bytes(4) + b"\x08" + len(audio).to_bytes(3) + bytes(7) + audio + (len(audio) + 11).to_bytes(4)
+    flv = b"FLV\x01\x04\0\0\0\x09\0\0\0\0" + tag
+    with pytest.raises(UnicodeDecodeError), real.open(io.BytesIO(flv), format="flv"):
+        pass
+    with real.open(io.BytesIO(flv), format="flv", metadata_errors="replace") as source:
+        assert source.metadata["title"] == title.decode(errors="replace")
+
+
+def test_a_fault_of_our_own_is_raised(av: FakeAV, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What PyAV has not said must not look like what a server did."""
+
+    def fail(*args: Any, **facts: Any) -> None:
+        raise LookupError("a bug")
+
+    av.packets = at_pace
+    monkeypatch.setattr("airflow_provider_timav.stream.arrivals.Arrivals.add", fail)
     with pytest.raises(LookupError, match="a bug"):
         look(server)
 
