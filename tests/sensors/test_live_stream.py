@@ -295,6 +295,55 @@ def test_a_poke_at_a_stream_that_stands_still_is_bounded(site: Site, monkeypatch
     assert worker.store.kept["watch"]["watch"]["verdict"] == "STARTING"
 
 
+def let_time_pass(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Set the clock of looks forward."""
+    now = reader_module.wall_clock()
+    monkeypatch.setattr(reader_module, "wall_clock", lambda: lambda: now() + seconds)
+
+
+@pytest.mark.parametrize("stale", ["same-list", "older-list", "404", "empty"])
+def test_one_stale_answer_long_after_the_last_poke_ends_nothing(
+    site: Site, monkeypatch: pytest.MonkeyPatch, stale: str
+) -> None:
+    """A deferrable sensor would have looked on meanwhile, and seen the stream go on."""
+    url = site.live(every=0.2)
+    live = site.pages["/live.m3u8"]
+    worker = Worker(url=url, until="ended", grace=1)
+    worker.sensor().poke(worker.context)
+    known = worker.store.kept["watch"]["watch"]
+    assert known["verdict"] == "LIVE"
+    let_time_pass(monkeypatch, 600)
+    answers = {
+        "same-list": media(known["tail"] - 3, 3),
+        "older-list": media(known["tail"] - 4, 3),
+        "404": None,
+        "empty": media(known["tail"], 0),
+    }
+    answered: list[bool] = []
+
+    def page(visit: Visit) -> None:
+        if answered:
+            return live(visit)
+        answered.append(True)
+        return visit.answer("gone", 404) if answers[stale] is None else visit.answer(answers[stale])
+
+    site.pages["/live.m3u8"] = page
+    assert worker.sensor().poke(worker.context) is False
+    assert worker.store.kept["watch"]["watch"]["verdict"] == "LIVE"
+
+
+def test_stream_that_went_while_nobody_looked_has_ended_after_grace(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = Worker(url=site.live(every=0.2), until="ended", grace=60)
+    worker.sensor().poke(worker.context)
+    let_time_pass(monkeypatch, 600)
+    del site.pages["/live.m3u8"]
+    assert worker.sensor().poke(worker.context) is False
+    let_time_pass(monkeypatch, 120)
+    assert worker.sensor().poke(worker.context)
+
+
 def test_the_memory_of_another_stream_is_not_used(site: Site) -> None:
     worker = Worker(url=site.url + "/today.m3u8", until="ended", grace=0)
     memory = {"verdict": "ENDED", "was_live": True, "since": time.time() - 9000}
