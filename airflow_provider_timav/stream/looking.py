@@ -9,6 +9,7 @@ can say something about a stream on the internet cannot have the network in whic
 
 from __future__ import annotations
 
+import base64
 import codecs
 import math
 import re
@@ -16,8 +17,9 @@ import zlib
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import unquote_to_bytes
 
-from airflow_provider_timav.stream.address import fault, join
+from airflow_provider_timav.stream.address import LONGEST_ADDRESS, fault, join
 from airflow_provider_timav.stream.playlist import (
     LARGEST_PLAYLIST,
     MasterPlaylist,
@@ -29,7 +31,7 @@ from airflow_provider_timav.stream.playlist import (
     parse,
 )
 from airflow_provider_timav.stream.reasons import CUT_OFF, UNREADABLE_CODING, is_unseen, of_status
-from airflow_provider_timav.stream.session import Session, Source
+from airflow_provider_timav.stream.session import Session, Source, chosen
 from airflow_provider_timav.stream.watch import Look, Watch
 
 __all__ = ["Answer", "Get", "NoAnswer", "looking"]
@@ -37,14 +39,20 @@ __all__ = ["Answer", "Get", "NoAnswer", "looking"]
 MOST_REDIRECTS: Final = 20
 """As many as browsers follow (Fetch, 4.4)."""
 
-MOST_VARIANTS: Final = 8
-"""Variants of a master playlist that are tried until one answers: a look must not become a crawl."""
+MOST_CONSIDERED: Final = 500
+"""Variants of a master playlist among which those that are tried are chosen."""
+
+SLOW_SECONDS: Final = 2.5
+"""What takes longer is given all the time of a look, if need be, and not a share of it."""
 
 MOST_OTHERS: Final = 3
 """Variants that are read beside one that does not move, or does not play."""
 
 SEGMENT_SAMPLE: Final = 1024
 """Bytes of a segment that are asked for; a few are enough."""
+
+KEY_BYTES: Final = 16
+"""Of a key for AES-128."""
 
 LARGE_PLAYLIST: Final = 1 << 16
 """Bytes from which on compression is asked for: below that it costs more than it saves."""
@@ -53,6 +61,8 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 
 _TELLING: Final = (401, 404, 410, 429)
 """Answers to a request for a part of a segment that would be the same for the whole of it."""
+
+_NONE_ANSWERS: Final = "no variant of the master playlist answers: "
 
 _MARKUP = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<[A-Za-z!?]|[{\[]\s*[\"{\[\]}]|#EXTM3U)")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
@@ -142,32 +152,52 @@ class _Viewer:
         self.session = session
         self.found: list[Look] = []
         self.reason = ""
+        self.began = clock()
+        self.loaded = False
+        self.tried: set[str] = set()
 
     def look(self) -> Conversation:
         """Read where it was read last; if nothing is there, or nothing moves, what else there is."""
         session, variant = self.session, self.watch.variant
-        if (source := session.lists.get(variant)) is not None:
-            alone = source.url == self.url
-            there = yield from self._read(variant, source, share=1.0 if alone else 0.5)
-            if alone or (there and not self._in_doubt()):
+        if session.hurried and not session.lists and session.variants:
+            # Nothing answered in its share of the time: each in turn gets all of it, without the way there.
+            session.hurried = False
+            yield from self._patiently(variant)
+            return self._result()
+        source = session.lists.get(variant)
+        if source is not None and source.url != self.url:
+            there = yield from self._read(variant, source, share=1.0 if session.slow else 0.5)
+            if there and not self._in_doubt():
                 return self._result()
-            if session.variants and not (there and self._is_worn_out()):
+            if there and session.variants and not self._is_worn_out():
                 yield from self._others(variant)
-            if self.found and not self._is_worn_out():
+            if there and not self._is_worn_out():
                 return self._result()
         try:
             yield from self._from_the_top(variant)
         except (_Absent, NotAPlaylist) as found:
             self.reason = str(found)
+            if not (self.found or self.loaded) and session.variants:
+                yield from self._others(variant)
         return self._result()
 
     def _result(self) -> Look:
         if not self.found:
-            return Look(at=self.clock(), absence=self.reason, public=self.session.public)
+            return Look(at=self.clock(), absence=self.reason, public=self.session.public, asked=self.began)
+        self.session.hurried = False
         if len(self.found) == 1:
             return self.found[0]
         best = max(reversed(self.found), key=_rank)
         return replace(best, others=tuple(look for look in self.found if look is not best))
+
+    def _patiently(self, first: int | None) -> Generator[Get, Answer | NoAnswer, None]:
+        """Read one variant, another each time, with all the time there is."""
+        session = self.session
+        places = session.order(first)
+        place = places[session.turn % len(places)]
+        session.turn += 1
+        yield from self._read(place, session.variants[place], share=1.0)
+        self.reason = _NONE_ANSWERS + self.reason
 
     def _in_doubt(self) -> bool:
         """Tell whether what was read so far leaves open if the stream plays."""
@@ -187,15 +217,19 @@ class _Viewer:
         hosts: list[bool] = []
         what = "a playlist whose host was on a public address and now is" if self.watch.public else "a playlist"
         asked = self.clock()
+        # Where it keeps silent, what it led to before may still be there.
+        share = 0.5 if session.variants else 1.0
         try:
             base, answer, public = yield from self._fetch(
-                Get(self.url, LARGEST_PLAYLIST, public_only=self.watch.public, gzip=session.gzip), what, hosts
+                Get(self.url, LARGEST_PLAYLIST, public_only=self.watch.public, gzip=session.gzip, share=share),
+                what,
+                hosts,
             )
         finally:
             session.public = session.public or any(hosts[:1])
         playlist = self._parsed(answer, Source(base))
         session.forget_lists()
-        session.loaded_at = self.clock()
+        session.loaded_at, self.loaded = self.clock(), True
         if isinstance(playlist, MediaPlaylist):
             source = Source(
                 base, public, "a playlist whose host was on a public address and now is" if public else what
@@ -205,9 +239,14 @@ class _Viewer:
             return
         if not playlist.variants:
             raise NotAPlaylist("a master playlist without variants")
-        session.variants = [
-            Source(join(base, reference), public, "a variant", playlist.variables) for reference in playlist.variants
-        ]
+        urls = chosen(
+            (place, join(base, reference))
+            for place, reference in enumerate(playlist.variants[:MOST_CONSIDERED])
+            if len(reference) <= LONGEST_ADDRESS
+        )
+        if not urls:
+            raise _Absent(f"an address of more than {LONGEST_ADDRESS} characters")
+        session.variants = {place: Source(url, public, "a variant", playlist.variables) for place, url in urls.items()}
         yield from self._others(None, first=variant)
         if not self.found:
             raise _Absent(self.reason)
@@ -216,30 +255,32 @@ class _Viewer:
         """Read further variants until one shows a sign of life, or enough of them have shown none.
 
         :param known: the variant that was tried already.
-        :param first: the one to begin with.
+        :param first: the one to begin with, unless what is there has just not answered.
         """
-        places = [place for place in self.session.order(first) if place != known]
+        session = self.session
+        places = [place for place in session.order(first) if place != known]
+        places.sort(key=lambda place: session.variants[place].url in self.tried)
         read = 0
         reasons: list[str] = []
-        for tried, place in enumerate(places[:MOST_VARIANTS], 1):
+        for place in places:
             if read >= MOST_OTHERS or (self.found and not self._in_doubt()):
                 return
-            source = self.session.lists.get(place, self.session.variants[place])
-            last = tried == min(len(places), MOST_VARIANTS)
-            if (yield from self._read(place, source, share=1.0 if last else 0.5)):
+            source = session.lists.get(place, session.variants[place])
+            if (yield from self._read(place, source, share=1.0 if place == places[-1] else 0.5)):
                 read += 1
             else:
-                self.session.lists.pop(place, None)
+                session.lists.pop(place, None)
                 reasons.append(self.reason)
         if reasons and not self.found:
             # That one of them does not let us in says more than that another is not there.
             told = next((reason for reason in reasons if is_unseen(reason)), reasons[-1])
-            self.reason = f"no variant of the master playlist answers: {told}"
+            self.reason = _NONE_ANSWERS + told
 
     def _read(self, variant: int | None, source: Source, *, share: float) -> Generator[Get, Answer | NoAnswer, bool]:
         """Read one media playlist, and whether what was added plays; return whether it is there."""
+        session = self.session
         asked = self.clock()
-        get = Get(source.url, LARGEST_PLAYLIST, public_only=source.public_only, share=share, gzip=self.session.gzip)
+        get = Get(source.url, LARGEST_PLAYLIST, public_only=source.public_only, share=share, gzip=session.gzip)
         try:
             base, answer, public = yield from self._fetch(get, source.what)
             if (base, public) != (source.url, source.public_only):
@@ -247,11 +288,17 @@ class _Viewer:
             playlist = self._parsed(answer, source)
         except (_Absent, NotAPlaylist) as found:
             self.reason = str(found)
+            self.tried.add(get.url)
+            if isinstance(found, _Absent) and found.status is None:
+                # Nothing answered. Next time it gets all the time, unless it had that now.
+                session.slow = share < 1
+                session.hurried = session.hurried or share < 1 or asked - self.began > SLOW_SECONDS
             return False
+        session.slow = self.clock() - asked > SLOW_SECONDS
         if isinstance(playlist, MasterPlaylist):
             self.reason = "a master playlist that leads to a master playlist"
             return False
-        self.session.lists[variant] = source
+        session.lists[variant] = source
         yield from self._take(variant, source, playlist, asked)
         return True
 
@@ -277,7 +324,10 @@ class _Viewer:
             asked=asked,
         )
         since = self.watch.unproved(look)
-        if since is not None:
+        if since is None and not self.watch.tracks and len(self.session.variants) > 1 and not playlist.endlist:
+            # Which variant is to be watched shows by whether one plays: what one has shown does not count for another.
+            since = 0
+        if since is not None and playlist.segments:
             look = yield from self._proved(look, source, playlist.added(since))
         self.found.append(look)
 
@@ -305,6 +355,10 @@ class _Viewer:
         needed += [(Part(segment.key), "a key")] if segment.key else []
         for part, what in needed:
             if part is None:
+                continue
+            if (inline := _inline(part.address)) is not None:
+                if len(inline) != KEY_BYTES and part is not segment.init:
+                    raise _Absent("a key: data that are no key")
                 continue
             known = replace(part, address=join(source.url, part.address))
             if known in self.session.opened:
@@ -401,6 +455,20 @@ def _is_text(body: bytes, coding: str) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def _inline(address: str) -> bytes | None:
+    """Return the data that an address holds itself (RFC 2397); None if it is another kind of address."""
+    if address[:5].lower() != "data:":
+        return None
+    head, _, data = address[5:].partition(",")
+    body = unquote_to_bytes(data)
+    if not head.lower().endswith(";base64"):
+        return body
+    try:
+        return base64.b64decode(body)
+    except ValueError:
+        return b""
 
 
 def _decoded(answer: Answer) -> bytes:

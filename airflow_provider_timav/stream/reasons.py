@@ -42,6 +42,10 @@ _UNSEEN: Final = (
     PROXY_REFUSES,
     UNREADABLE_CODING,
     "a body of more than",
+    # What we do not follow: players may.
+    "a redirect from https to http",
+    "more than ",
+    "an address ",
     *(f"HTTP status {status}" for status in _NOT_LET_IN),
 )
 

@@ -47,7 +47,7 @@ SHORTEST_PAUSE, LONGEST_PAUSE = 1.0, 10.0
 """Seconds between two looks, whatever the playlist says its target duration is; half as long where it may prove to be live."""
 
 LOOKS_THAT_TELL: Final = 3
-"""Looks without a sign of life before a stream has stalled or ended: after a pause in looking one could be an older copy."""
+"""Looks without a sign of life before a stream has stalled or ended where looking paused: one could be of an older copy."""
 
 MOST_TRACKS: Final = 4
 """Lists whose marks are kept: variants, and what was there before an encoder began anew. Of each one copy is kept beside it."""
@@ -259,8 +259,7 @@ class Watch:
             gone_since, unseen_since = past.gone_since, past.unseen_since
         elif verdict in _GONE:
             gone_since, unseen_since = now._gone(past, look, verdict)
-            settled = past.was_live and now.idle >= LOOKS_THAT_TELL
-            if settled and _gone_too_long(look.at, gone_since, unseen_since, grace):
+            if past.was_live and now._is_told and _gone_too_long(look.at, gone_since, unseen_since, grace):
                 verdict = Verdict.ENDED
         if verdict is Verdict.STALLED:
             # It has to be proved anew: a cache that is a little fresher than the others moves a mark, too.
@@ -302,16 +301,19 @@ class Watch:
 
     @property
     def seconds_to_stall(self) -> float | None:
-        """Seconds from the last look to the first moment at which a stream that does not move is stalled; None if that is past."""
+        """Seconds from the last look to the first moment at which a stream that does not move is stalled.
+
+        None if it is, or if it takes more looks to tell.
+        """
         if self.verdict not in (Verdict.STARTING, Verdict.RESET, Verdict.LIVE) or self.progress_at is None:
             return None
         left = self._stalled_at - self.at
-        return left + _MOMENT if left >= 0 else None
+        return max(left, 0) + _MOMENT if left >= 0 or self._is_told else None
 
     @property
     def unsettled(self) -> bool:
         """Whether the next looks may well say otherwise: there is something to prove, or what was live has only just gone."""
-        just_gone = self.was_live and self.verdict in _GONE and self.idle < LOOKS_THAT_TELL
+        just_gone = self.was_live and self.verdict in _GONE and not self._is_told
         return just_gone or self.verdict in (Verdict.STARTING, Verdict.RESET)
 
     @property
@@ -379,6 +381,14 @@ class Watch:
     @property
     def _seen_moving(self) -> bool:
         return self.was_live or any(track.moves or track.moved_at is not None for track in self.tracks)
+
+    @property
+    def _is_told(self) -> bool:
+        """Whether there were looks enough to tell that there is no sign of life: without a pause since the last, or several."""
+        if self.idle >= LOOKS_THAT_TELL:
+            return True
+        began, progress_at = self.looking_since, self.progress_at
+        return began is not None and progress_at is not None and began <= progress_at
 
     @property
     def tolerance(self) -> float:
@@ -528,7 +538,7 @@ class Watch:
             return Verdict.RESET
         if self.played_at is not None and at - self.played_at <= self.tolerance:
             return Verdict.LIVE
-        stalled = at > self._stalled_at and (gone or self.idle >= LOOKS_THAT_TELL)
+        stalled = at > self._stalled_at and (gone or self._is_told)
         return Verdict.STALLED if stalled else Verdict.STARTING
 
     def _gone(self, past: Watch, look: Look, verdict: Verdict) -> tuple[float | None, float | None]:

@@ -13,8 +13,9 @@ import pytest
 from airflow_provider_timav.stream.address import fault, join, place, written
 from airflow_provider_timav.stream.looking import Answer, Get, NoAnswer, looking
 from airflow_provider_timav.stream.playlist import LARGEST_PLAYLIST
+from airflow_provider_timav.stream.reasons import is_unseen
 from airflow_provider_timav.stream.session import Session
-from airflow_provider_timav.stream.watch import Look, Verdict, Watch
+from airflow_provider_timav.stream.watch import Look, Verdict, Watch, next_pause
 from tests.stream.site import media
 
 URL = "https://cdn.example/live/42.m3u8?auth=secret"
@@ -118,9 +119,25 @@ def test_a_blank_in_a_segments_name_is_encoded() -> None:
 
 
 def test_a_master_playlist_is_followed_to_its_first_variant() -> None:
-    found, gets = look({URL: ok(MASTER), "https://cdn.example/live/low/list.m3u8": ok(media(7, 3))})
+    web: Web = {URL: ok(MASTER), "https://cdn.example/live/low/list.m3u8": ok(media(7, 3)), SEGMENT + "9": ok(b"G")}
+    found, gets = look(web)
     assert (found.tail, found.variant) == (10, 0)
-    assert [get.url for get in gets] == [URL, "https://cdn.example/live/low/list.m3u8"]
+    assert [get.url for get in gets] == [URL, "https://cdn.example/live/low/list.m3u8", SEGMENT + "9"]
+
+
+def test_first_look_finds_out_which_variant_plays() -> None:
+    """What one has shown counts for no other, so the one that plays has to be the first that is watched."""
+    web: Web = {
+        URL: ok(MASTER),
+        "https://cdn.example/live/low/list.m3u8": ok(media(7, 3, segment="/gone.ts")),
+        "https://other.example/high.m3u8": ok(media(700, 3)),
+        "https://other.example/segment.ts?n=702": ok(b"G"),
+    }
+    found, _ = look(web)
+    assert (found.tail, found.variant, found.playable) == (703, 1, True)
+    assert Watch().after(found, grace=60).verdict is Verdict.STARTING
+    _, gets = look({URL: ok(master("/a.m3u8")), "https://cdn.example/a.m3u8": ok(media(7, 3))})
+    assert len(gets) == 2, "there is no other to be watched"
 
 
 def test_a_variant_that_does_not_answer_is_passed_over() -> None:
@@ -133,6 +150,17 @@ def test_a_master_playlist_is_followed_one_hop_and_to_eight_variants() -> None:
     found, gets = look({URL: ok(master(*(f"{number}.m3u8" for number in range(20)))), **web})
     assert found.absence.endswith("a master playlist that leads to a master playlist")
     assert len(gets) == 9
+
+
+def test_of_ever_so_many_variants_the_few_are_kept_that_may_be_tried() -> None:
+    names = [
+        f"https://host{place % 3}.example/{'x' * (9000 if place == 1 else 5)}/{place}.m3u8" for place in range(20_000)
+    ]
+    session = Session()
+    _, gets = look({URL: ok(master(*names))}, session=session)
+    assert list(session.variants) == [0, 2, 4, 3, 5, 6, 7, 8]
+    assert len(gets) == 9
+    assert absence({URL: ok(master("x" * 9000))}) == "an address of more than 8192 characters"
 
 
 def test_a_master_playlist_none_of_whose_variants_answers_is_absent_and_says_why() -> None:
@@ -152,6 +180,7 @@ def test_twenty_redirects_are_followed_as_browsers_do_and_no_more() -> None:
     assert look({**web, "https://cdn.example/20": ok(media(7, 3))})[0].tail == 10
     found, gets = look(web)
     assert found.absence == "more than 20 redirects"
+    assert is_unseen(found.absence)
     assert len(gets) == 21
 
 
@@ -171,7 +200,12 @@ def test_twenty_redirects_are_followed_as_browsers_do_and_no_more() -> None:
     ],
 )
 def test_a_redirect_to_where_nobody_should_go_is_not_followed(location: str, why: str) -> None:
+    """Players may follow it: it is not seen."""
     assert absence({URL: moved(location)}) == why
+    assert is_unseen(why)
+    found, _ = look({URL: ok(media(7, 3)), SEGMENT + "9": moved(location)}, expecting(9))
+    assert found.refused == f"a segment: {why}"
+    assert is_unseen(found.refused)
 
 
 def test_a_redirect_to_https_is_followed() -> None:
@@ -423,6 +457,24 @@ class TestProof:
         web: Web = {URL: ok(playlist), SEGMENT + "9": ok(b"<a"), "https://cdn.example/key": ok(b"0" * 16)}
         assert look(web, expecting(9))[0].playable is True
 
+    @pytest.mark.parametrize(
+        ("address", "plays"),
+        [
+            ("data:text/plain;base64,AAAAAAAAAAAAAAAAAAAAAA==", True),
+            ("DATA:;base64,AAAAAAAAAAAAAAAAAAAAAA%3D%3D", True),
+            ("data:,0123456789abcde%ff", True),
+            ("data:;base64,AAAA", False),
+            ("data:;base64,A", False),
+            ("data:", False),
+        ],
+    )
+    def test_key_that_the_list_holds_itself_is_not_asked_for(self, address: str, plays: bool) -> None:
+        playlist = media(7, 3).replace("#EXTINF", f'#EXT-X-KEY:METHOD=AES-128,URI="{address}"\n#EXTINF', 1)
+        found, gets = look({URL: ok(playlist), SEGMENT + "9": ok(b"\x93")}, expecting(9))
+        assert (found.playable, found.refused) == (plays, "" if plays else "a key: data that are no key")
+        assert not is_unseen(found.refused)
+        assert {get.url for get in gets} == {URL, SEGMENT + "9"}
+
     @pytest.mark.parametrize("what", ["EXT-X-MAP:", "EXT-X-KEY:METHOD=AES-128,"])
     @pytest.mark.parametrize(("status", "plays"), [(200, True), (404, False), (403, None)])
     def test_initialization_section_and_key_are_needed_and_asked_for_once(
@@ -547,3 +599,115 @@ class TestVariants:
     def test_refusal_of_one_says_more_than_that_another_is_not_there(self) -> None:
         web = self.web(master("/a/v.m3u8", "/b/v.m3u8"), a=Answer(403))
         assert absence(web) == "no variant of the master playlist answers: HTTP status 403"
+
+
+class Time:
+    """Looks on a clock that servers move: each answer takes seconds, and those that keep silent take all that they get."""
+
+    def __init__(self, serve: Callable[[str, int], tuple[Answer | None, float]]) -> None:
+        self.serve = serve
+        self.now = 1000.0
+        self.watch = Watch()
+        self.session = Session()
+        self.verdicts: list[Verdict] = []
+
+    def run(self, seconds: float) -> Time:
+        until = self.now + seconds
+        while self.now < until:
+            self.watch = self.watch.after(self.look(), grace=60)
+            self.verdicts.append(self.watch.verdict)
+            self.now += next_pause(self.watch, 0.5)
+        return self
+
+    def look(self) -> Look:
+        conversation = looking("https://cdn.example/top", self.watch, lambda: self.now, self.session)
+        end, answer = self.now + 10, None
+        try:
+            get = next(conversation)
+            while True:
+                limit = (end - self.now) * get.share
+                answer, seconds = self.serve(get.url, int(self.now - 1000) // 6)
+                if answer is None or seconds >= limit:
+                    answer, seconds = NoAnswer("no answer within 10 s"), limit
+                self.now += seconds
+                get = conversation.send(answer)
+        except StopIteration as stop:
+            found: Look = stop.value
+            return found
+
+
+class TestSlowAndSilentServers:
+    """Answers of up to ten seconds prove as much as quick ones, and what keeps silent does not keep us from the rest."""
+
+    @staticmethod
+    def tree(variants: int, host: str = "a") -> str:
+        return master(*(f"https://{host}{place}.example/v.m3u8" for place in range(variants)))
+
+    @pytest.mark.parametrize("seconds", [4, 6, 8, 9])
+    @pytest.mark.parametrize("variants", [1, 3, 8])
+    def test_slow_answers_behind_a_master_playlist_are_seen(self, seconds: float, variants: int) -> None:
+        def serve(url: str, number: int) -> tuple[Answer | None, float]:
+            if url.endswith("top"):
+                return ok(self.tree(variants)), 0.1
+            return (ok(media(number, 4, target=6)), seconds) if url.endswith("v.m3u8") else (ok(b"G"), 0.1)
+
+        time = Time(serve).run(200)
+        assert Verdict.LIVE in time.verdicts[:5]
+        assert Verdict.ABSENT not in time.verdicts[1:]
+        assert set(time.verdicts[5:]) == {Verdict.LIVE}
+
+    def test_so_are_they_where_the_master_playlist_takes_as_long(self) -> None:
+        def serve(url: str, number: int) -> tuple[Answer | None, float]:
+            if url.endswith("top"):
+                return ok(self.tree(3)), 6
+            return (ok(media(number, 4, target=6)), 6) if url.endswith("v.m3u8") else (ok(b"G"), 0.1)
+
+        assert set(Time(serve).run(200).verdicts[6:]) == {Verdict.LIVE}
+
+    def test_one_slow_variant_among_silent_ones_is_found(self) -> None:
+        def serve(url: str, number: int) -> tuple[Answer | None, float]:
+            if url.endswith("top"):
+                return ok(self.tree(4)), 0.1
+            if url.endswith("v.m3u8"):
+                return (ok(media(number, 4, target=6)), 7) if "a2" in url else (None, 0)
+            return ok(b"G"), 0.1
+
+        assert Time(serve).run(300).watch.verdict is Verdict.LIVE
+
+    @pytest.mark.parametrize("variants", [1, 2, 4, 8])
+    def test_master_playlist_is_loaded_again_when_its_hosts_fall_silent(self, variants: int) -> None:
+        def serve(url: str, number: int) -> tuple[Answer | None, float]:
+            if url.endswith("top"):
+                return ok(self.tree(variants, "a" if number < 10 else "b")), 0.1
+            if "//a" in url and number >= 10:
+                return None, 0
+            return (ok(media(number, 4, target=6)) if url.endswith("v.m3u8") else ok(b"G")), 0.1
+
+        time = Time(serve).run(200)
+        assert set(time.verdicts[6:]) == {Verdict.LIVE}
+
+    def test_backup_is_found_when_host_and_master_playlist_fall_silent(self) -> None:
+        def serve(url: str, number: int) -> tuple[Answer | None, float]:
+            if number >= 10 and (url.endswith("top") or "//a0" in url):
+                return None, 0
+            if url.endswith("top"):
+                return ok(self.tree(2)), 0.1
+            return (ok(media(number, 4, target=6)) if url.endswith("v.m3u8") else ok(b"G")), 0.1
+
+        time = Time(serve).run(200)
+        assert time.watch.verdict is Verdict.LIVE
+        assert Verdict.ENDED not in time.verdicts
+
+    @pytest.mark.parametrize("first", ["media", "master"])
+    def test_address_may_change_from_a_media_playlist_to_a_master_playlist_and_back(self, first: str) -> None:
+        def serve(url: str, number: int) -> tuple[Answer | None, float]:
+            if url.endswith("top"):
+                is_media = (number < 10) is (first == "media")
+                return ok(media(number, 4, target=6) if is_media else master("/v.m3u8")), 0.1
+            if url.endswith("v.m3u8"):
+                return (ok(media(number, 4, target=6)) if (number < 10) is (first == "master") else Answer(404)), 0.1
+            return ok(b"G"), 0.1
+
+        time = Time(serve).run(150)
+        assert set(time.verdicts) == {Verdict.STARTING, Verdict.LIVE}
+        assert time.watch.verdict is Verdict.LIVE

@@ -14,7 +14,7 @@ from tests.verdicts.odd import ODD
 from tests.verdicts.segments import Holds, Segment
 from tests.verdicts.stream import Fresh, Shown, Stream, freshness, longest_pause, made
 
-__all__ = ["SCRIPTS", "Script"]
+__all__ = ["SCRIPTS", "Dice", "Script", "stale_caches"]
 
 FOREVER: Final = float("inf")
 
@@ -247,6 +247,33 @@ def stale_edges(dice: Dice) -> Stream:
         seconds=max(end, 0) + dice.until_stalled + dice.grace + 6 * dice.target,
         fresh=freshness(made_here),
         note=f"{'never live' if late else 'seen live'}, {behind} behind",
+    )
+
+
+def stale_caches(dice: Dice, *, variants: int, caches: int) -> Stream:
+    """After the end of a broadcast, some caches of each of its variants take turns, each with another last list.
+
+    It is no script of the matrix: how late a stall is told depends on which of them is read when.
+    """
+    end = dice.targets(15, 25)
+    dice.window = max(dice.window, caches + 2)
+    made_here = dice.encoder(begin=end - 100 * dice.target, end=end)
+    newest = Edge(made_here, window=dice.window)
+    stale = [Edge(made_here, window=dice.window, frozen=made_here[-1 - behind].listed) for behind in range(1, caches)]
+    apart_from = end + 1.5 * dice.target
+
+    def answer(request: Request) -> Reply:
+        if request.path == "/live.m3u8" and variants > 1:
+            lines = [f"#EXT-X-STREAM-INF:BANDWIDTH={place + 1}\n/{place}/list.m3u8\n" for place in range(variants)]
+            return Reply("".join(["#EXTM3U\n", *lines]).encode())
+        edge = dice.random.choice([newest, *stale]) if request.at >= apart_from else newest
+        return segment_at(newest, request) or listed(edge, dice.target, request)
+
+    return dice.stream(
+        answer,
+        seconds=end + 3 * (dice.until_stalled + dice.grace) + 20 * variants * dice.target,
+        fresh=freshness(made_here),
+        note=f"{variants} variants, {caches} caches",
     )
 
 
