@@ -182,14 +182,30 @@ class Track:
         if then is not None and now is not None:
             # What was encoded later stands under a later date; an older copy under an earlier one.
             return now <= then
-        mine = {self.tail - len(self.names) + place: name for place, name in enumerate(self.names)}
-        theirs = {look.tail - len(look.names) + place: name for place, name in enumerate(look.names)}
-        common = mine.keys() & theirs.keys()
-        alike = any(mine[number] == theirs[number] for number in common)
+        common, alike = self._compared(look)
         if self.is_old(look.at, tolerance):
             # A cache may have had it for hours, but not where numbers begin: there a session begins, under the same names.
             return alike and look.tail > _FARTHEST_BACK
         return look.tail > max(self.first, self.tail - _FARTHEST_BACK) and (alike or not common)
+
+    def is_behind(self, look: Look, tolerance: float) -> bool:
+        """Tell whether another variant's list goes on beyond this one: by its dates, or its numbers where both are named alike.
+
+        :param tolerance: seconds within which a live mark moves.
+        """
+        then, now = moment(self.dated), moment(look.dated)
+        if then is not None and now is not None:
+            # Renditions of one moment may be dated some milliseconds apart.
+            return now - then > tolerance / MOVES_WITHIN / 2
+        return look.tail is not None and look.tail > self.tail and self._compared(look)[1]
+
+    def _compared(self, look: Look) -> tuple[bool, bool]:
+        """Tell whether some numbers whose names are known stand in both lists, and whether one of these has the same name."""
+        tail = look.tail or 0
+        mine = {self.tail - len(self.names) + place: name for place, name in enumerate(self.names)}
+        theirs = {tail - len(look.names) + place: name for place, name in enumerate(look.names)}
+        common = mine.keys() & theirs.keys()
+        return bool(common), any(mine[number] == theirs[number] for number in common)
 
 
 @dataclass(frozen=True, slots=True)
@@ -516,8 +532,12 @@ class Watch:
         """Take in a list that has nothing to compare with: the first, another variant's, or one that began anew."""
         if look.tail is None:
             return self
-        # What another variant has shown does not count here: each of them may have a cache that is behind, and move once.
-        now = replace(self, tail=look.tail, variant=look.variant, tracks=self._with(_track(look), look.at))
+        # Each variant may have a cache that is behind, and move once. So what others have shown does not count here, unless
+        # this one goes on beyond all of them; and then but for the last move.
+        others = [track for track in self.tracks if track.variant != look.variant]
+        moved = any(track.moves for track in others) and all(track.is_behind(look, self.tolerance) for track in others)
+        track = replace(_track(look), moves=MOVES_THAT_PROVE - 1 if moved and not reset else 0)
+        now = replace(self, tail=look.tail, variant=look.variant, tracks=self._with(track, look.at))
         if reset:
             now = replace(now, played_at=None, restarted=True)
         return now if self.tracks and not (reset and not self.restarted) else replace(now, progress_at=look.at)

@@ -316,7 +316,7 @@ def test_one_stale_answer_long_after_the_last_poke_ends_nothing(
     answers = {
         "same-list": media(known["tail"] - 3, 3),
         "older-list": media(known["tail"] - 4, 3),
-        "404": None,
+        "404": "gone",
         "empty": media(known["tail"], 0),
     }
     answered: list[bool] = []
@@ -325,7 +325,7 @@ def test_one_stale_answer_long_after_the_last_poke_ends_nothing(
         if answered:
             return live(visit)
         answered.append(True)
-        return visit.answer("gone", 404) if answers[stale] is None else visit.answer(answers[stale])
+        return visit.answer(answers[stale], 404 if stale == "404" else 200)
 
     site.pages["/live.m3u8"] = page
     assert worker.sensor().poke(worker.context) is False

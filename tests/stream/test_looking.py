@@ -621,16 +621,15 @@ class Time:
 
     def look(self) -> Look:
         conversation = looking("https://cdn.example/top", self.watch, lambda: self.now, self.session)
-        end, answer = self.now + 10, None
+        end = self.now + 10
         try:
             get = next(conversation)
             while True:
                 limit = (end - self.now) * get.share
                 answer, seconds = self.serve(get.url, int(self.now - 1000) // 6)
-                if answer is None or seconds >= limit:
-                    answer, seconds = NoAnswer("no answer within 10 s"), limit
-                self.now += seconds
-                get = conversation.send(answer)
+                in_time = answer is not None and seconds < limit
+                self.now += seconds if in_time else limit
+                get = conversation.send(answer if answer and in_time else NoAnswer("no answer within 10 s"))
         except StopIteration as stop:
             found: Look = stop.value
             return found

@@ -500,6 +500,34 @@ class TestVariants:
         assert verdicts(*looks, seen(2, 71, variant=1))[-1] is Verdict.STARTING
         assert verdicts(*looks, seen(2, 71, variant=1), seen(3, 72, variant=1))[-1] is Verdict.LIVE
 
+    @pytest.mark.parametrize(
+        ("tail", "facts", "counts"),
+        [
+            (13, {"names": (11, 12, 13)}, True),
+            (12, {"names": (10, 11, 12)}, False),
+            (13, {"names": (51, 52, 53)}, False),
+            (13, {}, False),
+            (70, {"dated": "2026-11-23T12:00:04Z"}, True),
+            (70, {"dated": "2026-11-23T12:00:02.500Z"}, False),
+        ],
+        ids=["beyond", "as-far", "other-names", "unknown", "later-date", "nearly-the-same-date"],
+    )
+    def test_unless_the_other_goes_on_beyond_it(self, tail: int, facts: dict[str, Any], counts: bool) -> None:
+        """A rendition stands still, and another goes on."""
+        looks = [
+            seen(
+                n,
+                10 + n,
+                variant=0,
+                names=(n + 8, n + 9, n + 10),
+                dated=f"2026-11-23T12:00:0{n}Z" if "dated" in facts else "",
+            )
+            for n in range(3)
+        ]
+        looks.append(replace(seen(7, 12, variant=0), others=(seen(7, tail, playable=None, variant=1, **facts),)))
+        found = verdicts(*looks, seen(8.5, tail + 1, variant=1))
+        assert found[-1] is (Verdict.LIVE if counts else Verdict.STARTING)
+
     def test_marks_of_others_are_kept_however_rarely_they_are_read(self) -> None:
         """Else each of them would begin at an older copy again and again, and move."""
         known, found = Watch(), set()
