@@ -267,15 +267,16 @@ class Watch:
         reset = now._is_reset(look)
         now = now._read(look)
         alive = now.progress_at != past.progress_at
-        now = replace(now, idle=0 if alive else min(past.idle + 1, LOOKS_THAT_TELL))
-        verdict = now._judge(look, reset=reset, gone=past.verdict in _GONE)
+        idle = 0 if alive else min(past.idle + 1, LOOKS_THAT_TELL)
+        told = now._is_told(idle)
+        verdict = now._judge(look, reset=reset, told=told or past.verdict in _GONE)
         gone_since, unseen_since, tracks, played_at = None, None, now.tracks, now.played_at
         if past.verdict is Verdict.ENDED and verdict is not Verdict.LIVE and not past._is_new(look):
             verdict = Verdict.ENDED
             gone_since, unseen_since = past.gone_since, past.unseen_since
         elif verdict in _GONE:
             gone_since, unseen_since = now._gone(past, look, verdict)
-            if past.was_live and now._is_told and _gone_too_long(look.at, gone_since, unseen_since, grace):
+            if past.was_live and told and _gone_too_long(look.at, gone_since, unseen_since, grace):
                 verdict = Verdict.ENDED
         if verdict is Verdict.STALLED:
             # It has to be proved anew: a cache that is a little fresher than the others moves a mark, too.
@@ -288,6 +289,7 @@ class Watch:
             since=look.at if verdict is not past.verdict else past.since,
             tracks=tracks,
             played_at=played_at,
+            idle=idle,
             was_live=past.was_live or verdict is Verdict.LIVE,
             found_ended=verdict is Verdict.ENDED and not past._seen_moving and (past.found_ended or look.endlist),
             gone_since=gone_since,
@@ -324,12 +326,12 @@ class Watch:
         if self.verdict not in (Verdict.STARTING, Verdict.RESET, Verdict.LIVE) or self.progress_at is None:
             return None
         left = self._stalled_at - self.at
-        return max(left, 0) + _MOMENT if left >= 0 or self._is_told else None
+        return max(left, 0) + _MOMENT if left >= 0 or self._is_told(self.idle) else None
 
     @property
     def unsettled(self) -> bool:
         """Whether the next looks may well say otherwise: there is something to prove, or what was live has only just gone."""
-        just_gone = self.was_live and self.verdict in _GONE and not self._is_told
+        just_gone = self.was_live and self.verdict in _GONE and not self._is_told(self.idle)
         return just_gone or self.verdict in (Verdict.STARTING, Verdict.RESET)
 
     @property
@@ -398,10 +400,12 @@ class Watch:
     def _seen_moving(self) -> bool:
         return self.was_live or any(track.moves or track.moved_at is not None for track in self.tracks)
 
-    @property
-    def _is_told(self) -> bool:
-        """Whether there were looks enough to tell that there is no sign of life: without a pause since the last, or several."""
-        if self.idle >= LOOKS_THAT_TELL:
+    def _is_told(self, idle: int) -> bool:
+        """Tell whether there were looks enough to tell that it is gone: without a pause since it last lived, or several.
+
+        :param idle: looks since then.
+        """
+        if idle >= LOOKS_THAT_TELL:
             return True
         began, progress_at = self.looking_since, self.progress_at
         return began is not None and progress_at is not None and began <= progress_at
@@ -542,10 +546,10 @@ class Watch:
             now = replace(now, played_at=None, restarted=True)
         return now if self.tracks and not (reset and not self.restarted) else replace(now, progress_at=look.at)
 
-    def _judge(self, look: Look, *, reset: bool, gone: bool) -> Verdict:
+    def _judge(self, look: Look, *, reset: bool, told: bool) -> Verdict:
         """Return the verdict of this look, before grace and the memory of an end are considered.
 
-        :param gone: whether it was seen to be gone before.
+        :param told: whether there were looks enough to tell that it stands still.
         """
         if look.tail is None:
             return Verdict.ABSENT
@@ -558,8 +562,7 @@ class Watch:
             return Verdict.RESET
         if self.played_at is not None and at - self.played_at <= self.tolerance:
             return Verdict.LIVE
-        stalled = at > self._stalled_at and (gone or self._is_told)
-        return Verdict.STALLED if stalled else Verdict.STARTING
+        return Verdict.STALLED if told and at > self._stalled_at else Verdict.STARTING
 
     def _gone(self, past: Watch, look: Look, verdict: Verdict) -> tuple[float | None, float | None]:
         """Return since when the stream has been gone, and since when not seen."""
