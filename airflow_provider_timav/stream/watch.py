@@ -7,8 +7,8 @@ verdicts about the same looks.
 The measure is the *tail* of a playlist: ``media sequence + number of segments``, the number that the next segment will
 have. Its highest value so far is the *mark*. A stream is live if its mark moves and what was added has bytes, and nothing else
 shows that: the cached list of yesterday's broadcast has segments, answers 200 and plays. Caches hand out older copies, so a
-lower tail that overlaps what is known is an older copy, and says nothing; two of them that take turns move no mark. Only a
-lower tail without overlap, or under other names, is an encoder that began anew.
+lower tail near the mark is an older copy, and says nothing; however many of them take turns, they move no mark for long. Only
+a tail far below, a list that begins where numbers do, or other names under the same numbers are an encoder that began anew.
 Of an RTMP stream the tail is the newest timestamp, in milliseconds (`arrivals`).
 """
 
@@ -186,7 +186,9 @@ class Track:
         if self.is_old(look.at, tolerance):
             # A cache may have had it for hours, but not where numbers begin: there a session begins, under the same names.
             return alike and look.tail > _FARTHEST_BACK
-        return look.tail > max(self.first, self.tail - _FARTHEST_BACK) and (alike or not common)
+        # Lists may be so short that an older copy does not overlap; an encoder begins where numbers do.
+        begins = look.tail - look.segments <= 1 and look.tail <= self.first
+        return look.tail > self.tail - _FARTHEST_BACK and not begins and (alike or not common)
 
     def is_behind(self, look: Look, tolerance: float) -> bool:
         """Tell whether another variant's list goes on beyond this one: by its dates, or its numbers where both are named alike.

@@ -427,15 +427,16 @@ class TestOlderCopies:
 
     @pytest.mark.parametrize("variants", [1, 2, 3, 5])
     @pytest.mark.parametrize("caches", [2, 3, 4, 5])
+    @pytest.mark.parametrize("segments", [2, 6], ids=["without-overlap", "overlap"])
     @pytest.mark.parametrize("seed", range(3))
     def test_caches_of_a_broadcast_that_is_over_do_not_make_it_live_again(
-        self, variants: int, caches: int, seed: int
+        self, variants: int, caches: int, segments: int, seed: int
     ) -> None:
         """Each look gets the list of any of them. They may climb once, as a live stream does, and never again."""
         dice = Random(f"{variants} {caches} {seed}")  # noqa: S311 - dice
 
         def copy(second: int, variant: int) -> Look:
-            return replace(seen(second, 100 - dice.randrange(caches), variant=variant), segments=6)
+            return replace(seen(second, 100 - dice.randrange(caches), variant=variant), segments=segments)
 
         known, found = Watch(), []
         for second in range(400):
