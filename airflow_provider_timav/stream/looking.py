@@ -39,9 +39,6 @@ __all__ = ["Answer", "Get", "NoAnswer", "looking"]
 MOST_REDIRECTS: Final = 20
 """As many as browsers follow (Fetch, 4.4)."""
 
-MOST_CONSIDERED: Final = 500
-"""Variants of a master playlist among which those that are tried are chosen."""
-
 SLOW_SECONDS: Final = 2.5
 """What takes longer is given all the time of a look, if need be, and not a share of it."""
 
@@ -241,7 +238,7 @@ class _Viewer:
             raise NotAPlaylist("a master playlist without variants")
         urls = chosen(
             (place, join(base, reference))
-            for place, reference in enumerate(playlist.variants[:MOST_CONSIDERED])
+            for place, reference in enumerate(playlist.variants)
             if len(reference) <= LONGEST_ADDRESS
         )
         if not urls:
