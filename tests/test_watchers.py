@@ -58,5 +58,6 @@ def test_what_is_worse_is_missed(worse: dict[str, Any]) -> None:
 def test_both_sides_look_at_the_same_time(against: Path | None) -> None:
     for side in measured(20, 1, against, settled=10, seconds=4):
         assert side[0]["looks"] >= 20
-        assert side[0]["live"] >= 0.9 * side[0]["looks"]
+        # Some looks of a process that has just begun, on a busy machine, come before the second segment.
+        assert side[0]["live"] >= 0.5 * side[0]["looks"]
         assert 0 < side[0]["cpu"] < 4

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.leak.cases import SHORT, Case
-from tests.leak.matrix import Matrix, Play, leak_site
+from tests.leak.matrix import BUSY, Matrix, Play, leak_site
 from tests.system.postgres import postgres_is_there
 
 pytestmark = [
@@ -22,7 +22,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[Case, Play]]:
     """All cases, played to their end on an Airflow of their own: workers die here."""
-    with leak_site(tmp_path_factory.mktemp("leak")) as site, Matrix(site) as matrix:
+    with leak_site(tmp_path_factory.mktemp("leak"), settings=BUSY) as site, Matrix(site) as matrix:
         yield {play.case: play for play in matrix.play(SHORT, rounds=1)}
 
 
