@@ -14,10 +14,10 @@ from airflow.sdk import DAG, BaseNotifier, task, task_group
 
 from airflow_provider_timav.arguments import shown
 from airflow_provider_timav.broadcast import Broadcast
+from airflow_provider_timav.operators._plan import Plan
 from airflow_provider_timav.operators.broadcast import OnAirOperator
 from airflow_provider_timav.operators.push import StartPushOperator, StopPushOperator
 from airflow_provider_timav.operators.record import StartRecordOperator, StopRecordOperator
-from airflow_provider_timav.operators.reservation import Plan
 from airflow_provider_timav.operators.room import KickMembersOperator
 from airflow_provider_timav.sensors.live_stream import LiveStreamSensor
 from airflow_provider_timav.videorelay.errors import ConfigurationError

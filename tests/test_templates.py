@@ -9,9 +9,9 @@ import pytest
 from airflow.sdk import DAG, BaseOperator, literal
 
 from airflow_provider_timav.broadcast import Broadcast
+from airflow_provider_timav.operators._plan import Plan
 from airflow_provider_timav.operators.push import StartPushOperator
 from airflow_provider_timav.operators.record import StartRecordOperator
-from airflow_provider_timav.operators.reservation import Plan
 from airflow_provider_timav.operators.room import KickMembersOperator
 from airflow_provider_timav.sensors.live_stream import LiveStreamSensor
 from airflow_provider_timav.videorelay.errors import ConfigurationError

@@ -40,7 +40,7 @@ class EndBroadcastNotifier(BaseNotifier):
         from airflow_provider_timav.hooks.timav import TimAVHook
         from airflow_provider_timav.leases import ledgers
         from airflow_provider_timav.leases.word import confirms
-        from airflow_provider_timav.operators.ending import end
+        from airflow_provider_timav.operators._shutdown import end
 
         run, group_id = _run(context), optional(self.group_id)
         errors: list[Exception] = []

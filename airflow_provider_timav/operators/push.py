@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_timav.arguments import optional
 from airflow_provider_timav.links import PushConsoleLink, WatchLiveLink, live_page
-from airflow_provider_timav.operators.operation import said_on_failure
-from airflow_provider_timav.operators.options import options
-from airflow_provider_timav.operators.start import StartOperator
-from airflow_provider_timav.operators.stop import StopOperator
+from airflow_provider_timav.operators._base import said_on_failure
+from airflow_provider_timav.operators._options import options
+from airflow_provider_timav.operators._start import StartOperator
+from airflow_provider_timav.operators._stop import StopOperator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_timav.hooks.timav import TimAVHook
-    from airflow_provider_timav.operators.intent import Claim
+    from airflow_provider_timav.operators._intent import Claim
 
 __all__ = ["StartPushOperator", "StopPushOperator"]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.operators.operation import TimAVOperator, said_on_failure
+from airflow_provider_timav.operators._base import TimAVOperator, said_on_failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

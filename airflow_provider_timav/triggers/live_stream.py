@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_timav.runs import TaskKey
-from airflow_provider_timav.triggers.asking import ask_patiently, try_to_ask
+from airflow_provider_timav.triggers._sdk_calls import call_sdk_or_none, call_sdk_with_retries
 
 if TYPE_CHECKING:
     from airflow_provider_timav.stream.watch import Watch
@@ -124,7 +124,7 @@ class LiveStreamTrigger(BaseTrigger):
 
         try:
             async with asyncio.timeout(remaining) as limit:
-                proxy = await ask_patiently(lambda: _proxy(self.timav_conn_id)) if self.timav_conn_id else None
+                proxy = await call_sdk_with_retries(lambda: _proxy(self.timav_conn_id)) if self.timav_conn_id else None
                 known = await self._recall()
                 async with shared_reader(proxy) as reader:
                     await asyncio.sleep(random.uniform(0, START_SPREAD))  # noqa: S311  # it keeps no secret
@@ -148,7 +148,7 @@ class LiveStreamTrigger(BaseTrigger):
             return
         # Where it fails the watch goes on, and only a restart would miss it.
         trouble = "What is known of the stream could not be stored"
-        await try_to_ask(self.log, trouble, lambda: key.set_raw_xcom(MEMORY, watch.to_json()))
+        await call_sdk_or_none(self.log, trouble, lambda: key.set_raw_xcom(MEMORY, watch.to_json()))
 
     def _key(self) -> TaskKey | None:
         """Return whose XCom holds the memory, or None if there is nothing to remember or no task to do it for."""
@@ -166,7 +166,7 @@ class LiveStreamTrigger(BaseTrigger):
         if (key := self._key()) is None:
             return Watch()
         trouble = "What was known of the stream could not be read; the watch begins anew"
-        return Watch.from_json(await try_to_ask(self.log, trouble, lambda: key.raw_xcom(MEMORY)))
+        return Watch.from_json(await call_sdk_or_none(self.log, trouble, lambda: key.raw_xcom(MEMORY)))
 
 
 def _proxy(timav_conn_id: str | None) -> str | None:

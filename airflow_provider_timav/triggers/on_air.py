@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_provider_timav.triggers.asking import ask_patiently, try_to_ask
+from airflow_provider_timav.triggers._sdk_calls import call_sdk_or_none, call_sdk_with_retries
 from airflow_provider_timav.triggers.live_stream import MIN_AGE, START_SPREAD
 
 if TYPE_CHECKING:
     from airflow_provider_timav.hooks.timav import Settings
     from airflow_provider_timav.leases import Kind, Lease, Ledger, Standing
     from airflow_provider_timav.stream.watch import Watch
-    from airflow_provider_timav.triggers.ending import Ended
+    from airflow_provider_timav.triggers._shutdown import Ended
 
 __all__ = ["OnAirTrigger"]
 
@@ -169,7 +169,7 @@ class OnAirTrigger(BaseTrigger):
         lease, ledger = self._held()
         # Side by side, for there are 30 s for all of this.
         state, standing = await asyncio.gather(
-            ask_patiently(TaskKey(**self.task_key).state), ask_patiently(lambda: ledger.standing(lease))
+            call_sdk_with_retries(TaskKey(**self.task_key).state), call_sdk_with_retries(lambda: ledger.standing(lease))
         )
         if state is not None and state not in FINAL_STATES:
             self.log.info("The task is %s: the show goes on, others watch over it.", state)
@@ -180,7 +180,7 @@ class OnAirTrigger(BaseTrigger):
             )
             return
         self.log.warning("The task is %s: the show in room %s is ended.", state or "gone", lease.key.room_id)
-        from airflow_provider_timav.triggers.ending import HURRIED_SECONDS
+        from airflow_provider_timav.triggers._shutdown import HURRIED_SECONDS
 
         await self._send_stops(lease, ledger, seconds=HURRIED_SECONDS)
 
@@ -194,7 +194,7 @@ class OnAirTrigger(BaseTrigger):
 
     async def _until_over(self, lease: Lease, ledger: Ledger) -> str:
         """Return why the show is to end, once it is."""
-        known = await try_to_ask(
+        known = await call_sdk_or_none(
             self.log, "What was known of the stream could not be read", lambda: ledger.watch(lease.generation)
         )
         if known is not None:
@@ -240,7 +240,7 @@ class OnAirTrigger(BaseTrigger):
         patience = math.inf
         while True:
             trouble = "What people want could not be read"
-            value = await try_to_ask(self.log, trouble, lambda: task.raw_xcom(CONTROL), at_most=patience)
+            value = await call_sdk_or_none(self.log, trouble, lambda: task.raw_xcom(CONTROL), at_most=patience)
             try:
                 control = Control.read(value, now=datetime.now(UTC))
             except ConfigurationError as wrong:
@@ -341,7 +341,7 @@ class OnAirTrigger(BaseTrigger):
         stream = None if self._watch is None else self._watch.to_json()
         watch = Watch(lease.generation, self._moved_end, stream, self._error)
         trouble = "What is known of the stream could not be stored"
-        await try_to_ask(self.log, trouble, lambda: ledger.observe(watch), at_most=at_most)
+        await call_sdk_or_none(self.log, trouble, lambda: ledger.observe(watch), at_most=at_most)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -349,7 +349,7 @@ class OnAirTrigger(BaseTrigger):
         from airflow_provider_timav.hooks.timav import TimAVHook
 
         access = TimAVHook(lease.key.timav_conn_id).settings
-        found = await try_to_ask(self.log, "The connection could not be looked up", access, at_most=at_most)
+        found = await call_sdk_or_none(self.log, "The connection could not be looked up", access, at_most=at_most)
         if found is not None:
             self._settings = found
         return self._settings
@@ -359,13 +359,13 @@ class OnAirTrigger(BaseTrigger):
         self._standing = await self._read_standing(ledger, lease, at_most) or "unknown"
 
     async def _read_standing(self, ledger: Ledger, lease: Lease, at_most: float) -> Standing | None:
-        return await try_to_ask(
+        return await call_sdk_or_none(
             self.log, "The lease could not be read", lambda: ledger.standing(lease), at_most=at_most
         )
 
     async def _stop(self, lease: Lease, ledger: Ledger, status: str) -> Ended:
         """Stop what is ours; note the file ids and what was stopped. What cannot be told is taken for ours."""
-        from airflow_provider_timav.triggers.ending import Ended
+        from airflow_provider_timav.triggers._shutdown import Ended
 
         late = (datetime.now(UTC) - self._end()).total_seconds()
         punctual = status == "deadline" and late <= LATE_SECONDS
@@ -379,7 +379,7 @@ class OnAirTrigger(BaseTrigger):
         return await self._send_stops(lease, ledger)
 
     async def _send_stops(self, lease: Lease, ledger: Ledger, **limits: float) -> Ended:
-        from airflow_provider_timav.triggers.ending import end
+        from airflow_provider_timav.triggers._shutdown import end
 
         # File ids come only once: whoever cancels the trigger between a stop and its note would lose them.
         self._stopping = _uncancelled(

@@ -15,7 +15,7 @@ from airflow.sdk.exceptions import AirflowNotFoundException, AirflowRescheduleEx
 
 from airflow_provider_timav.emulator import Emulator, Switches
 from airflow_provider_timav.hooks.timav import TimAVHook
-from airflow_provider_timav.operators.intent import Intent
+from airflow_provider_timav.operators._intent import Intent
 from airflow_provider_timav.operators.push import StartPushOperator, StopPushOperator
 from airflow_provider_timav.operators.record import StartRecordOperator, StopRecordOperator
 from airflow_provider_timav.videorelay.client import Client

@@ -114,7 +114,7 @@ def play(
     canaries.add_pem("private key", timav_emulator.certificates.client_key_pem)
     monkeypatch.setattr(Client, "_wait", lambda self, seconds: None)
     monkeypatch.setattr(exchange.BUDGET, "_left", 10)
-    monkeypatch.setattr("airflow_provider_timav.operators.start.time.sleep", lambda seconds: None)
+    monkeypatch.setattr("airflow_provider_timav.operators._start.time.sleep", lambda seconds: None)
     with everything_logged() as lines:
         play = Play(timav_emulator, monkeypatch, lines)
         yield play

@@ -9,8 +9,8 @@ import pytest
 
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.hooks.timav import TimAVHook
-from airflow_provider_timav.operators import reaping
-from airflow_provider_timav.operators import stop as stop_module
+from airflow_provider_timav.operators import _reaping as reaping
+from airflow_provider_timav.operators import _stop as stop_module
 from airflow_provider_timav.operators.broadcast import ReapBroadcastsOperator
 from tests.operators.task import Task
 from tests.supervisor import Run, Supervisor

@@ -19,7 +19,7 @@ from airflow.sdk.exceptions import (
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.leases import KINDS, Claim, Kind, Lease, LeaseKey, Ledger, Owner, Watch
-from airflow_provider_timav.operators import stop as stop_module
+from airflow_provider_timav.operators import _stop as stop_module
 from airflow_provider_timav.operators.broadcast import BroadcastResultOperator, OnAirOperator, ReapBroadcastsOperator
 from airflow_provider_timav.videorelay import exchange
 from airflow_provider_timav.videorelay.errors import (

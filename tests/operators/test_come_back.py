@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import TaskDeferralError, TaskDeferred
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.leases import Claim, Watch
-from airflow_provider_timav.operators import stop as stop_module
+from airflow_provider_timav.operators import _stop as stop_module
 from tests.supervisor import Run, Supervisor, triggered
 
 LATE = {"error": TriggerFailureReason.TRIGGER_TIMEOUT}

@@ -11,7 +11,7 @@ import pytest
 from airflow.sdk import Asset, AssetAlias
 
 from airflow_provider_timav.assets import create_asset
-from airflow_provider_timav.operators.recordings import hand_on
+from airflow_provider_timav.operators._recording_events import hand_on
 from tests.operators.task import Store
 
 ASSET, SERIES = create_asset(room_id=1, user_id="host"), AssetAlias("news")

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 import pendulum
 import pytest
 
-from airflow_provider_timav.operators.reservation import Plan
+from airflow_provider_timav.operators._plan import Plan
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 BERLIN, NEW_YORK, LORD_HOWE = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York"), ZoneInfo("Australia/Lord_Howe")

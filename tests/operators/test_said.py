@@ -10,7 +10,7 @@ import pytest
 
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.hooks.timav import TimAVHook
-from airflow_provider_timav.operators.operation import TimAVOperator
+from airflow_provider_timav.operators._base import TimAVOperator
 from airflow_provider_timav.operators.push import StartPushOperator, StopPushOperator
 from airflow_provider_timav.operators.record import StartRecordOperator, StopRecordOperator
 from airflow_provider_timav.operators.room import KickMembersOperator

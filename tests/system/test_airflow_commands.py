@@ -143,20 +143,6 @@ class TestMetadata:
             "hooks.connection",
             "hooks.diagnosis",
             "hooks.stored",
-            "operators.ending",
-            "operators.flight",
-            "operators.intent",
-            "operators.interrupted",
-            "operators.operation",
-            "operators.options",
-            "operators.reaping",
-            "operators.recordings",
-            "operators.reservation",
-            "operators.start",
-            "operators.stop",
-            "operators.waiting",
-            "triggers.asking",
-            "triggers.ending",
         }
         there = {
             f"{kind}.{file.stem}"

@@ -19,7 +19,7 @@ from airflow.sdk._shared.module_loading import import_string
 from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.stream import reader as reader_module
 from airflow_provider_timav.stream.watch import Look, Verdict, Watch
-from airflow_provider_timav.triggers import asking, live_stream
+from airflow_provider_timav.triggers import _sdk_calls, live_stream
 from airflow_provider_timav.triggers.live_stream import LiveStreamTrigger
 from tests.stream.site import Site, media, running
 
@@ -192,7 +192,7 @@ def test_stores_that_fail_are_logged_and_change_nothing(
 
 
 def test_stores_that_hang_do_not_stop_the_looks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "STORE_SECONDS", 0.05)
+    monkeypatch.setattr(_sdk_calls, "STORE_SECONDS", 0.05)
     released = threading.Event()
 
     def hangs(*_: Any) -> None:

@@ -21,9 +21,9 @@ from airflow.sdk._shared.module_loading import import_string
 from airflow_provider_timav.emulator import Emulator, Switches
 from airflow_provider_timav.hooks.timav import Settings, TimAVHook
 from airflow_provider_timav.leases import Claim, Lease, Ledger, Watch
-from airflow_provider_timav.operators import stop as stop_module
+from airflow_provider_timav.operators import _stop as stop_module
 from airflow_provider_timav.stream import reader as reader_module
-from airflow_provider_timav.triggers import asking, ending, on_air
+from airflow_provider_timav.triggers import _sdk_calls, _shutdown, on_air
 from airflow_provider_timav.triggers.on_air import OnAirTrigger
 from airflow_provider_timav.videorelay import exchange
 from tests.stream.pyav import FakeAV, accepting, at_pace, install, prove_quickly, standing_still, uninstall
@@ -39,9 +39,9 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_air, "START_SPREAD", 0.0)
     monkeypatch.setattr(on_air, "CONTROL_SECONDS", (0.1, 0.15))
     monkeypatch.setattr(on_air, "LAST_LOOK_SECONDS", (0.1, 0.2))
-    monkeypatch.setattr(asking, "GIVE_WAY_SECONDS", 0.2)
-    monkeypatch.setattr(ending, "AGAIN_SECONDS", 0.1)
-    monkeypatch.setattr(ending, "TOGETHER_SECONDS", 0.1)
+    monkeypatch.setattr(_sdk_calls, "GIVE_WAY_SECONDS", 0.2)
+    monkeypatch.setattr(_shutdown, "AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(_shutdown, "TOGETHER_SECONDS", 0.1)
     monkeypatch.setattr(reader_module, "next_pause", lambda watch, chance: 0.1)
     monkeypatch.setattr(stop_module, "LOOK_AGAIN_SECONDS", (0.0,))
     monkeypatch.setattr(exchange.BUDGET, "_left", 10)
@@ -631,8 +631,8 @@ class TestKill:
         assert off_air(timav_emulator)
 
     def test_limits_add_up_to_less_than_what_airflow_gives(self) -> None:
-        asking = 4 * 3.0 + 0.5 + 1.0 + 2.0
-        assert asking + ending.HURRIED_SECONDS < 30
+        asked = 4 * 3.0 + 0.5 + 1.0 + 2.0
+        assert asked + _shutdown.HURRIED_SECONDS < 30
 
     def test_triggerer_that_is_restarted_stops_nothing(self, run: Run, timav_emulator: Emulator) -> None:
         trigger = ending_in(600, run)
@@ -659,7 +659,7 @@ class TestSomebodyElsesShow:
         monkeypatch.setattr(on_air, "PUNCTUAL_SECONDS", 30.0)
 
     def ended_elsewhere(self, run: Run, seconds: float) -> OnAirTrigger:
-        from airflow_provider_timav.operators.ending import end
+        from airflow_provider_timav.operators._shutdown import end
 
         trigger = ending_in(seconds, run)
         with TimAVHook() as hook:
@@ -856,7 +856,7 @@ class TestStores:
 
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(asking, "STORE_SECONDS", 1.0)
+        monkeypatch.setattr(_sdk_calls, "STORE_SECONDS", 1.0)
         monkeypatch.setattr(on_air, "PUNCTUAL_SECONDS", 0.5)
 
     @pytest.mark.parametrize("message", ["GetXCom", "SetXCom", "GetVariable", "PutVariable", "DeleteVariable"])

@@ -132,8 +132,8 @@ def answered(plan: Plan, task_id: str) -> None:
 
 def before_store(plan: Plan, task_id: str) -> None:
     """The result is known, and noted nowhere."""
-    from airflow_provider_timav.operators.intent import Intent
-    from airflow_provider_timav.operators.stop import StopOperator
+    from airflow_provider_timav.operators._intent import Intent
+    from airflow_provider_timav.operators._stop import StopOperator
 
     if task_id == "start":
         before(Intent, "done", plan.die)
@@ -149,14 +149,14 @@ def after_xcom(plan: Plan, task_id: str) -> None:
 
 
 def start_intent() -> tuple[Any, str]:
-    from airflow_provider_timav.operators.intent import Intent
+    from airflow_provider_timav.operators._intent import Intent
 
     return Intent, "begin"
 
 
 def stop_intent() -> tuple[Any, str]:
     """A stop has nothing to write down before it is sent: what stands there is the look at the claim."""
-    from airflow_provider_timav.operators.stop import StopOperator
+    from airflow_provider_timav.operators._stop import StopOperator
 
     return StopOperator, "no_need"
 

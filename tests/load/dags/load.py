@@ -19,7 +19,7 @@ from airflow.sdk import DAG, BaseOperator, Context, TaskGroup, task, task_group
 from airflow_provider_timav.broadcast import Broadcast
 from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.leases import CONTROL, KINDS, Claim, Lease, LeaseKey, Ledger, Owner
-from airflow_provider_timav.operators.reservation import default_file_name
+from airflow_provider_timav.operators._plan import default_file_name
 from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.triggers.on_air import OnAirTrigger
 

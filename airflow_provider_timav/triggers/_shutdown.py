@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.leases import Claim, Kind, Lease, Ledger, Stopped
 from airflow_provider_timav.runs import TaskKey
-from airflow_provider_timav.triggers.asking import ask, try_to_ask
+from airflow_provider_timav.triggers._sdk_calls import call_sdk, call_sdk_or_none
 from airflow_provider_timav.videorelay import calls
 from airflow_provider_timav.videorelay.errors import CertificateError, CredentialError, TimAVError
 
@@ -123,7 +123,7 @@ async def end(
 
 async def _is_somebody_elses(lease: Lease, ledger: Ledger, log: Any) -> bool:
     """Tell whether another show has taken the room over, which it may 30 s after the end, and a try can take longer."""
-    standing = await try_to_ask(
+    standing = await call_sdk_or_none(
         log, "The lease could not be read", lambda: ledger.standing(lease), at_most=STANDING_SECONDS
     )
     return standing == "theirs"
@@ -158,13 +158,13 @@ async def _noted_before(lease: Lease, ledger: Ledger, task_key: dict[str, Any], 
             return claim.file_ids
         return Stopped.noted_by(TaskKey(**task_key)).file_ids
 
-    return await try_to_ask(log, "What an earlier stop has noted could not be read", look) or ()
+    return await call_sdk_or_none(log, "What an earlier stop has noted could not be read", look) or ()
 
 
 async def _note_for_tasks(ended: Ended, task_key: dict[str, Any], log: Any) -> None:
     note = Stopped({str(kind): outcome for kind, outcome in ended.outcomes.items()}, ended.file_ids, ended.at)
     try:
-        await ask(lambda: note.note(TaskKey(**task_key)))
+        await call_sdk(lambda: note.note(TaskKey(**task_key)))
     except Exception:  # the task may be gone
         log.warning("What was stopped could not be noted for the tasks.", exc_info=True)
 
@@ -180,6 +180,6 @@ async def _note_in_ledger(lease: Lease, ledger: Ledger, ended: Ended, log: Any) 
         ledger.close(lease.generation)
 
     try:
-        await ask(note)
+        await call_sdk(note)
     except Exception:
         log.warning("What was stopped could not be noted in the ledger.", exc_info=True)

@@ -15,7 +15,7 @@ from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Ledger, Owner
 from airflow_provider_timav.runs import TaskKey
-from airflow_provider_timav.triggers import ending
+from airflow_provider_timav.triggers import _shutdown
 from airflow_provider_timav.videorelay import exchange
 from tests.ledger import Sheet
 
@@ -50,11 +50,11 @@ class Show:
         for kind in ("push", "record"):
             self.ledger.tell(kind, Claim("generation", "ours", "start"))
 
-    async def end(self) -> ending.Ended:
+    async def end(self) -> _shutdown.Ended:
         async def look_up() -> Any:
             return self.settings
 
-        return await ending.end(
+        return await _shutdown.end(
             self.lease,
             self.ledger,
             ["push", "record"],
@@ -115,7 +115,7 @@ def test_second_try_leaves_the_next_show_alone(timav_emulator: Emulator, xcoms: 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ending, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(_shutdown, "AGAIN_SECONDS", 0.0)
     monkeypatch.setattr(exchange.Exchange, "_pause", lambda self, error: None)
 
 

@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_provider_timav.arguments import given, time_span
-from airflow_provider_timav.operators.flight import Flight
-from airflow_provider_timav.operators.operation import TimAVOperator
-from airflow_provider_timav.operators.waiting import SOONEST_SECONDS, ask_again, waiting_until
+from airflow_provider_timav.operators._base import TimAVOperator
+from airflow_provider_timav.operators._kill_guard import KillGuard
+from airflow_provider_timav.operators._reschedule import SOONEST_SECONDS, ask_again, waiting_until
 from airflow_provider_timav.videorelay.errors import (
     AlreadyRunning,
     AmbiguousOutcome,
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_timav.hooks.timav import TimAVHook
     from airflow_provider_timav.leases import Lease
-    from airflow_provider_timav.operators.intent import Claim, Earlier
+    from airflow_provider_timav.operators._intent import Claim, Earlier
 
 __all__ = ["StartOperator"]
 
@@ -62,7 +62,7 @@ class StartOperator(TimAVOperator):
         self.wait_for_user = wait_for_user
         self.if_already_running = if_already_running
         self.lease = lease
-        self.flight = Flight.none()
+        self.kill_guard = KillGuard.none()
 
     @abstractmethod
     def checked_arguments(self, context: Context) -> dict[str, Any]:
@@ -88,8 +88,8 @@ class StartOperator(TimAVOperator):
 
     def start(self, context: Context) -> dict[str, Any]:
         """Start, and return the result as plain data without None; the intent and the result are noted on the way."""
-        from airflow_provider_timav.operators.intent import Intent
-        from airflow_provider_timav.operators.interrupted import remember
+        from airflow_provider_timav.operators._intent import Intent
+        from airflow_provider_timav.operators._interrupted import remember
 
         arguments = self.checked_arguments(context)
         self.log_request(arguments)
@@ -102,10 +102,10 @@ class StartOperator(TimAVOperator):
         with self.make_hook() as hook:
             # A bad connection is refused before the intent is written: nothing will have been sent.
             client = hook.get_conn()
-            flight = self.flight = Flight(cancel=client.cancel, stop=self.stop_at_once(hook, arguments))
+            guard = self.kill_guard = KillGuard(cancel=client.cancel, stop=self.stop_at_once(hook, arguments))
             intent = Intent(context, self.kind, lease)
             earlier = intent.begin()
-            remember(self.place(arguments), flight.stop_if_up)
+            remember(self.place(arguments), guard.stop_if_running)
             try:
                 result, claim = self._come_to_one(hook, arguments, earlier, policy)
             except AlreadyRunning as foreign:
@@ -120,7 +120,7 @@ class StartOperator(TimAVOperator):
                 result, claim = {"outcome": "adopted"}, "foreign"
             except TimAVError as error:
                 self._raise_if_killed()
-                if not flight.up:
+                if not guard.may_be_running:
                     intent.withdraw(earlier)
                 if isinstance(error, RoomNotReady):
                     self._wait(error, until)
@@ -144,7 +144,7 @@ class StartOperator(TimAVOperator):
         :raises AlreadyRunning: if it is somebody else's, and is to be left alone.
         """
         try:
-            with self.flight.sending():
+            with self.kill_guard.in_progress():
                 return self.send_start(hook, arguments), "ours"
         except AlreadyRunning as running:
             if self._taken_over():
@@ -152,12 +152,12 @@ class StartOperator(TimAVOperator):
             noted = None if running.after_ambiguity else earlier.own_result
             own = noted is not None or earlier.may_be_ours or running.after_ambiguity
             if own:
-                self.flight.up = True
-            if self.flight.killed or not (own or policy == "restart"):
+                self.kill_guard.may_be_running = True
+            if self.kill_guard.killed or not (own or policy == "restart"):
                 raise
         if noted is not None:
             return {**noted, "outcome": "recovered"}, "ours"
-        with self.flight.sending():
+        with self.kill_guard.in_progress():
             return self.settle_own(hook, arguments) if own else (self.restart(hook, arguments), "ours")
 
     def _taken_over(self) -> bool:
@@ -176,7 +176,7 @@ class StartOperator(TimAVOperator):
         return {**self.send_start(hook, arguments), "outcome": "restarted"}
 
     def stop_at_once(self, hook: TimAVHook, arguments: dict[str, Any]) -> Callable[[float], None]:
-        """Return what sends one stop over a connection of its own, for ``Flight``."""
+        """Return what sends one stop over a connection of its own, for ``KillGuard``."""
 
         def stop(seconds: float) -> None:
             with hook.another() as other:
@@ -196,7 +196,7 @@ class StartOperator(TimAVOperator):
 
     def on_kill(self) -> None:
         """Leave nothing on air that this task started, within the five seconds that are left to it."""
-        self.flight.kill()
+        self.kill_guard.kill()
 
     def _raise_if_killed(self) -> None:
         """Come down where the task was told to end while a call was under way.
@@ -204,8 +204,8 @@ class StartOperator(TimAVOperator):
         The error is one that is worth a retry: a pod that is moved elsewhere has a task that should go on there. Where a person
         has ended the task, Airflow takes no further word from it.
         """
-        if self.flight.killed:
-            self.flight.land()
+        if self.kill_guard.killed:
+            self.kill_guard.stop_now()
             raise AmbiguousOutcome(f"the task was told to end while its {self.kind} was starting", executed="maybe")
 
     def _still_held(self, lease: Lease, context: Context) -> datetime:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_timav.arguments import DEFAULTS, flag, optional, point_in_time, time_span
 from airflow_provider_timav.arguments import given as or_default
-from airflow_provider_timav.operators.options import hold, options, settled
+from airflow_provider_timav.operators._options import hold, options, settled
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from airflow_provider_timav.operators.ending import reap
+from airflow_provider_timav.operators._shutdown import reap
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 
 from airflow_provider_timav.arguments import optional
-from airflow_provider_timav.operators.flight import Flight
-from airflow_provider_timav.operators.operation import TimAVOperator
+from airflow_provider_timav.operators._base import TimAVOperator
+from airflow_provider_timav.operators._kill_guard import KillGuard
 from airflow_provider_timav.videorelay.errors import AmbiguousOutcome, TimAVError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class StopOperator(TimAVOperator):
         super().__init__(retries=retries, retry_delay=retry_delay, **kwargs)
         self.start_task_id = start_task_id
         self.lease = lease
-        self.flight = Flight.none()
+        self.kill_guard = KillGuard.none()
         self._claimed: Claim | None = None
 
     def send(self, hook: TimAVHook, call: Call[ResultT]) -> ResultT:
@@ -74,23 +74,23 @@ class StopOperator(TimAVOperator):
                 late.append(other.get_conn().call(call, max_posts=1, seconds=seconds))
 
         client = hook.get_conn()
-        flight = self.flight = Flight(cancel=client.cancel, stop=at_once)
-        flight.up = True
+        guard = self.kill_guard = KillGuard(cancel=client.cancel, stop=at_once)
+        guard.may_be_running = True
         try:
-            with flight.sending():
+            with guard.in_progress():
                 result = client.call(call)
         except TimAVError:
-            if flight.killed:
-                flight.land()
+            if guard.killed:
+                guard.stop_now()
             if not late:
                 raise
             result = late[0]
-        flight.up = False
+        guard.may_be_running = False
         return result
 
     def on_kill(self) -> None:
         """Have the stop arrive within the five seconds that are left to the task."""
-        self.flight.kill()
+        self.kill_guard.kill()
 
     def no_need(self, context: Context) -> NoNeed | None:
         """Return why the stop must not be sent, or None. When it cannot be told, the stop is sent."""

@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_timav.arguments import is_constant, optional, template_marks
 from airflow_provider_timav.frames import without_variables
 from airflow_provider_timav.links import show_links
-from airflow_provider_timav.operators.options import hold, settled
+from airflow_provider_timav.operators._options import hold, settled
 from airflow_provider_timav.retry import TimAVRetryPolicy
 from airflow_provider_timav.templates import TextStaysText
 from airflow_provider_timav.videorelay.errors import TimAVError
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_timav.hooks.timav import TimAVHook
     from airflow_provider_timav.leases import Lease
-    from airflow_provider_timav.operators.interrupted import Place
+    from airflow_provider_timav.operators._interrupted import Place
 
 __all__ = ["TimAVOperator", "said_on_failure"]
 
@@ -120,7 +120,7 @@ class TimAVOperator(TextStaysText, BaseOperator):
 
     def place(self, arguments: Mapping[str, Any]) -> Place:
         """Return what tells this push or recording from any other."""
-        from airflow_provider_timav.operators.interrupted import Place
+        from airflow_provider_timav.operators._interrupted import Place
 
         kind = getattr(self, "kind", "push")
         return Place(
@@ -134,7 +134,7 @@ class TimAVOperator(TextStaysText, BaseOperator):
 
     def note_off_air(self, arguments: Mapping[str, Any]) -> None:
         """Note that nothing is on air there that an interrupted process would have to stop."""
-        from airflow_provider_timav.operators.interrupted import forget
+        from airflow_provider_timav.operators._interrupted import forget
 
         forget(self.place(arguments))
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-__all__ = ["SOONEST_SECONDS", "ask_again", "waiting_until"]
+__all__ = ["SOONEST_SECONDS", "ask_again", "seconds_of", "waiting_until"]
 
 # Sooner than 10 s after a task gave its slot back, the scheduler may take the new leg for the old one's end.
 SOONEST_SECONDS = 10.0
@@ -37,5 +37,10 @@ def ask_again(until: datetime, say: Callable[[str, str], None]) -> None:
         return
     # The last time is the end of the wait: who comes in its last seconds has come in time.
     again = min(now + timedelta(seconds=random.uniform(*ASK_AGAIN_SECONDS)), until)  # noqa: S311 - jitter
-    say(again.isoformat(timespec="seconds"), until.isoformat(timespec="seconds"))
+    say(seconds_of(again), seconds_of(until))
     raise AirflowRescheduleException(again)  # type: ignore[no-untyped-call]
+
+
+def seconds_of(at: datetime) -> str:
+    """Return a point in time for people, in ISO 8601 to the second."""
+    return at.isoformat(timespec="seconds")

@@ -1,4 +1,4 @@
-"""Questions to Airflow: a trigger that is told to end ends, whatever it was just asking."""
+"""SDK calls of triggers: a trigger that is cancelled ends, whatever call is in progress."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from airflow_provider_timav.triggers.asking import ask
+from airflow_provider_timav.triggers._sdk_calls import call_sdk
 
 
 def test_cancellation_that_meets_the_answer_is_not_swallowed() -> None:
@@ -16,14 +16,14 @@ def test_cancellation_that_meets_the_answer_is_not_swallowed() -> None:
 
     async def meet() -> None:
         gate = threading.Event()
-        asking = asyncio.create_task(ask(gate.wait, 10))
+        calling = asyncio.create_task(call_sdk(gate.wait, 10))
         await asyncio.sleep(0.05)
         gate.set()
         time.sleep(0.05)  # noqa: ASYNC251 - the answer comes while the loop is busy
         await asyncio.sleep(0)  # the answer has arrived, and nobody has been woken yet
-        asking.cancel()
+        calling.cancel()
         with pytest.raises(asyncio.CancelledError):
-            await asking
+            await calling
 
     for _ in range(5):
         asyncio.run(meet())
