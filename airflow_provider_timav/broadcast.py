@@ -112,7 +112,7 @@ class Broadcast(TaskGroup):
     :param group_id: the group's id, and the prefix of its tasks'.
     :param room_id: the room (``uint32_auth_key``), 0 to 2^32 - 1.
     :param user_id: the host whose picture is sent.
-    :param duration: how long the show lasts, counted from when ``reserve`` has the room: a timedelta, seconds, or ISO 8601
+    :param duration: how long the broadcast lasts, counted from when ``reserve`` has the room: a timedelta, seconds, or ISO 8601
         (``PT45M``). Exactly one of ``duration`` and ``ends_at`` is given.
     :param ends_at: when it ends: a datetime with a zone, or ISO 8601 with one.
     :param max_duration: what caps both, so that a typing error does not send for a week. A later extension is not capped.
@@ -202,7 +202,7 @@ class Broadcast(TaskGroup):
             timav_conn_id=timav_conn_id,
         )
         fixed: Any = reserve.output
-        # Where the show is, is what was reserved: a template may render to something else at another time.
+        # Where the broadcast is, is what was reserved: a template may render to something else at another time.
         names = ("lease", "room_id", "user_id", "sdk_type", "timav_conn_id")
         place: dict[str, Any] = {name: fixed[name] for name in names}
         waiting: dict[str, Any] = {"wait_for_user": wait_for_user, "if_already_running": if_already_running}
@@ -234,7 +234,7 @@ class Broadcast(TaskGroup):
             OnAirOperator,
             "on_air",
             **inside,
-            execution_timeout=None,  # the show's end is its own
+            execution_timeout=None,  # the broadcast's end is its own
             lease=fixed["lease"],
             until=until,
             grace=grace,

@@ -59,7 +59,7 @@ class Names(AbstractResolver):
 
 
 REMEMBERED_SECONDS = 10.0
-"""What aiohttp remembers names for. A show's host moves more rarely than that, and a name server is not asked for each look."""
+"""How long aiohttp remembers names. A stream's host moves more rarely than that, and each look must not query a name server."""
 
 MOST_NAMES = 1000
 

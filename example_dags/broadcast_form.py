@@ -1,9 +1,9 @@
-"""Start a broadcast: press Trigger, fill in the form, and watch the show from the run.
+"""Start a broadcast: press Trigger, fill in the form, and watch the broadcast from the run.
 
 Room, host, title, how long, and whether to record it are asked for at once; what is sent, and how long to wait for a host who
 is late, stand in sections of their own that need not be opened. The run's task *start_push* has the button *Watch live*;
-whoever marks *on_air* as successful ends the show early. Everybody who may see the run can read what was typed into the form:
-it asks for no password, and none should be typed into it.
+marking *on_air* as successful ends the broadcast early. Everybody who may see the run can read what was typed into the
+form: it asks for no password, and none should be typed into it.
 """
 
 from __future__ import annotations
@@ -53,15 +53,15 @@ with DAG(
             maximum=360,
             title="How long (minutes)",
             description=(
-                "Counted from pressing Trigger (or from when the room is free, if another show is on), so add what the host "
-                "may need to arrive. At most 360 (six hours)."
+                "Counted from pressing Trigger (or from when the room is free, if another broadcast is on), so add what the "
+                "host may need to arrive. At most 360 (six hours)."
             ),
         ),
         "record": Param(
             True,
             type="boolean",
             title="Record it",
-            description="When the show is over, the task 'result' has the recording's file ids.",
+            description="When the broadcast is over, the task 'result' has the recording's file ids.",
         ),
         "picture": Param(
             "camera",
@@ -102,7 +102,7 @@ with DAG(
             minimum=0,
             maximum=120,
             title="Wait for the host (minutes)",
-            description="How long to wait until the host has entered the room; 0 does not wait. The show does not get longer.",
+            description="How long to wait until the host has entered the room; 0 does not wait. The end does not move.",
             section=WAITING,
         ),
     },

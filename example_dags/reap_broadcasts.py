@@ -1,8 +1,8 @@
 """Switch this one on, and leave it on: every minute it stops what is on air past its end.
 
-A broadcast ends itself, through its trigger and its tasks. What neither can close (a run that timed out while its triggerer was
-dead, a worker that was lost before the show was handed to the triggerer, a DAG that was paused half way) is closed here. What
-is still wanted is left alone.
+A broadcast ends itself, through its trigger and its tasks. What neither can close (a run that timed out while its triggerer
+was dead, a worker that was lost before it handed the broadcast to the triggerer, a DAG that was paused half way) is closed
+here. What is still wanted is left alone.
 """
 
 from __future__ import annotations

@@ -37,12 +37,12 @@ with DAG(
 
     @task
     def announce(live_urls: list[dict[str, str]]) -> str:
-        """Runs as soon as the push has started, while the show is on."""
+        """Runs as soon as the push has started, while the broadcast is on."""
         return f"on air at {live_urls[0]['url']}"
 
     @task
     def publish(file_ids: list[str], outcome: str) -> dict[str, object]:
-        """Runs once the show is over and both stops have succeeded."""
+        """Runs once the broadcast is over and both stops have succeeded."""
         return {"file_ids": file_ids, "outcome": outcome}
 
     announce(show.live_urls)

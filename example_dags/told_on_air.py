@@ -1,4 +1,4 @@
-"""Tell a channel when a show is on air, when its stream stalls, and when it is off air, with Airflow's own notifiers.
+"""Tell a channel when a broadcast is on air, when its stream stalls, and when it is off air, with Airflow's own notifiers.
 
 `HttpNotifier` of ``apache-airflow-providers-http`` posts JSON to whatever takes it: a chat's webhook, a status page. Those for
 Slack, Apprise or mail are used the same way. Its connection ``timav_channel`` (type HTTP) holds host and token; path and text
@@ -38,7 +38,7 @@ with DAG(
         "grace": Param(60, type="integer", minimum=1, title="Seconds that a stream may take to appear, or be gone"),
     },
     default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
-    # A show that did not work out is a failed run, whichever task it was.
+    # A broadcast that did not work out is a failed run, whichever task it was.
     on_failure_callback=tell("the broadcast has failed ({{ run_id }})"),
     doc_md=__doc__,
 ) as dag:

@@ -1,7 +1,7 @@
 """``make demo``: a whole broadcast as a DAG on a real Airflow, against the emulator, shown as it happens.
 
 Airflow runs the scheduled example (``airflow dags test``: its own task runner, database and XComs, without a scheduler; the
-trigger that watches over the show runs in the same process). The exit status is 0 where the run succeeded, the stream was
+trigger that watches over the broadcast runs in the same process). The exit status is 0 where the run succeeded, the stream was
 seen to play, the file ids are the service's, and nothing is left on air.
 """
 

@@ -81,7 +81,7 @@ def main() -> int:
     rooms = {room: [host] for room, (host, _, _) in SHOWS.items()}
     with Stage(rooms) as stage:
         forms(stage)
-        # The recordings' list is not to be empty: one show that is over already.
+        # The recordings' list is not to be empty: one broadcast that is over already.
         over = stage.show(201, "anna", title="Rehearsal")
         stage.site.wait_for_task(over, "broadcast.on_air", "deferred")
         stage.site.mark(over, "broadcast.on_air", "success")

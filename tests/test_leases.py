@@ -331,7 +331,7 @@ class TestWhoComesLate:
     @pytest.mark.parametrize("kind", KINDS)
     @pytest.mark.parametrize("state", ["sent", "ours", "foreign", "refused", "stopped"])
     def test_broadcast_whose_room_was_taken_over_claims_nothing(self, state: Any, kind: Kind, ledger: Ledger) -> None:
-        """Its call took longer than its show: the claim of whoever holds the room stays."""
+        """Its call took longer than its broadcast: the claim of whoever holds the room stays."""
         ledger.hold(NEXT)
         theirs = Claim("b2", "ours", "start", NOW)
         ledger.tell(kind, theirs)

@@ -50,7 +50,7 @@ def test_task_that_is_gone_has_no_state(run: Run, supervisor: Supervisor) -> Non
 
 
 def test_state_that_cannot_be_asked_is_no_answer(run: Run, supervisor: Supervisor) -> None:
-    """``gone`` would be one, and a show would be ended on the word of a busy server."""
+    """``gone`` would be one, and a broadcast would be ended on the word of a busy server."""
     supervisor.failing = {"GetTaskStates"}
     with pytest.raises(Exception, match="API_SERVER_ERROR"):
         key(run).state()

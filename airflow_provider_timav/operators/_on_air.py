@@ -37,22 +37,22 @@ COME_BACK = timedelta(seconds=15)
 
 
 class OnAirOperator(TimAVOperator):
-    """Waits in the triggerer while the show is on; its trigger ends it (`OnAirTrigger`), whatever becomes of this task.
+    """Waits in the triggerer while the broadcast is on; its trigger ends it (`OnAirTrigger`), whatever becomes of this task.
 
     It defers at once and holds no worker slot. ``retries=0`` is raised to 1: Airflow can take a resumed task for a lost one.
 
     XComs: ``control``, by which people move the end (``{"end": ISO 8601 with a zone}``, or ``{"stop": true}``), written before
-    the task defers; ``started_at``; ``stopped``, which the trigger writes as soon as it has stopped the show; and, in
+    the task defers; ``started_at``; ``stopped``, which the trigger writes as soon as it has stopped the broadcast; and, in
     ``return_value``, ``outcome`` (``deadline``, ``stopped``, ``stream_ended``), ``ended_at``, and the last ``verdict`` on the
     stream.
 
     :param lease: what ``reserve`` has handed on (templated).
     :param until: ``deadline``, or ``stream_ended``: then it ends early, once the stream is over (templated).
     :param grace: how long a stream that was live may be gone before it is over (templated).
-    :param on_stall: ``ignore``, ``notify`` (``on_stall_callback`` is called, once for each stall) or ``fail`` (the show is
+    :param on_stall: ``ignore``, ``notify`` (``on_stall_callback`` is called, once for each stall) or ``fail`` (the broadcast is
         ended and the task fails) (templated).
     :param on_stall_callback: called on a worker with the context, in which ``stall`` tells the verdict and since when.
-    :param retry_delay: short, for nothing but the reaper watches over the show between two tries.
+    :param retry_delay: short, for nothing but the reaper watches over the broadcast between two tries.
     """
 
     template_fields: Sequence[str] = (*TimAVOperator.template_fields, "lease", "until", "grace", "on_stall")
@@ -83,13 +83,13 @@ class OnAirOperator(TimAVOperator):
             self.retries = 1
 
     def subject(self) -> str:
-        """Return whose show this is, as far as the lease tells."""
+        """Return whose broadcast this is, as far as the lease tells."""
         lease = self.lease if isinstance(self.lease, dict) else {}
         return f"Broadcast of {lease.get('user_id', '?')} in room {lease.get('room_id', '?')}"
 
     @said_on_failure
     def execute(self, context: Context) -> None:
-        """Hand the show over to the trigger."""
+        """Hand the broadcast over to the trigger."""
         from airflow_provider_timav.leases import CONTROL, Ledger
         from airflow_provider_timav.runs import TaskKey
 
@@ -155,7 +155,7 @@ class OnAirOperator(TimAVOperator):
         return stops
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
-        """Return how the show ended, or call ``on_stall_callback`` and go on.
+        """Return how the broadcast ended, or call ``on_stall_callback`` and go on.
 
         :raises AirflowFailException: if the stream stalled and ``on_stall`` is ``fail``.
         :raises RuntimeError: if the event is not one of this operator's trigger.
@@ -167,11 +167,13 @@ class OnAirOperator(TimAVOperator):
         if status == "failed":
             from airflow.sdk.exceptions import AirflowFailException
 
-            raise AirflowFailException(f"the stream is {event['verdict']} since {event['since']}: the show is ended")
+            raise AirflowFailException(
+                f"the stream is {event['verdict']} since {event['since']}: the broadcast is ended"
+            )
         if status not in ("deadline", "stopped", "stream_ended"):
             raise RuntimeError(f"the trigger fired an event that this operator does not know (status {status!r})")
         lease = self._held()
-        ended_at = re.sub(r"\.\d+", "", event["ended_at"])  # whatever it is, the show is over
+        ended_at = re.sub(r"\.\d+", "", event["ended_at"])  # whatever it is, the broadcast is over
         self.log.info("Room %s is off air since %s (%s).", lease.key.room_id, ended_at, status)
         return {"outcome": status, "ended_at": event["ended_at"], "verdict": event.get("verdict", "UNKNOWN")}
 
@@ -187,7 +189,7 @@ class OnAirOperator(TimAVOperator):
 
     @said_on_failure
     def come_back(self, context: Context) -> dict[str, Any]:
-        """End the show from a worker: no trigger has done so. Where a person has moved its end, hand it over again.
+        """End the broadcast from a worker: no trigger has done so. Where a person has moved its end, hand it over again.
 
         What cannot be stopped here is left to the stops, which come next and are retried.
         """
@@ -202,7 +204,7 @@ class OnAirOperator(TimAVOperator):
             self.log.info("The end was moved to %s: a trigger takes over again.", seconds_of(until))
             self._hand_over(context, told=verdict not in _NO_STALL, end=until)
         self.log.warning(
-            "No trigger has ended the show, %s after its end: it is ended here. Does a triggerer run, with capacity for it?",
+            "No trigger has ended the broadcast, %s after its end: ending it here. Does a triggerer run, with capacity for it?",
             now - until,
         )
         if ledger.standing(lease) in ("ours", "unknown"):
@@ -212,7 +214,7 @@ class OnAirOperator(TimAVOperator):
                 self.log.error("The %s is not stopped yet: %s", kind, error.with_advice)
         ended_at = datetime.now(UTC).isoformat()
         outcome = "deadline"
-        with contextlib.suppress(Exception):  # whatever it is, the show is over
+        with contextlib.suppress(Exception):  # whatever it is, the broadcast is over
             if Control.read(lease.owner.task("on_air").raw_xcom(CONTROL), now=now).stop:
                 outcome = "stopped"
         return {"outcome": outcome, "ended_at": ended_at, "verdict": verdict}
@@ -244,8 +246,8 @@ class OnAirOperator(TimAVOperator):
             return
         try:
             self.on_stall_callback({**context, "stall": stall})  # type: ignore[typeddict-unknown-key]
-        except Exception:  # an author's: the show goes on without it
-            self.log.exception("on_stall_callback has failed; the show goes on.")
+        except Exception:  # an author's: the broadcast goes on without it
+            self.log.exception("on_stall_callback has failed; the broadcast goes on.")
 
     def _held(self) -> Lease:
         lease = self.held_lease()

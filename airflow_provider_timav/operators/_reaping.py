@@ -67,7 +67,7 @@ def reap_all(connections: Collection[str] | None) -> Reaping:
     with ThreadPoolExecutor(max_workers=8) as threads:
         endings = list(threads.map(lambda one: _reap(*one), over))
         if left:
-            # Where a run was marked a moment ago, its trigger is about to stop the show.
+            # Where a run was marked a moment ago, its trigger is about to stop the broadcast.
             time.sleep(LOOK_AGAIN_SECONDS)
             endings += list(threads.map(lambda one: _reap_left(*one), left))
     for ledger, report, failure in endings:

@@ -31,7 +31,7 @@ _ARRIVED = "timav:arrived"
 
 
 class ReserveBroadcastOperator(TimAVOperator):
-    """Checks everything, takes the room for this run, and fixes when the show ends. It sends nothing that would need a stop.
+    """Checks everything, takes the room for this run, and fixes the broadcast's end. It sends nothing that would need a stop.
 
     The setup of a `Broadcast`, whose teardowns run only where it succeeded. The arguments are those of `Broadcast`; all of
     them are templated and checked here, before anything is written.
@@ -158,7 +158,7 @@ class ReserveBroadcastOperator(TimAVOperator):
         _refuse_teams(context)
         key = plan.key if lease is None else lease.key
         with TimAVHook(key.timav_conn_id) as hook:
-            hook.get_conn()  # a bad connection is refused here, and not when the show is to end
+            hook.get_conn()  # a bad connection is refused here, and not when the broadcast is to end
             ledger = Ledger(key.variable)
             held = ledger.lease()
             if lease is None and held is not None and held.owner == owner and _store_forgets(store):
@@ -246,7 +246,7 @@ class ReserveBroadcastOperator(TimAVOperator):
         due: datetime = context["dag_run"].run_after
         late = arrived - due
         if plan.skip_if_late is not None and late > plan.skip_if_late:
-            _skip(f"the show was due at {due.isoformat()}, {late} ago: it is not started any more")
+            _skip(f"the broadcast was due at {due.isoformat()}, {late} ago: it is not started any more")
 
     def _lease(self, plan: Plan, owner: Owner, arrived: datetime) -> Lease:
         from airflow.sdk.exceptions import AirflowFailException
@@ -257,11 +257,11 @@ class ReserveBroadcastOperator(TimAVOperator):
         end = plan.end(now)
         if end <= now and end > arrived:
             raise AirflowFailException(
-                f"the show's end has passed ({end.isoformat()}) before the room could be reserved: it did not go on air. "
+                f"the broadcast's end has passed ({end.isoformat()}) before the room could be reserved: it did not go on air. "
                 "The log of the earlier tries says why."
             )
         if end <= now:
-            _skip(f"the show's end has passed ({end.isoformat()}): it is not started any more")
+            _skip(f"the broadcast's end has passed ({end.isoformat()}): it is not started any more")
         if cut := plan.cut_by(now):
             self.log.warning(
                 "max_duration (%s) ends the broadcast at %s, %s sooner than wanted: raise max_duration for a longer one.",
@@ -277,10 +277,10 @@ class ReserveBroadcastOperator(TimAVOperator):
         from airflow_provider_timav.operators._shutdown import end as stop
 
         stop(ledger, lease, hook).raise_failed()
-        _skip(f"the show's end has passed ({end.isoformat()}); a new run is a new show")
+        _skip(f"the broadcast's end has passed ({end.isoformat()}); a new run is a new broadcast")
 
     def _take_over(self, ledger: Ledger, hook: TimAVHook, plan: Plan, context: Context) -> None:
-        """See to it that nobody else holds the room: wait for one whose show is on, end one that should be over.
+        """See to it that nobody else holds the room: wait for one whose broadcast is on, end one that should be over.
 
         A lease whose run is gone, or has never had it, holds nothing: it is overwritten, and no stop is sent on its word.
         """
@@ -292,7 +292,7 @@ class ReserveBroadcastOperator(TimAVOperator):
         from airflow_provider_timav.operators._shutdown import end
 
         if not ledger.is_there(held):
-            # Where its run was deleted a moment ago, its trigger is about to stop the show, on the word of this lease.
+            # Where its run was deleted a moment ago, its trigger is about to stop the broadcast, on the word of this lease.
             time.sleep(LOOK_AGAIN_SECONDS)
             if ledger.lease() != held or ledger.is_there(held):
                 self._take_over(ledger, hook, plan, context)
@@ -327,7 +327,7 @@ def _refuse_teams(context: Context) -> None:
     """Refuse a broadcast of a team's DAG.
 
     :raises ConfigurationError: if the DAG belongs to a team. Airflow 3.3 lets a triggerer read neither the Variables nor the
-        connections of a team, nor write its XComs: such a show would neither be watched nor end on time.
+        connections of a team, nor write its XComs: such a broadcast would neither be watched nor end on time.
     """
     if team := getattr(context["dag_run"], "team_name", None):
         raise ConfigurationError(

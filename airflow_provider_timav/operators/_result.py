@@ -26,7 +26,7 @@ __all__ = ["BroadcastResultOperator"]
 
 
 class BroadcastResultOperator(TextStaysText, BaseOperator):
-    """What a broadcast comes to: the leaf of its group, which runs only if the show and both stops have succeeded.
+    """What a broadcast comes to: the leaf of its group, which runs only if the broadcast and both stops have succeeded.
 
     XComs, each also under its own key: ``file_ids``, ``file_ids_status``, ``file_name``, ``outcome`` (``deadline``, ``stopped``
     by a person, ``stream_ended``), ``started_at``, ``ended_at`` (ISO 8601), ``room_id``, ``user_id``, ``title``. What is not

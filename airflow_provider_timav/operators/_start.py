@@ -213,8 +213,7 @@ class StartOperator(TimAVOperator):
 
         :raises AirflowFailException: if it has passed, or the lease was given up: a notifier has ended the broadcast while this
             task waited, or a person has deleted it, and then no reaper would find what is started; or if ``on_air`` is over:
-            somebody has stopped the show, and its stops may have run already. Nothing is sent, and another try would find the
-            same.
+            the broadcast was stopped, and its stops may have run already. Nothing is sent, and another try would find the same.
         :raises AlreadyRunning: if somebody else holds the lease by now.
         """
         from airflow.sdk.exceptions import AirflowFailException
@@ -244,7 +243,7 @@ class StartOperator(TimAVOperator):
         return end
 
     def _is_over(self, lease: Lease, context: Context) -> bool:
-        """Tell whether the show is over for its run: from then on its stops may run, and nothing comes after them."""
+        """Tell whether the broadcast is over for its run: from then on its stops may run, and nothing comes after them."""
         from airflow_provider_timav.runs import FINAL_STATES
 
         return lease.owner.task("on_air").state(context["ti"]) in FINAL_STATES

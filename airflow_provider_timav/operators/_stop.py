@@ -144,7 +144,7 @@ class StopOperator(TimAVOperator):
     def give_up_claim(self) -> None:
         """Note in the broadcast's ledger that nothing is on air any more. The stop itself is done: nothing here undoes it.
 
-        :raises AmbiguousOutcome: if the start went on meanwhile, as it may where a person has ended the show while it was
+        :raises AmbiguousOutcome: if the start went on meanwhile, as it may where a person has ended the broadcast while it was
             starting: this stop may have come before it, and the next try stops it.
         """
         if (lease := self.held_lease()) is None:

@@ -52,7 +52,7 @@ class Rights:
         return self._may("PUT", DagAccessEntity.TASK_INSTANCE, dag_id)
 
     def may_extend(self, dag_id: str) -> bool:
-        """Tell whether the user may change what tasks of this DAG hand on, such as when a show ends."""
+        """Tell whether the user may change what tasks of this DAG hand on, such as when a broadcast ends."""
         return self._may("PUT", DagAccessEntity.XCOM, dag_id)
 
     def _ask(self, method: str, entity: DagAccessEntity, dag_id: str) -> bool:

@@ -51,7 +51,7 @@ class LiveStreamSensor(TextStaysText, BaseSensorOperator):
     """Waits until a stream is live, or has ended.
 
     Live means that our own reads saw the HLS playlist get new segments twice and that one of them has bytes; one look never
-    suffices, because the cached list of the last show looks just the same. Ended means that the playlist says so, or that
+    suffices, because the cached list of the last broadcast looks just the same. Ended means that the playlist says so, or that
     the stream was live and has been seen to be gone for longer than ``grace``; one that is refused to us, or that our network
     does not reach, is not seen, which takes six hours. A stream that was never seen live does not end by not being there.
 
@@ -216,7 +216,7 @@ class _Memory:
     """What earlier pokes found, kept in the task's state store, which outlives reschedules and retries.
 
     It is bound to one address and to one life of the task, and forgotten when the wait is over: a task that is cleared must
-    not take the end of an earlier show for its own. Airflow raises ``max_tries`` when it clears a task that has ended.
+    not take the end of an earlier broadcast for its own. Airflow raises ``max_tries`` when it clears a task that has ended.
     """
 
     def __init__(self, sensor: LiveStreamSensor, context: Context, place: str) -> None:

@@ -1,4 +1,4 @@
-"""Ends a show from the triggerer: push and recording side by side, each on its own, and only then any note of it."""
+"""Ends a broadcast from the triggerer: push and recording side by side, each on its own, and only then any note of it."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def end(
     """Stop what is ours, at once; then note the file ids in the task's XCom ``stopped`` and in the ledger.
 
     Push and recording do not wait for each other, and what came of the one is noted while the other still takes: the ids come
-    only once, and a triggerer that dies takes along what is not noted. What an earlier trigger of this show noted is kept.
+    only once, and a triggerer that dies takes along what is not noted. What an earlier trigger of this broadcast noted is kept.
 
     :param settings: the connection's, where they are known already.
     :param look_up: asks for them anew: where they are not known, and where they were refused (they may have been rotated).
@@ -94,7 +94,7 @@ async def end(
                 await asyncio.sleep(0 if isinstance(error, CertificateError | CredentialError) else AGAIN_SECONDS)
                 known = await look_up()
                 if await _is_somebody_elses(lease, ledger, log):
-                    log.warning("Room %s is held by another show by now: nothing more is sent.", lease.key.room_id)
+                    log.warning("Room %s is held by another broadcast by now: nothing more is sent.", lease.key.room_id)
                     return
 
     under_way = {asyncio.create_task(stop(kind)) for kind in stops}
@@ -122,7 +122,7 @@ async def end(
 
 
 async def _is_somebody_elses(lease: Lease, ledger: Ledger, log: Any) -> bool:
-    """Tell whether another show has taken the room over, which it may 30 s after the end, and a try can take longer."""
+    """Tell whether another broadcast has taken the room over, which it may 30 s after the end, and a try can take longer."""
     standing = await call_sdk_or_none(
         log, "The lease could not be read", lambda: ledger.standing(lease), at_most=STANDING_SECONDS
     )

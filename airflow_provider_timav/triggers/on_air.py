@@ -1,4 +1,4 @@
-"""Keeps watch over a show that is on air, and ends it: at its end, when a person says so, or when its task is taken away."""
+"""Watches a broadcast that is on air, and ends it: at its end, when a person stops it, or when its task is taken away."""
 
 from __future__ import annotations
 
@@ -41,38 +41,38 @@ LATE_SECONDS: Final = 10.0
 trigger that is in time has asked with its last look."""
 
 LAST_WATCHES_SECONDS: Final = 1.0
-"""How long the watches over a show get to end, once it is over."""
+"""How long the watches over a broadcast get to end, once it is over."""
 
 PUNCTUAL_SECONDS: Final = 2.0
 """How long a stop that is not late may wait for that, where no last look was made: Airflow may hang, and the end is the end."""
 
 STANDING_SECONDS: Final = 60.0
-"""How often it is asked whether the show is on at all: a notifier may have ended it."""
+"""How often it is asked whether the broadcast is on at all: a notifier may have ended it."""
 
 REFRESH_SECONDS: Final = 30.0
-"""How long before the end to look the connection up once more: early, for a hundred shows may end at the same minute; late, for
-credentials may be rotated. What was looked up first counts where Airflow cannot be asked then."""
+"""How long before the end to look the connection up once more: early, because a hundred broadcasts may end in the same minute;
+late, because credentials may be rotated. If Airflow does not answer then, the first look-up counts."""
 
 
 class OnAirTrigger(BaseTrigger):
-    """Ends the show at its end, and fires one event.
+    """Ends the broadcast at its end, and fires one event.
 
     The end is absolute, so that a restart does not move it. In force is what the XCom ``control`` of the task says, else the
     ledger, else ``end``. What it knows of the stream, and an end that was moved, stand in the ledger (``….watch``).
 
-    The show is stopped here, not by the task that comes after: triggers run while a DAG is paused. At once after the stop the
-    file ids are noted, in the task's XCom ``stopped`` and in the ledger, before the event: a triggerer that dies may take the
-    event with it. No note stands before a stop or keeps it from being sent.
+    The broadcast is stopped here, not by the task that comes after: triggers run while a DAG is paused. At once after the stop
+    the file ids are noted, in the task's XCom ``stopped`` and in the ledger, before the event: a triggerer that dies may take
+    the event with it. No note stands before a stop or keeps it from being sent.
 
     ``on_kill`` is called when the task is marked, cleared or timed out, when its DAG is deleted, and when the trigger moves to
     another triggerer. It stops only where the task is in a final state or gone, and lease and generation are still its own.
     Nothing is stopped in ``cleanup``, which also runs when a triggerer restarts; nothing is ever started here.
 
     The event is ``{"status", "ended_at", "verdict", "since"}``: the status is ``deadline``, ``stopped`` (by a person),
-    ``stream_ended``, ``stalled`` (with ``on_stall="notify"``: the show goes on) or ``failed`` (with ``on_stall="fail"``).
+    ``stream_ended``, ``stalled`` (with ``on_stall="notify"``: the broadcast goes on) or ``failed`` (with ``on_stall="fail"``).
 
     :param lease: `leases.Lease` as JSON.
-    :param end: when the show ends, ISO 8601 with a zone.
+    :param end: when the broadcast ends, ISO 8601 with a zone.
     :param task_key: `runs.TaskKey` of the task, as JSON.
     :param stops: which of ``push`` and ``record`` are ours to stop.
     :param hls_url: what to look at. Its query appears in no log and in no ``repr``.
@@ -132,7 +132,7 @@ class OnAirTrigger(BaseTrigger):
         return shown
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Watch, end the show, and fire one event."""
+        """Watch, end the broadcast, and fire one event."""
         earliest = time.monotonic() + MIN_AGE
         await _load()
         lease, ledger = self._held()
@@ -148,7 +148,7 @@ class OnAirTrigger(BaseTrigger):
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow's
 
     async def on_kill(self) -> None:
-        """Stop the show if its task is over or gone, and the show is still ours.
+        """Stop the broadcast if its task is over or gone, and the broadcast is still ours.
 
         Airflow promises 30 s for this. In fact it cancels the trigger again with each turn of its loop, about once a second,
         until it is done, and says nothing of it: so the work is done by a task that nobody cancels.
@@ -172,14 +172,14 @@ class OnAirTrigger(BaseTrigger):
             call_sdk_with_retries(TaskKey(**self.task_key).state), call_sdk_with_retries(lambda: ledger.standing(lease))
         )
         if state is not None and state not in FINAL_STATES:
-            self.log.info("The task is %s: the show goes on, others watch over it.", state)
+            self.log.info("The task is %s: the broadcast goes on, others watch over it.", state)
             return
         if standing != "ours":
             self.log.info(
-                "The show in room %s is over already, or the room is somebody else's by now.", lease.key.room_id
+                "The broadcast in room %s is over already, or the room is somebody else's by now.", lease.key.room_id
             )
             return
-        self.log.warning("The task is %s: the show in room %s is ended.", state or "gone", lease.key.room_id)
+        self.log.warning("The task is %s: the broadcast in room %s is ended.", state or "gone", lease.key.room_id)
         from airflow_provider_timav.triggers._shutdown import HURRIED_SECONDS
 
         await self._send_stops(lease, ledger, seconds=HURRIED_SECONDS)
@@ -193,7 +193,7 @@ class OnAirTrigger(BaseTrigger):
     # -- while it is on ------------------------------------------------------------------------------------------------
 
     async def _until_over(self, lease: Lease, ledger: Ledger) -> str:
-        """Return why the show is to end, once it is."""
+        """Return why the broadcast is to end, once it is."""
         known = await call_sdk_or_none(
             self.log, "What was known of the stream could not be read", lambda: ledger.watch(lease.generation)
         )
@@ -211,7 +211,7 @@ class OnAirTrigger(BaseTrigger):
                 for wait in done:
                     if (error := wait.exception()) is not None:
                         # Time and control must not go down with a look at the stream, nor the end with either.
-                        self.log.error("A watch over the show has failed; the others go on.", exc_info=error)
+                        self.log.error("A watch over the broadcast has failed; the others go on.", exc_info=error)
                     elif (status := wait.result()) is not None:
                         return status
                 if clock in done:
@@ -251,10 +251,10 @@ class OnAirTrigger(BaseTrigger):
                     await self._observe(lease, ledger, at_most=self._left())
                 refused = value
             if control.stop:
-                self.log.info("Somebody has asked to stop the show in room %s.", lease.key.room_id)
+                self.log.info("Somebody has asked to stop the broadcast in room %s.", lease.key.room_id)
                 return "stopped"
             if control.end is not None and control.end != self._end():
-                self.log.info("The show in room %s ends at %s now.", lease.key.room_id, control.end.isoformat())
+                self.log.info("The broadcast in room %s ends at %s now.", lease.key.room_id, control.end.isoformat())
                 self._moved_end, self._error, looked, refreshed = control.end, None, False, False
                 await self._observe(lease, ledger, at_most=self._left())
             if time.monotonic() - asked >= STANDING_SECONDS:
@@ -262,7 +262,7 @@ class OnAirTrigger(BaseTrigger):
                 standing = await self._read_standing(ledger, lease, at_most=self._left())
                 if standing in ("theirs", "over"):
                     self._standing = standing  # which does not change any more
-                    self.log.info("The show in room %s was ended by somebody else.", lease.key.room_id)
+                    self.log.info("The broadcast in room %s was ended by somebody else.", lease.key.room_id)
                     return "stopped"
             left = self._left()
             if left > 0 and looked:
@@ -355,7 +355,7 @@ class OnAirTrigger(BaseTrigger):
         return self._settings
 
     async def _ask_standing(self, lease: Lease, ledger: Ledger, at_most: float = math.inf) -> None:
-        """Learn whether the show is still ours to end: a notifier may have ended it, and another show be on in its place."""
+        """Learn whether the lease is still ours: a notifier may have ended the broadcast, and another one may be on."""
         self._standing = await self._read_standing(ledger, lease, at_most) or "unknown"
 
     async def _read_standing(self, ledger: Ledger, lease: Lease, at_most: float) -> Standing | None:
@@ -373,7 +373,7 @@ class OnAirTrigger(BaseTrigger):
             await self._ask_standing(lease, ledger, at_most=PUNCTUAL_SECONDS if punctual else math.inf)
         if self._standing in ("theirs", "over"):
             self.log.warning(
-                "The show in room %s was ended already (%s): nothing is sent.", lease.key.room_id, self._standing
+                "The broadcast in room %s was ended already (%s): nothing is sent.", lease.key.room_id, self._standing
             )
             return Ended()
         return await self._send_stops(lease, ledger)
@@ -411,5 +411,5 @@ def _uncancelled(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
 
 async def _load() -> None:
     """Import what the trigger needs in a thread: the loop has others to serve."""
-    for name in ("leases", "hooks.timav", "stream.reader", "triggers.ending", "videorelay.aclient"):
+    for name in ("leases", "hooks.timav", "stream.reader", "triggers._shutdown", "videorelay.aclient"):
         await asyncio.to_thread(importlib.import_module, f"airflow_provider_timav.{name}")

@@ -22,7 +22,7 @@ TIMEOUT_SECONDS: Final = (
 class Off:
     """Until when the last stream must be off air: `within` seconds after the end in force, or after what was done to it.
 
-    One that is measured by its end must not be off before: the show goes on.
+    One that is measured by its end must not be off before: the broadcast goes on.
     """
 
     within: float
@@ -260,7 +260,7 @@ CASES: Final[tuple[Case, ...]] = (
     ),
     Case(
         name="paused",
-        what="a person pauses the DAG on air, and takes it back when the show is over",
+        what="a person pauses the DAG on air, and takes it back when the broadcast is over",
         dag="paused",
         expected=(Expected(),),
     ),

@@ -1,4 +1,4 @@
-"""A hundred shows on air in one triggerer, all of which end at the same moment: what that costs, and how late they end.
+"""A hundred broadcasts on air in one triggerer, all of which end at the same moment: what that costs, and how late they end.
 
     make onair                                  three rounds, about 11 minutes
     python -m tests.load.on_air --rounds 1      about 4 minutes
@@ -44,7 +44,7 @@ SETTINGS: Final = {
 }
 
 SETTLED_SECONDS: Final = 10.0
-"""After the last show has begun: by then each stream has been seen to be live."""
+"""After the last broadcast has begun: by then each stream has been seen to be live."""
 
 BUSY_SECONDS: Final = 35.0
 """Before the end: the triggers then look up the connection, and what people want for the last time."""
@@ -53,9 +53,9 @@ OFF_AIR_SECONDS: Final = 120.0
 RESUMED_SECONDS: Final = 300.0
 
 NOTES: Final = {
-    "load_shows": "Each show is begun by one task that does what reserve, start_push and start_record of a Broadcast do, and "
-    "comes back to nothing but its own end; leases, claims, trigger, stops and notes are the provider's.",
-    "load_broadcasts": "Each show is a Broadcast, all of its seven tasks included.",
+    "load_shows": "Each broadcast is begun by one task that does what reserve, start_push and start_record of a Broadcast do, "
+    "and comes back to nothing but its own end; leases, claims, trigger, stops and notes are the provider's.",
+    "load_broadcasts": "Each broadcast is a Broadcast, all of its seven tasks included.",
 }
 
 
@@ -120,7 +120,7 @@ def _cpu_seconds(process: psutil.Process) -> float:
 
 
 class Load:
-    """Rounds of shows on one site."""
+    """Rounds of broadcasts on one site."""
 
     def __init__(self, site: AirflowSite, service: Witness, dag_id: str, rooms: Sequence[int], lead: float) -> None:
         self._site, self._service = site, service
@@ -230,7 +230,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         len(late) == options.shows * options.rounds and percentile(late, 99) <= GOAL_SECONDS
         for late in together.values()
     )
-    print(f"goal: every show stopped once, late by at most {GOAL_SECONDS:g} s at p99: {'met' if met else 'NOT MET'}")
+    print(
+        f"goal: every broadcast stopped once, late by at most {GOAL_SECONDS:g} s at p99: {'met' if met else 'NOT MET'}"
+    )
     return 0 if met else 1
 
 

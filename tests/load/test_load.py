@@ -40,7 +40,7 @@ def site(tmp_path_factory: pytest.TempPathFactory, service: Witness) -> Iterator
 
 
 def rooms(shows: list[Show], kind: Kind) -> list[int]:
-    """Those in which a push or a recording may be a show's own."""
+    """Those in which a push or a recording may be a broadcast's own."""
     return sorted(show.room_id for show in shows if show.claims.get(kind) in ("ours", "sent"))
 
 

@@ -1,4 +1,4 @@
-"""What tests of whole broadcasts share: runs of a show, the reaper, a stranger's push, and no waiting."""
+"""What tests of whole broadcasts share: runs of a broadcast, the reaper, a stranger's push, and no waiting."""
 
 from __future__ import annotations
 

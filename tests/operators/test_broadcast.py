@@ -327,7 +327,7 @@ class TestRoomOfAnother:
     def test_file_ids_of_the_stop_reach_the_run_that_they_belong_to(
         self, show: Callable[..., Run], timav_emulator: Emulator
     ) -> None:
-        """Also when the next show records already."""
+        """Also when the next broadcast records already."""
         first = show("first")
         first.start()
         first.end_at(minutes_ago(5))
@@ -451,7 +451,7 @@ class TestReservedOnce:
         run = show()
         run.start()
         run.end_at(minutes_ago(1))
-        with pytest.raises(AirflowSkipException, match="a new run is a new show"):
+        with pytest.raises(AirflowSkipException, match="a new run is a new broadcast"):
             run.execute("reserve")
         assert (timav_emulator.pushes, timav_emulator.recordings) == ((), ())
         assert supervisor.entries() == {"push", "record"}
@@ -1297,7 +1297,7 @@ class TestReaper:
     def test_left_on_air_by_its_run_it_is_stopped_before_its_end(
         self, state: str, show: Callable[..., Run], reaper: Task, timav_emulator: Emulator
     ) -> None:
-        """The service was down when a person stopped the show: its stops have failed, and its end is hours ahead."""
+        """The service was down when a person stopped the broadcast: its stops have failed, and its end is hours ahead."""
         run = show()
         run.start()
         for name in ("on_air", "stop_push", "stop_record"):
@@ -1311,7 +1311,7 @@ class TestReaper:
     def test_left_on_air_for_a_moment_it_is_left_to_its_trigger(
         self, show: Callable[..., Run], reaper: Task, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Whoever marks a run failed ends all of its tasks at once; its trigger stops the show a moment later."""
+        """Whoever marks a run failed ends all of its tasks at once; its trigger stops the broadcast a moment later."""
         run = show()
         run.start()
         for name in ("on_air", "stop_push", "stop_record"):

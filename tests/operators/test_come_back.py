@@ -1,4 +1,4 @@
-"""`on_air` comes back by itself where no trigger has ended the show: no capacity, a queue that no triggerer serves."""
+"""`on_air` comes back by itself where no trigger has ended the broadcast: no capacity, a queue that no triggerer serves."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def test_a_run_that_is_not_too_late_lasts_from_now_on(
 def test_an_end_that_has_passed_is_skipped_however_late_a_run_may_be(timav_emulator: Emulator, sheet: Sheet) -> None:
     ends_at = datetime.now(UTC) - timedelta(seconds=1)
     run = Run(timav_emulator, HOUR, ends_at=ends_at, skip_if_late=None)
-    with pytest.raises(AirflowSkipException, match="the show's end has passed"):
+    with pytest.raises(AirflowSkipException, match="the broadcast's end has passed"):
         run.execute()
     assert (sheet.texts, set(run.store.values), run.posts) == ({}, {"timav:arrived"}, [])
 
@@ -173,7 +173,7 @@ class TestLatenessIsJudgedOnce:
 
 
 class TestWithAReservation:
-    """A retry, or a clear: it is the same show, however late it is by now."""
+    """A retry, or a clear: it is the same broadcast, however late it is by now."""
 
     def test_one_whose_end_is_ahead_goes_on(self, timav_emulator: Emulator, sheet: Sheet) -> None:
         run = Run(timav_emulator, timedelta(minutes=5), duration=2 * 3600)
@@ -191,7 +191,7 @@ class TestWithAReservation:
         over = Lease(lease.key, lease.owner, lease.generation, datetime.now(UTC) - HOUR)
         Ledger(lease.key.variable).hold(over)
         run.store.set("timav:reservation", over.to_json())
-        with pytest.raises(AirflowSkipException, match="a new run is a new show"):
+        with pytest.raises(AirflowSkipException, match="a new run is a new broadcast"):
             run.execute()
         assert run.posts == ["start_push", "stop_push"]
         assert Ledger(lease.key.variable).lease() is None

@@ -45,7 +45,7 @@ OPTIONS: dict[str, Any] = {
 
 @pytest.fixture(params=["UTC", "Asia/Shanghai", "America/New_York"], autouse=True)
 def server_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Let the server stand in another zone than the show; in one of them, also in the same."""
+    """Let the server stand in another zone than the broadcast; in one of them, also in the same."""
     with monkeypatch.context() as patch:
         patch.setenv("TZ", request.param)
         time.tzset()
@@ -120,7 +120,7 @@ def test_a_span_after_the_due_time_is_as_long_on_any_day(due: str, expected: str
     [("2026-10-24", "20:00"), ("2026-10-25", "21:00"), ("2027-03-27", "21:00"), ("2027-03-28", "20:00")],
 )
 def test_a_time_of_day_in_the_shows_zone_follows_its_clock(day: str, expected: str) -> None:
-    """A show that ends at ten in the evening in Berlin ends there at ten, on whichever side of a change."""
+    """A broadcast that ends at ten in the evening in Berlin ends there at ten, on whichever side of a change."""
     due = pendulum.instance(utc(f"{day}T18:00"))
     ends_at = due.in_timezone("Europe/Berlin").replace(hour=22, minute=0)
     assert end(due, ends_at=ends_at.isoformat()) == utc(f"{day}T{expected}")

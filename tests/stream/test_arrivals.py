@@ -39,7 +39,7 @@ class Source:
     :param kept: seconds that the server keeps, and hands out at once to a player who comes.
     :param delivers: how many seconds of those it hands out in one second.
     :param from_zero: whether the server counts anew for each player.
-    :param speed: how many seconds of the show the encoder sends in one second.
+    :param speed: how many seconds of the broadcast the encoder sends in one second.
     :param bits: of its timestamps.
     """
 

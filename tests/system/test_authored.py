@@ -120,7 +120,7 @@ def test_with_native_objects_the_user_who_was_written_is_on_air(played: Played) 
 
 
 def test_two_runs_are_on_air_at_once_whatever_default_args_say(played: Played) -> None:
-    """A deferred task counts for its DAG's limits: the show of one run would keep the other's from being watched."""
+    """A deferred task counts for its DAG's limits: the broadcast of one run would keep the other's from being watched."""
     on_air = {
         name: {one.task_id: one.details for one in played.runs[name].tasks()}["broadcast.on_air"]
         for name in ("first", "second")

@@ -90,7 +90,7 @@ def service() -> Iterator[Witness]:
 
 
 class Late:
-    """An Airflow whose scheduler was down when a show was due, with runs of each kind that have come too late."""
+    """An Airflow whose scheduler was down when a broadcast was due, with runs of each kind that have come too late."""
 
     def __init__(self, site: AirflowSite) -> None:
         self.site = site
@@ -192,7 +192,7 @@ def test_runs_that_are_caught_up_with_start_nothing(late: Late, service: Witness
     runs = late.finished("late_caught_up", *late.passed)
     assert len(runs) == 5
     for due, run in late.runs("late_caught_up").items():
-        because = f"the show was due at {due.isoformat()}"
+        because = f"the broadcast was due at {due.isoformat()}"
         assert_nothing_was_started(run, service, ROOMS["late_caught_up"], because)
 
 
@@ -204,7 +204,9 @@ def test_runs_that_are_backfilled_start_nothing(late: Late, service: Witness) ->
     assert len(backfilled) >= 3
     assert all(abs(due - late.change) < timedelta(days=3) for due in backfilled)
     for due, run in runs.items():
-        assert_nothing_was_started(run, service, ROOMS["late_backfilled"], f"the show was due at {due.isoformat()}")
+        assert_nothing_was_started(
+            run, service, ROOMS["late_backfilled"], f"the broadcast was due at {due.isoformat()}"
+        )
 
 
 def test_an_end_that_has_passed_starts_nothing_however_late_a_run_may_be(late: Late, service: Witness) -> None:
@@ -215,14 +217,14 @@ def test_an_end_that_has_passed_starts_nothing_however_late_a_run_may_be(late: L
     assert len(backfilled) >= 3
     for due, run in backfilled.items():
         end = (due + timedelta(seconds=1)).astimezone(BERLIN)
-        because = f"the show's end has passed ({end.isoformat()})"
+        because = f"the broadcast's end has passed ({end.isoformat()})"
         assert_nothing_was_started(run, service, ROOMS["late_backfilled_end"], because)
 
 
 def test_a_run_that_was_due_while_the_scheduler_was_down_starts_nothing(late: Late, service: Witness) -> None:
     late.finished("late_scheduler", late.due)
     for due, run in late.runs("late_scheduler").items():
-        because = f"the show was due at {due.isoformat()}"
+        because = f"the broadcast was due at {due.isoformat()}"
         assert_nothing_was_started(run, service, ROOMS["late_scheduler"], because)
 
 
@@ -233,7 +235,7 @@ def test_a_run_for_an_asset_that_was_updated_while_the_scheduler_was_down_starts
     (run,) = late.finished("late_asset")
     (due,) = late.runs("late_asset")
     assert due < late.due
-    assert_nothing_was_started(run, service, ROOMS["late_asset"], f"the show was due at {due.isoformat()}")
+    assert_nothing_was_started(run, service, ROOMS["late_asset"], f"the broadcast was due at {due.isoformat()}")
 
 
 def test_a_run_in_time_is_on_air_until_the_end_that_its_template_says(late: Late, service: Witness) -> None:

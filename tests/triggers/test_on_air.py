@@ -1,4 +1,4 @@
-"""The trigger that ends a show, run in a loop against the emulator, over TLS. Airflow is a stand-in for its supervisor."""
+"""The trigger that ends a broadcast, run in a loop against the emulator, over TLS. Airflow is a stand-in for its supervisor."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def run(supervisor: Supervisor, timav_emulator: Emulator) -> Run:
 
 
 def ending_in(seconds: float, run: Run, **arguments: Any) -> OnAirTrigger:
-    """The trigger of a show that ends so soon. What it logs is where caplog sees it."""
+    """The trigger of a broadcast that ends so soon. What it logs is where caplog sees it."""
     run.end_at(datetime.now(UTC) + timedelta(seconds=seconds))
     trigger = run.on_air()
     for name, value in arguments.items():
@@ -401,13 +401,13 @@ class TestStream:
 
         monkeypatch.setattr(reader_module, "follow", broken)
         assert within(fire(ending_in(0.5, run)))["status"] == "deadline"
-        assert "A watch over the show has failed" in caplog.text
+        assert "A watch over the broadcast has failed" in caplog.text
         assert off_air(timav_emulator)
 
     def test_clock_that_breaks_leaves_the_end(
         self, run: Run, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        """A watch of a stream alone would never end the show."""
+        """A watch of a stream alone would never end the broadcast."""
 
         async def broken(*_: Any) -> Any:
             raise KeyError("a bug")
@@ -490,7 +490,7 @@ class TestRtmp:
 
 
 class TestKill:
-    """``on_kill`` is called for whatever takes the trigger away; only some of it ends the show."""
+    """``on_kill`` is called for whatever takes the trigger away; only some of it ends the broadcast."""
 
     def kill(self, run: Run, state: str | None) -> None:
         trigger = ending_in(600, run)
@@ -650,7 +650,7 @@ class TestKill:
 
 
 class TestSomebodyElsesShow:
-    """The lease was given up early, by a notifier, and another show is on in the same place by the time of our end."""
+    """The lease was given up early, by a notifier, and another broadcast is on in the same place by the time of our end."""
 
     @pytest.fixture(autouse=True)
     def _unhurried(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,7 +12,7 @@ from airflow_provider_timav.triggers._sdk_calls import call_sdk
 
 
 def test_cancellation_that_meets_the_answer_is_not_swallowed() -> None:
-    """A watch that goes on would keep the show's stops waiting for ever."""
+    """A watch that goes on would keep the broadcast's stops waiting for ever."""
 
     async def meet() -> None:
         gate = threading.Event()

@@ -1,4 +1,4 @@
-"""The file ids of a show that ends: they come only once, and are noted whoever dies."""
+"""The file ids of a broadcast that ends: they come only once, and are noted whoever dies."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def xcoms(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 
 class Show:
-    """A show on air, and how it is ended."""
+    """A broadcast on air, and how it is ended."""
 
     def __init__(self, emulator: Emulator) -> None:
         key = LeaseKey("timav_default", emulator.room_id, emulator.user_id, "camera")

@@ -29,7 +29,7 @@ STOCK = 250
 
 
 class Show(BaseOperator):
-    """A show in one room, from its start to its end."""
+    """A broadcast in one room, from its start to its end."""
 
     template_fields = ("room_id", "end")
 

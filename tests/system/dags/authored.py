@@ -63,7 +63,7 @@ with DAG("authored_fail_fast", schedule=None, params=PARAMS, fail_fast=True):
 
     @task
     def beside() -> None:
-        """Fail while the show is on air, or while it is starting."""
+        """Fail while the broadcast is on air, or while it is starting."""
         time.sleep(30)
         raise RuntimeError("on purpose")
 
@@ -72,7 +72,7 @@ with DAG("authored_fail_fast", schedule=None, params=PARAMS, fail_fast=True):
 
 
 def holiday(context: Any) -> None:
-    """Do nothing: the show is on every day."""
+    """Do nothing: the broadcast is on every day."""
 
 
 with DAG(

@@ -168,7 +168,7 @@ def missed(site: AirflowSite, dag_id: str, conf: dict[str, Any]) -> Run:
 
 
 def reserved_at(run: Run) -> datetime:
-    """When the room was reserved by a show of two minutes, as far as its end tells."""
+    """When the room was reserved by a broadcast of two minutes, as far as its end tells."""
     return datetime.fromisoformat(run.xcom("broadcast.result", "ended_at")) - timedelta(minutes=2)
 
 

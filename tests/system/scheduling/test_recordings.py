@@ -53,7 +53,7 @@ class Played:
     swept: dict[str, str] = field(default_factory=dict)
 
     def file_ids(self, name: str) -> list[str]:
-        """The ids that the service gave this show's recording."""
+        """The ids that the service gave this broadcast's recording."""
         file_name = self.runs[name].xcom("broadcast.start_record", "file_name")
         return [file_id for service in self.services for file_id in service.file_ids(file_name)]
 
