@@ -33,12 +33,15 @@ class AllInOne(supervisors.InProcessSupervisorComms):
 
 @pytest.fixture
 def in_process(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    outside = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a process in the background of a shell begins without
     before = signal.getsignal(signal.SIGINT)
     monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", AllInOne(), raising=False)
     monkeypatch.setattr(interrupted, "_ON_AIR", {})
     yield
     interrupted._INTERRUPTS.unwatch()
     assert signal.getsignal(signal.SIGINT) is before
+    signal.signal(signal.SIGINT, outside)
 
 
 def start_push() -> Task:
