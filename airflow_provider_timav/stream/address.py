@@ -26,7 +26,7 @@ _AS_IT_IS = re.compile(r"https?://[A-Za-z0-9.:_~%\[\]-]+/[\x21\x24-\x3b\x3d\x3f-
 """An address with nothing to escape, and no fragment."""
 
 
-_PLAIN = re.compile(r"https?://[A-Za-z0-9._-]+(?::[1-9][0-9]{0,3})?/[!-~]*")
+_PLAIN = re.compile(r"https?://[A-Za-z0-9._-]+(?::(?:[1-9][0-9]{0,3}|[1-5][0-9]{4}))?/[!-~]*")
 """An address with which nothing can be wrong but its length: nearly all are so."""
 
 

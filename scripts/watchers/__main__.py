@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m scripts.watchers",
         description="Lets a thousand watchers follow as many streams in one loop, and beside them, at the same time and in a "
-        "process of their own, those of another checkout or bare pollers. Ratios are medians over the rounds.",
+        "process of their own, those of another checkout or bare pollers; in half of the rounds the other side began first. "
+        "Ratios are medians over the rounds.",
         epilog="Timings depend on the machine and on what else it does: a miss is printed, and counts with --strict only.",
     )
     parser.add_argument("--against", type=Path, metavar="FOLDER", help="another checkout of the project")
@@ -45,14 +46,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     other = "bare pollers" if options.against is None else str(options.against)
     print(f"{options.watchers} watchers beside {other}, {options.rounds} rounds of 10 s", flush=True)
-    here, there = measured(options.watchers, options.rounds, options.against)
+    here: list[Told] = []
+    there: list[Told] = []
+    for other_first in (False, True):
+        one, two = measured(options.watchers, max(options.rounds // 2, 1), options.against, other_first=other_first)
+        here += one
+        there += two
     found = rows(here, there, many=options.watchers, bare=options.against is None)
     print(table(found))
     return exit_status(found, strict=options.strict)
 
 
 def measured(
-    many: int, rounds: int, against: Path | None, *, settled: float = SETTLED_SECONDS, seconds: float = ROUND_SECONDS
+    many: int,
+    rounds: int,
+    against: Path | None,
+    *,
+    settled: float = SETTLED_SECONDS,
+    seconds: float = ROUND_SECONDS,
+    other_first: bool = False,
 ) -> tuple[list[Told], list[Told]]:
     """Return what this side and the other did in each round.
 
@@ -60,7 +72,10 @@ def measured(
     """
     with _process([sys.executable, str(HERE / "server.py")], PROJECT) as server:
         base = f"http://127.0.0.1:{_line(server)}"
-        with _side(base, many, PROJECT) as one, _side(base, many, against) as two:
+        with contextlib.ExitStack() as sides:
+            packages = (against, PROJECT) if other_first else (PROJECT, against)
+            began = [sides.enter_context(_side(base, many, package)) for package in packages]
+            one, two = reversed(began) if other_first else began
             time.sleep(settled)
             _tell(one, two)  # what was until now is no round
             found = []
