@@ -175,7 +175,8 @@ def refused_unread(scene: Scene, times: int) -> None:
 
 
 @contextlib.contextmanager
-def _listening(say: Callable[[socket.socket], None], host: str = "127.0.0.1") -> Iterator[int]:
+def listening(say: Callable[[socket.socket], None], host: str = "127.0.0.1") -> Iterator[int]:
+    """A port whose peer reads once, says what it has to say, and closes."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.create_server((host, 0), family=family)
 
@@ -206,7 +207,7 @@ def proxy_says(data: bytes) -> Arrange:
     """Through a proxy that says so and closes."""
 
     def arrange(scene: Scene, times: int) -> None:
-        port = scene.stack.enter_context(_listening(lambda connection: connection.sendall(data)))
+        port = scene.stack.enter_context(listening(lambda connection: connection.sendall(data)))
         scene.extra(proxy=f"http://127.0.0.1:{port}")
 
     return arrange
@@ -230,7 +231,7 @@ def tunnel(consent: bytes, written: str = "http://127.0.0.1:{port}") -> Arrange:
                 back.join()
 
         host = "::1" if "[" in written else "127.0.0.1"
-        port = scene.stack.enter_context(_listening(say, host))
+        port = scene.stack.enter_context(listening(say, host))
         scene.extra(proxy=written.format(port=port))
 
     return arrange

@@ -2,43 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
-import socket
 import ssl
-import threading
-from collections.abc import Iterator
 
 import pytest
 
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.videorelay.tls import forget_contexts
-
-
-@contextlib.contextmanager
-def answering(said: bytes) -> Iterator[int]:
-    """A port that answers whatever it is sent by this."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        with contextlib.suppress(OSError):
-            connection, _ = listener.accept()
-            with connection:
-                connection.recv(16384)
-                connection.sendall(said)
-                connection.shutdown(socket.SHUT_WR)
-                connection.settimeout(5)
-                connection.recv(1)
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    try:
-        yield listener.getsockname()[1]
-    finally:
-        listener.close()
-        thread.join(5)
+from tests.faults.two_clients import listening
 
 
 def line_of(monkeypatch: pytest.MonkeyPatch, connection: dict[str, object]) -> str:
@@ -57,7 +30,8 @@ def line_of(monkeypatch: pytest.MonkeyPatch, connection: dict[str, object]) -> s
     ],
 )
 def test_proxy_that_refuses(status: str, said: str, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    with answering(f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()) as port:
+    answer = f"HTTP/1.1 {status}\r\nContent-Length: 0\r\n\r\n".encode()
+    with listening(lambda connection: connection.sendall(answer)) as port:
         line = line_of(monkeypatch, timav_emulator.connection(proxy=f"http://joe:pr0xypass@127.0.0.1:{port}"))
     assert line.startswith(said)
     assert "pr0xypass" not in line
@@ -75,7 +49,7 @@ def test_proxy_that_is_misspelt(timav_emulator: Emulator, monkeypatch: pytest.Mo
 def test_handshake_that_fails_before_a_certificate_was_asked_for(
     timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with answering(b"\x15\x03\x03\0\2\2\x28") as port:
+    with listening(lambda connection: connection.sendall(b"\x15\x03\x03\0\2\2\x28")) as port:
         line = line_of(monkeypatch, timav_emulator.connection() | {"port": port})
     assert line.startswith(f"Host https://127.0.0.1:{port}: gives no usable answer: the server refuses what this")
     assert "client_cert" not in line
