@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from cryptography.fernet import Fernet
 from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
 
 from tests.system.site import TEMPLATES
@@ -15,6 +16,10 @@ from tests.system.site import TEMPLATES
 if TYPE_CHECKING:
     from tests.supervisor import Supervisor
 
+# Airflow reads both as it is imported: the tests see the same settings on each machine and in each of pytest's workers,
+# which would otherwise write one file in the home folder, all at once.
+os.environ["AIRFLOW_CONFIG"] = os.devnull
+os.environ["AIRFLOW__CORE__FERNET_KEY"] = Fernet.generate_key().decode()
 
 LONGEST_FIRST = (
     *("test_page", "test_broadcasts", "test_whole_show", "test_addresses", "test_rows"),
