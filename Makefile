@@ -36,7 +36,7 @@ lint: $(VENV)/.installed  ## of check: ruff, and whether the code is formatted
 
 # Nicely: it computes for a minute, and tests that run beside it wait for what others do in time.
 types: $(VENV)/.installed  ## of check: mypy, strict
-	nice $(BIN)/mypy airflow_provider_timav tests example_dags scripts
+	nice $(BIN)/mypy airflow_provider_timav harness tests example_dags scripts
 
 layers: $(VENV)/.installed  ## of check: who may import whom
 	$(BIN)/lint-imports
@@ -48,14 +48,14 @@ unit: $(VENV)/.installed  ## of check and of test: the tests that start no whole
 	$(BIN)/coverage combine --quiet
 	$(BIN)/coverage report --fail-under=95
 
-# In the order of tests/conftest.py: by themselves, the workers would begin with the files that hold the most tests. And only
+# In the order of harness/spread.py: by themselves, the workers would begin with the files that hold the most tests. And only
 # the files that hold such tests: each worker would import all.
 whole: $(VENV)/.installed  ## of test: whole programs (a real Airflow, nginx, a browser), and every fault of the catalogue
-	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder -m "system or faults" \
+	$(BIN)/python -m pytest -p harness.spread -n 4 --dist loadfile --no-loadscope-reorder -m "system or faults" \
 		$$(grep -rlE 'pytest\.mark\.(system|faults)' --include='test_*.py' tests)
 
 bench: $(VENV)/.installed  ## the goals for speed, each with its floor and peer, measured in one run
-	$(BIN)/python -m scripts.bench
+	$(BIN)/python -m tests.acceptance.bench
 
 page: $(VENV)/.installed  ## how long the page Broadcasts takes for a hundred of them, in a browser (half a minute)
 	@$(BIN)/python -m scripts.page
@@ -64,32 +64,32 @@ pictures: $(VENV)/.installed  ## take the pictures of docs/ anew, in a browser (
 	@$(BIN)/python -m scripts.pictures
 
 fuzz: $(VENV)/.installed  ## 100,000 generated answers, and as many connections: what comes of reading them (three minutes)
-	@$(BIN)/python -m tests.faults.generated 100000
-	@$(BIN)/python -m tests.faults.connections 100000
+	@$(BIN)/python -m tests.acceptance.faults.generated 100000
+	@$(BIN)/python -m tests.acceptance.faults.connections 100000
 
 limits: $(VENV)/.installed  ## the promised limits of one operation, measured with their real values (two minutes)
-	@$(BIN)/python -m scripts.limits
+	@$(BIN)/python -m tests.acceptance.limits
 
 waiting: $(VENV)/.installed  ## what it costs to wait for hosts: CPU of one question, on a real Airflow (two minutes)
-	@$(BIN)/python -m scripts.waiting
+	@$(BIN)/python -m tests.acceptance.waiting
 
 crash: $(VENV)/.installed  ## every operation killed at every point of a start and a stop, on a real Airflow (5 minutes)
-	@$(BIN)/python -m tests.crash
+	@$(BIN)/python -m tests.acceptance.crash
 
 leak: $(VENV)/.installed  ## everything that can happen to a broadcast, five times each, on a real Airflow (about an hour)
-	@$(BIN)/python -m tests.leak --rounds 5 --naive --markdown docs/broadcast-matrix.md
+	@$(BIN)/python -m tests.acceptance.leak --rounds 5 --naive --markdown docs/broadcast-matrix.md
 
 verdicts: $(VENV)/.installed  ## sixteen scripted streams, twenty seeds each: what is said of them, beside what viewers see (half a minute)
-	@$(BIN)/python -m tests.verdicts --markdown docs/verdict-matrix.md
+	@$(BIN)/python -m tests.acceptance.verdicts --markdown docs/verdict-matrix.md
 
 watchers: $(VENV)/.installed  ## a thousand watchers of streams in one loop: CPU of a look, memory of each; AGAINST=folder of another checkout
-	@$(BIN)/python -m scripts.watchers $(if $(AGAINST),--against $(AGAINST))
+	@$(BIN)/python -m tests.acceptance.watchers $(if $(AGAINST),--against $(AGAINST))
 
 soak: $(VENV)/.installed  ## broadcasts come and go while the reaper runs: none that is wanted is stopped (22 minutes)
-	@$(BIN)/python -m tests.load.soak
+	@$(BIN)/python -m tests.acceptance.load.soak
 
 onair: $(VENV)/.installed  ## 100 broadcasts on air in one triggerer: CPU, memory, and how late they end (10 minutes)
-	@$(BIN)/python -m tests.load.on_air
+	@$(BIN)/python -m tests.acceptance.load.on_air
 
 constraints: $(VENV)/.installed  ## resolve constraints.txt anew
 	$(BIN)/python -m pip install -qq uv

@@ -15,7 +15,7 @@ from typing import Final
 
 from playwright.sync_api import Page
 
-from tests.ui.stage import Stage, entries
+from harness.ui.stage import Stage, entries
 
 BROADCASTS: Final = 100
 BOUND_MS: Final = 1000.0

@@ -13,11 +13,11 @@ from typing import Final
 
 from playwright.sync_api import Page, expect
 
+from harness.rest import Run
+from harness.service import connect
+from harness.ui.forms import edit_connection, field, open_section, open_trigger, press_test
+from harness.ui.stage import DAG_ID, FORM_DAG, PROTECTED, Stage, tile_of
 from scripts.local_airflow import PROJECT
-from tests.system.rest import Run
-from tests.system.service import connect
-from tests.ui.forms import edit_connection, field, open_section, open_trigger, press_test
-from tests.ui.stage import DAG_ID, FORM_DAG, PROTECTED, Stage, tile_of
 
 FOLDER: Final = PROJECT / "docs" / "pictures"
 SHOWS: Final = {

@@ -5,94 +5,18 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from cryptography.fernet import Fernet
-from xdist.scheduler import LoadFileScheduling  # type: ignore[import-untyped]
-
-from tests.system.site import TEMPLATES
 
 if TYPE_CHECKING:
-    from tests.supervisor import Supervisor
+    from harness.supervisor import Supervisor
 
 # Airflow reads both as it is imported: the tests see the same settings on each machine and in each of pytest's workers,
 # which would otherwise write one file in the home folder, all at once.
 os.environ["AIRFLOW_CONFIG"] = os.devnull
 os.environ["AIRFLOW__CORE__FERNET_KEY"] = Fernet.generate_key().decode()
-
-LONGEST_FIRST = (
-    *("test_page", "test_broadcasts", "test_whole_show", "test_addresses", "test_rows"),
-    *("test_recordings", "test_example_dags"),
-    "test_authored",
-    *("test_load", "test_late_runs"),
-    "test_rtmp",
-    *("test_other_peoples_sites", "test_interrupt", "test_teams"),
-    "test_leak_matrix",
-    *(
-        "test_airflow_commands",
-        "test_connection_form",
-        "test_readme",
-        "test_task_runs",
-        "test_site",
-        "test_crash_points",
-    ),
-    *("test_catalogue", "test_demo", "test_whole_sites", "test_wheel"),
-    *("test_playlists", "test_limits", "test_bench"),
-)
-"""The files that take long; the others come after them, so that no worker is left alone with a long one.
-
-What computes most begins beside what mostly waits. A file of two tests, such as test_load, is handed out with the next one:
-a worker does not begin its last test before it knows what comes then.
-"""
-
-TOGETHER = {
-    "airflow_site": (
-        "tests/system/test_airflow_commands.py",
-        "tests/system/test_connection_form.py",
-        "tests/system/test_readme.py",
-        "tests/system/test_task_runs.py",
-        "tests/system/test_site.py",
-        "tests/system/test_crash_points.py",
-    ),
-    "scheduling_site": ("tests/system/scheduling/test_recordings.py", "tests/system/scheduling/test_example_dags.py"),
-    "stage": (
-        "tests/ui/test_page.py",
-        "tests/ui/test_broadcasts.py",
-        "tests/ui/test_whole_show.py",
-        "tests/ui/test_addresses.py",
-        "tests/ui/test_rows.py",
-    ),
-}
-"""The files that share a fixture, an Airflow: one worker runs them all, so that there is one of it."""
-
-
-class ByFile(LoadFileScheduling):  # type: ignore[misc]  # xdist has no types
-    """Gives each worker whole files, as ``--dist loadfile`` does, and those that share something dear to the same one."""
-
-    def _split_scope(self, nodeid: str) -> str:
-        file: str = super()._split_scope(nodeid)
-        return next((fixture for fixture, files in TOGETHER.items() if file in files), file)
-
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
-    """Spread by file, where that is asked for."""
-    return ByFile(config, log) if config.getvalue("dist") == "loadfile" else None
-
-
-@pytest.fixture(scope="session", autouse=True)
-def templates(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """What is dear to make, all workers make once: a folder for it that they share."""
-    folder = tmp_path_factory.getbasetemp()
-    shared = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    os.environ[TEMPLATES] = str(shared / "templates")
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort by file, for the workers among which files are spread."""
-    places = {name: place for place, name in enumerate(LONGEST_FIRST)}
-    items.sort(key=lambda item: places.get(item.path.stem, len(places)))
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +32,7 @@ def fresh_masks() -> Iterator[None]:
 @pytest.fixture
 def supervisor(monkeypatch: pytest.MonkeyPatch) -> Iterator[Supervisor]:
     """Airflow's Variables, XComs and states, as the SDK finds them."""
-    from tests.supervisor import supervised
+    from harness.supervisor import supervised
 
     with supervised(monkeypatch) as supervisor:
         yield supervisor

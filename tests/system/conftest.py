@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.project import EXAMPLES
+from harness.site import AirflowSite
 from tests.system.demo import Demo
-from tests.system.site import AirflowSite
-
-EXAMPLES = Path(__file__).parents[2] / "example_dags"
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from tests.system.processes import Family, Part
-from tests.system.site import Ended, inherited
+from harness.processes import Family, Part
+from harness.project import PROJECT
+from harness.site import Ended, inherited
 
-PROJECT = Path(__file__).parents[2]
 PARTS = ("airflow_provider_timav", "example_dags", "scripts")
 SECONDS = 200
 

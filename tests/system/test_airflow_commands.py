@@ -17,8 +17,8 @@ import pytest
 
 from airflow_provider_timav.emulator import Certificates, Emulator
 from airflow_provider_timav.get_provider_info import get_provider_info
-from tests.system.service import connect
-from tests.system.site import AirflowSite, inherited
+from harness.service import connect
+from harness.site import AirflowSite, inherited
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 

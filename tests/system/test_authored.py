@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 
 from airflow_provider_timav.emulator import Switches
-from tests.system.rest import Run
-from tests.system.service import Witness, connect
-from tests.system.site import AirflowSite
+from harness.project import PROJECT
+from harness.rest import Run
+from harness.service import Witness, connect
+from harness.site import AirflowSite
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
 SOURCE = Path(__file__).parent / "dags" / "authored.py"
-DOCS = (Path(__file__).parents[2] / "docs" / "broadcast.md").read_text(encoding="utf-8")
+DOCS = (PROJECT / "docs" / "broadcast.md").read_text(encoding="utf-8")
 (MAPPED,) = re.findall(r"^```python\n(@task\ndef file_ids_of.*?)^```$", DOCS, re.DOTALL | re.MULTILINE)
 
 AROUND, FAILING, OPTIONS, STUDIOS, NATIVE, DEFAULTS, BARE, FAST = 801, 802, 810, (803, 804), 805, (806, 807), 808, 809

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_timav.emulator import Certificates, Emulator
-from tests.faults.canary import Canaries
-from tests.hooks.eavesdropper import Eavesdropper
-from tests.system.service import connect
-from tests.system.site import AirflowSite, free_port
+from harness.canary import Canaries
+from harness.eavesdropper import Eavesdropper
+from harness.service import connect
+from harness.site import AirflowSite, free_port
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash.matrix import DAGS, Observed, differences, play
-from tests.crash.points import SHORT, Case
-from tests.system.site import AirflowSite
+from harness.site import AirflowSite
+from tests.acceptance.crash.matrix import DAGS, Observed, differences, play
+from tests.acceptance.crash.points import SHORT, Case
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 

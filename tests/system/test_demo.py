@@ -6,7 +6,8 @@ import re
 
 import pytest
 
-from tests.system.demo import PROJECT, Demo
+from harness.project import PROJECT
+from tests.system.demo import Demo
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 

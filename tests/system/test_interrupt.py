@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from airflow_provider_timav.emulator import Emulator
-from tests.system.site import SETTINGS, inherited, migrated_sqlite
+from harness.site import SETTINGS, inherited, migrated_sqlite
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(300)]
 

@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from tests.system.postgres import PostgresServer, postgres_is_there
-from tests.system.processes import until
-from tests.system.rest import FINISHED, Run
-from tests.system.service import Witness, connect
-from tests.system.site import AirflowSite
+from harness.postgres import PostgresServer, postgres_is_there
+from harness.processes import until
+from harness.rest import FINISHED, Run
+from harness.service import Witness, connect
+from harness.site import AirflowSite
 
 pytestmark = [
     pytest.mark.system,

@@ -24,10 +24,10 @@ from airflow_provider_timav.videorelay.errors import AmbiguousOutcome, Certifica
 from airflow_provider_timav.videorelay.exchange import Service
 from airflow_provider_timav.videorelay.tls import Identity
 from airflow_provider_timav.videorelay.usersig import StaticUserSig
-from tests.system.nginx import HEAD, NGINX, nginx_running
-from tests.system.processes import until
-from tests.system.site import free_port
-from tests.videorelay.clients import KINDS, Blocking
+from harness.clients import KINDS, Blocking
+from harness.nginx import HEAD, NGINX, nginx_running
+from harness.processes import until
+from harness.site import free_port
 
 pytestmark = [
     pytest.mark.system,

@@ -11,7 +11,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any, Final
 from unittest import mock
 
@@ -19,11 +18,12 @@ import pytest
 
 from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.leases import is_entry
-from tests.poison import TEXTS
-from tests.system.postgres import PostgresServer, postgres_is_there
-from tests.system.rest import FINISHED, Run
-from tests.system.service import Witness, connect
-from tests.system.site import AirflowSite
+from harness.poison import TEXTS
+from harness.postgres import PostgresServer, postgres_is_there
+from harness.project import PROJECT
+from harness.rest import FINISHED, Run
+from harness.service import Witness, connect
+from harness.site import AirflowSite
 from tests.system.strict_secrets import ASKED
 
 pytestmark = [
@@ -34,7 +34,6 @@ pytestmark = [
     ),
 ]
 
-ROOT: Final = Path(__file__).parents[2]
 SHOW, CROWDED, WRITTEN = 501, 502, 503
 LATE: Final = timedelta(seconds=60)
 
@@ -90,7 +89,7 @@ def played(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Played]:
         "AIRFLOW__COMMON_IO__XCOM_OBJECTSTORAGE_THRESHOLD": "0",
         "AIRFLOW__TRIGGERER__CAPACITY": "1",
         ASKED: str(home / "asked.txt"),
-        "PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")]),
     }
     rooms = {room: ["host"] for room in (SHOW, CROWDED, WRITTEN)}
     with (

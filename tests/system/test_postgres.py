@@ -13,9 +13,9 @@ import psutil  # type: ignore[import-untyped]  # ships no types
 import pytest
 import sqlalchemy
 
-from tests.system import postgres
-from tests.system.postgres import PostgresServer
-from tests.system.processes import SiteError, until
+from harness import postgres
+from harness.postgres import PostgresServer
+from harness.processes import SiteError, until
 
 pytestmark = pytest.mark.system
 needed = pytest.mark.skipif(
@@ -39,7 +39,7 @@ def test_it_serves_an_empty_database_and_is_gone_afterwards() -> None:
 @needed
 def test_it_is_gone_when_its_owner_is_killed() -> None:
     program = (
-        "import sys\nfrom tests.system.postgres import PostgresServer\n"
+        "import sys\nfrom harness.postgres import PostgresServer\n"
         "with PostgresServer() as server:\n    print(server._home / 'data', flush=True)\n    sys.stdin.read()"
     )
     owner = subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)

@@ -19,12 +19,12 @@ from airflow_provider_timav.operators.push import StartPushOperator, StopPushOpe
 from airflow_provider_timav.operators.record import StartRecordOperator, StopRecordOperator
 from airflow_provider_timav.operators.room import KickMembersOperator
 from airflow_provider_timav.sensors.live_stream import LiveStreamSensor
-from tests.system.service import connect
-from tests.system.site import AirflowSite
+from harness.project import PROJECT
+from harness.service import connect
+from harness.site import AirflowSite
 
 pytestmark = pytest.mark.system
 
-PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 OPERATORS = (PROJECT / "docs" / "operators.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\S+)(?: (\S+))?\n(.*?)^```$", README + OPERATORS, re.DOTALL | re.MULTILINE)

@@ -26,9 +26,9 @@ from airflow_provider_timav.sensors.live_stream import LiveStreamSensor
 from airflow_provider_timav.stream import rtmp, watch
 from airflow_provider_timav.stream.reader import shared_reader, wall_clock
 from airflow_provider_timav.stream.watch import Look, Verdict, Watch
-from tests.system.nginx import HEAD, NGINX, nginx_running
-from tests.system.processes import until
-from tests.system.site import free_port
+from harness.nginx import HEAD, NGINX, nginx_running
+from harness.processes import until
+from harness.site import free_port
 
 FFMPEG = shutil.which("ffmpeg")
 MODULE = Path("/usr/lib/nginx/modules/ngx_rtmp_module.so")

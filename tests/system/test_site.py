@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import sqlalchemy.exc
 
-from tests.system.processes import SiteError, until
-from tests.system.rest import RestError
-from tests.system.site import AirflowSite
+from harness.processes import SiteError, until
+from harness.rest import RestError
+from harness.site import AirflowSite
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 

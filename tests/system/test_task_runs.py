@@ -26,13 +26,13 @@ from cryptography.hazmat.primitives.serialization import (
 
 from airflow_provider_timav.emulator import Switches, gateway
 from airflow_provider_timav.links import live_page
-from tests.emulator.caller import START_PUSH, START_RECORD, Caller
-from tests.faults.canary import Canaries
-from tests.system.kept import kept, rows, written
-from tests.system.processes import until
-from tests.system.rest import RestError, Run, TaskInstance
-from tests.system.service import Witness, connect
-from tests.system.site import AirflowSite
+from harness.caller import START_PUSH, START_RECORD, Caller
+from harness.canary import Canaries
+from harness.kept import kept, rows, written
+from harness.processes import until
+from harness.rest import RestError, Run, TaskInstance
+from harness.service import Witness, connect
+from harness.site import AirflowSite
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 

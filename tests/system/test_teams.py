@@ -10,10 +10,10 @@ from typing import Any, Final
 import pytest
 
 from airflow_provider_timav.leases import LeaseKey
-from tests.system.postgres import PostgresServer, postgres_is_there
-from tests.system.rest import Run
-from tests.system.service import Witness
-from tests.system.site import AirflowSite, free_port
+from harness.postgres import PostgresServer, postgres_is_there
+from harness.rest import Run
+from harness.service import Witness
+from harness.site import AirflowSite, free_port
 
 pytestmark = [
     pytest.mark.system,

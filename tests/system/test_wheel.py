@@ -13,11 +13,11 @@ from textwrap import dedent
 
 import pytest
 
-from tests.system.site import inherited, migrated_sqlite
+from harness.project import PROJECT
+from harness.site import inherited, migrated_sqlite
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
-PROJECT = Path(__file__).parents[2]
 PACKAGE = "airflow_provider_timav"
 
 

@@ -12,8 +12,8 @@ from textwrap import dedent
 import psutil  # type: ignore[import-untyped]  # as in processes.py
 import pytest
 
-from tests.system.processes import SiteError, until
-from tests.system.site import AirflowSite
+from harness.processes import SiteError, until
+from harness.site import AirflowSite
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 
@@ -83,7 +83,7 @@ def test_nothing_outlives_an_owner_that_is_killed(tmp_path: Path) -> None:
     program = """
         import sys, time
         from pathlib import Path
-        from tests.system.site import AirflowSite
+        from harness.site import AirflowSite
 
         with AirflowSite(Path(sys.argv[1]), parts=("triggerer",)) as site:
             print(*site.processes(), flush=True)

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.system.conftest import EXAMPLES
-from tests.system.site import AirflowSite
+from harness.project import EXAMPLES
+from harness.site import AirflowSite
 
 
 @pytest.fixture(scope="package")

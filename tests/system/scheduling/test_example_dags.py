@@ -16,11 +16,11 @@ from typing import Any
 
 import pytest
 
-from tests.system.conftest import EXAMPLES
-from tests.system.processes import until
-from tests.system.rest import RestError, Run
-from tests.system.service import Witness, connect
-from tests.system.site import AirflowSite, inherited
+from harness.processes import until
+from harness.project import EXAMPLES
+from harness.rest import RestError, Run
+from harness.service import Witness, connect
+from harness.site import AirflowSite, inherited
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 

@@ -19,12 +19,12 @@ import pytest
 
 from airflow_provider_timav.emulator import Switches
 from airflow_provider_timav.links import live_page
-from tests.faults.canary import Canaries
-from tests.system.kept import kept
-from tests.system.processes import until
-from tests.system.rest import Run
-from tests.system.service import Witness, connect
-from tests.system.site import AirflowSite
+from harness.canary import Canaries
+from harness.kept import kept
+from harness.processes import until
+from harness.rest import Run
+from harness.service import Witness, connect
+from harness.site import AirflowSite
 
 pytestmark = [pytest.mark.system, pytest.mark.timeout(600)]
 

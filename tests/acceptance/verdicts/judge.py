@@ -1,0 +1,196 @@
+"""Compares what a watcher said with what was true: the script knows when viewers got something new.
+
+Players begin three target durations before the end of a list (RFC 8216, 6.3.3): so much is left to play when nothing new comes.
+What is said of a stream may be late by that and by a poll, which is the longest pause of the watcher and the look after it.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from bisect import bisect_right
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from airflow_provider_timav.stream.watch import Verdict
+from tests.acceptance.verdicts.origin import Look
+from tests.acceptance.verdicts.stream import Fresh, Shown, Stream, longest_pause
+
+__all__ = ["BUFFERED", "Marks", "judged"]
+
+BUFFERED = 3
+"""Target durations of media that a viewer's player has before it."""
+
+LIVE_WITHIN = 2
+"""Target durations after which a live stream has been seen to be live, beside the poll."""
+
+
+@dataclass
+class Marks:
+    """What is right and wrong about the looks of a play, or of several.
+
+    Times are fractions of what is allowed: 1 is just in time, infinity is never.
+    """
+
+    looks: int = 0
+    false_live: int = 0
+    false_ended: int = 0
+    false_stalled: int = 0
+    false_reset: int = 0
+    live_after: list[float] = field(default_factory=list)
+    stalled_after: list[float] = field(default_factory=list)
+    ended_after: list[float] = field(default_factory=list)
+    mistaken: int = 0
+    """Looks at which live or not live was wrong, where nothing is left to doubt."""
+    status_false_live: int = 0
+    """Looks at which a check that takes status 200 for live is wrong so."""
+    status_mistaken: int = 0
+    wrong: list[str] = field(default_factory=list)
+    """Everything that is not as it must be, in words."""
+
+    def __add__(self, other: Marks) -> Marks:
+        return Marks(
+            **{name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__},
+        )
+
+
+def judged(stream: Stream, looks: Sequence[Look]) -> Marks:
+    """Return the marks of the looks at a stream."""
+    return _Judge(stream, looks).marks()
+
+
+class _Judge:
+    def __init__(self, stream: Stream, looks: Sequence[Look]) -> None:
+        self._stream = stream
+        self._looks = looks
+        self._buffer = float(BUFFERED * stream.target)
+        # A verdict holds until the next look has ended.
+        self._poll = longest_pause(stream.target) + max(look.at - look.began for look in looks)
+        self._marks = Marks(looks=len(looks))
+        self._arrivals = sorted(
+            moment for one in stream.fresh for moment in (one.first, one.everywhere) if math.isfinite(moment)
+        )
+        self._everywhere = sorted((one for one in stream.fresh), key=lambda one: one.everywhere)
+
+    def marks(self) -> Marks:
+        for look in self._looks:
+            self._single(look)
+        for spell in self._spells():
+            self._until_live(spell)
+        for silence in self._silences():
+            self._until_stalled(silence)
+            self._until_ended(silence)
+        return self._marks
+
+    def _wrong(self, what: str, at: float) -> None:
+        self._marks.wrong.append(f"{what} at {at:.1f} s")
+
+    def _latest(self, at: float) -> float:
+        """Return when any viewer got something new for the last time."""
+        place = bisect_right(self._arrivals, at)
+        return self._arrivals[place - 1] if place else -math.inf
+
+    def _known_to_all(self, at: float) -> Fresh | None:
+        """Return the last that every viewer has been able to get."""
+        place = bisect_right(self._everywhere, at, key=lambda one: one.everywhere)
+        return self._everywhere[place - 1] if place else None
+
+    def _single(self, look: Look) -> None:
+        """Judge one look for itself."""
+        silent = look.at - self._latest(look.at)
+        says_live = look.verdict is Verdict.LIVE
+        if says_live and silent > self._buffer + self._poll:
+            self._marks.false_live += 1
+            self._wrong("LIVE, and nothing has come for longer than viewers can play", look.at)
+        known = self._known_to_all(look.began)
+        if look.verdict is Verdict.STALLED and known is not None and look.at <= known.first + self._buffer:
+            self._marks.false_stalled += 1
+            self._wrong("STALLED while viewers play on", look.at)
+        began = any(0 <= look.at - begin <= self._buffer + self._poll for begin in self._stream.begins)
+        if look.verdict is Verdict.RESET and not began:
+            self._marks.false_reset += 1
+            self._wrong("RESET, and no encoder has begun anew", look.at)
+        if look.verdict is Verdict.ENDED and not self._is_over(look):
+            self._marks.false_ended += 1
+            self._wrong("ENDED, and the broadcast goes on", look.at)
+        if silent <= self._buffer:
+            self._marks.mistaken += not says_live
+            self._marks.status_mistaken += look.status != 200
+        elif silent > self._buffer + self._poll:
+            self._marks.mistaken += says_live
+            self._marks.status_false_live += look.status == 200
+            self._marks.status_mistaken += look.status == 200
+
+    def _is_over(self, look: Look) -> bool:
+        """Tell whether the list has said so since there last was something new, or it is gone for longer than grace."""
+        since = self._latest(look.began)
+        if any(one.shown is Shown.OVER and since <= one.at <= look.at for one in self._looks):
+            return True
+        was_live = any(one.verdict is Verdict.LIVE and one.at < look.at for one in self._looks)
+        return was_live and look.at - since > self._stream.grace
+
+    def _spells(self) -> Iterator[list[Look]]:
+        """Give the looks of each time in which there was something new again and again, and the list to be seen."""
+        begins = sorted(self._stream.begins)
+
+        def spell(look: Look) -> tuple[bool, int]:
+            live = look.shown is Shown.LISTED and look.at - self._latest(look.at) <= self._buffer
+            return live, bisect_right(begins, look.at)
+
+        for (live, _), looks in itertools.groupby(self._looks, spell):
+            if live:
+                yield list(looks)
+
+    def _until_live(self, spell: Sequence[Look]) -> None:
+        """Hold the longest time without LIVE to what is allowed."""
+        allowed = LIVE_WITHIN * self._stream.target + self._poll
+        for says_live, run in itertools.groupby(spell, lambda look: look.verdict is Verdict.LIVE):
+            if says_live:
+                continue
+            began = next(run).at
+            until = next((look.at for look in spell if look.at > began and look.verdict is Verdict.LIVE), None)
+            if until is None and spell[-1].at - began <= allowed:
+                continue  # the spell was too short
+            self._marks.live_after.append(math.inf if until is None else (until - began) / allowed)
+            if until is None or until - began > allowed:
+                self._wrong(f"not LIVE within {allowed:.1f} s of the look", began)
+
+    def _silences(self) -> Iterator[tuple[float, list[Look]]]:
+        """Give each time in which nothing new came for so long that it is told: since when, and the looks in it."""
+        first, last = self._looks[0].at, self._looks[-1].at
+        moments = [moment for moment in self._arrivals if moment < last]
+        for since, until in itertools.pairwise([-math.inf, *moments, last]):
+            if until - max(since, first) > self._buffer:
+                looks = [look for look in self._looks if since <= look.at and look.at <= until]
+                yield since, looks
+
+    def _until_stalled(self, silence: tuple[float, Sequence[Look]]) -> None:
+        """Hold the time until STALLED to what is allowed, if the list stands there unchanged all that time."""
+        since, looks = silence
+        since = max(since, self._looks[0].at)
+        allowed = self._buffer + self._poll
+        meanwhile = [look for look in looks if look.at <= since + allowed]
+        if looks[-1].at <= since + allowed or any(look.shown is not Shown.LISTED for look in meanwhile):
+            return
+        told = next((look.at for look in looks if look.verdict in (Verdict.STALLED, Verdict.ENDED)), math.inf)
+        self._marks.stalled_after.append((told - since) / allowed)
+        if told > since + allowed:
+            self._wrong(f"not STALLED within {allowed:.1f} s of the last that viewers got", since)
+
+    def _until_ended(self, silence: tuple[float, Sequence[Look]]) -> None:
+        """Hold the time until ENDED to what is allowed: a poll after ENDLIST, or when grace is over."""
+        since, looks = silence
+        was_live = any(look.verdict is Verdict.LIVE for look in self._looks if look.at <= since + self._poll)
+        if not was_live or any(look.shown is Shown.HIDDEN for look in looks):
+            return
+        if (over := next((look.began for look in looks if look.shown is Shown.OVER), None)) is not None:
+            since, allowed = over, self._poll
+        else:
+            # Of a list that stands still the grace period begins with the stall.
+            allowed = self._buffer + self._poll + self._stream.grace + self._poll
+        if looks[-1].at <= since + allowed:
+            return
+        told = next((look.at for look in looks if look.at >= since and look.verdict is Verdict.ENDED), math.inf)
+        self._marks.ended_after.append((told - since) / allowed)
+        if told > since + allowed:
+            self._wrong(f"not ENDED within {allowed:.1f} s of the end", since)

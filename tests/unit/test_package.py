@@ -1,0 +1,156 @@
+"""The package as a whole: what importing its parts costs, which layer knows which, and what it promises."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+import airflow_provider_timav
+from harness.imports import loaded_by
+
+PACKAGE = Path(airflow_provider_timav.__file__).parent
+
+# What a DAG file names, and what it is named from.
+DAG_FILE_MODULES = [
+    "airflow_provider_timav.operators.push",
+    "airflow_provider_timav.operators.record",
+    "airflow_provider_timav.operators.room",
+    "airflow_provider_timav.sensors.live_stream",
+]
+HEAVY = ("requests", "aiohttp", "m3u8", "TLSSigAPIv2", "cryptography", "urllib3")
+
+
+def test_the_package_itself_imports_nothing() -> None:
+    assert {name for name in loaded_by("airflow_provider_timav") if name.startswith("airflow")} == {
+        "airflow_provider_timav"
+    }
+
+
+def test_provider_info_imports_nothing() -> None:
+    """Every Airflow command evaluates it, and an exception in it would break all of them."""
+    loaded = loaded_by("airflow_provider_timav.get_provider_info")
+    assert {name.partition(".")[0] for name in loaded} & {"airflow", "requests", "pydantic", "aiohttp"} == set()
+
+
+def test_assets_import_the_standard_library_only() -> None:
+    """Airflow loads them wherever the address of any asset is looked at."""
+    loaded = {name.partition(".")[0] for name in loaded_by("airflow_provider_timav.assets")}
+    assert loaded <= sys.stdlib_module_names | {"airflow_provider_timav", "__main__"}
+
+
+@pytest.mark.parametrize("module", DAG_FILE_MODULES)
+def test_dag_file_pays_for_airflow_and_next_to_nothing_more(module: str) -> None:
+    loaded = loaded_by(module, after="airflow.sdk")
+    assert module in loaded
+    assert len(loaded) <= 25
+    assert [name for name in loaded if name.partition(".")[0] in HEAVY] == []
+    api = {name for name in loaded if name.startswith("airflow_provider_timav.videorelay.")}
+    assert api <= {"airflow_provider_timav.videorelay.errors"}
+
+
+@pytest.mark.parametrize("package", ["videorelay", "stream"])
+def test_lower_layers_know_no_airflow(package: str) -> None:
+    modules = [f"airflow_provider_timav.{package}.{file.stem}" for file in (PACKAGE / package).glob("[a-z]*.py")]
+    assert modules
+    loaded = loaded_by(", ".join(modules))
+    assert {name for name in loaded if name == "airflow" or name.startswith("airflow.")} == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "not_loaded"),
+    [
+        # A trigger imports it in its loop; aiohttp takes longer than a loop may be blocked.
+        pytest.param("airflow_provider_timav.videorelay.aclient", {"aiohttp", "requests", "urllib3"}, id="async"),
+        pytest.param("airflow_provider_timav.videorelay.client", {"aiohttp"}, id="sync"),
+    ],
+)
+def test_client_imports_no_library_that_it_may_not_need(module: str, not_loaded: set[str]) -> None:
+    assert {name.partition(".")[0] for name in loaded_by(module)} & not_loaded == set()
+
+
+def test_no_trigger_names_what_starts() -> None:
+    """A trigger may run twice at the same time: it must not be able to start anything."""
+    for file in (PACKAGE / "triggers").glob("*.py"):
+        names = {node.id for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Name)}
+        names |= {node.attr for node in ast.walk(ast.parse(file.read_text())) if isinstance(node, ast.Attribute)}
+        assert not {name for name in names if name.startswith(("start_push", "start_record", "Start"))}
+
+
+def test_errors_import_the_standard_library_only() -> None:
+    tree = ast.parse((PACKAGE / "videorelay" / "errors.py").read_text())
+    imported = {
+        (node.module if isinstance(node, ast.ImportFrom) else node.names[0].name) or ""
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    }
+    assert {name.partition(".")[0] for name in imported} <= sys.stdlib_module_names | {"__future__"}
+
+
+def test_promised_names_are_where_they_are_promised() -> None:
+    """DAG files and Airflow's database hold them."""
+    import importlib
+
+    promised = {
+        "broadcast": ["Broadcast"],
+        "hooks.timav": ["TimAVHook"],
+        "notifications.broadcast": ["EndBroadcastNotifier"],
+        "operators.broadcast": [
+            "ReserveBroadcastOperator",
+            "OnAirOperator",
+            "BroadcastResultOperator",
+            "ReapBroadcastsOperator",
+        ],
+        "operators.push": ["StartPushOperator", "StopPushOperator"],
+        "operators.record": ["StartRecordOperator", "StopRecordOperator"],
+        "operators.room": ["KickMembersOperator"],
+        "sensors.live_stream": ["LiveStreamSensor"],
+        "triggers.live_stream": ["LiveStreamTrigger"],
+        "triggers.on_air": ["OnAirTrigger"],
+        "assets": ["convert_asset_to_openlineage", "create_asset", "sanitize_uri"],
+        "links": ["PushConsoleLink", "RecordingConsoleLink", "RecordingLink", "WatchLiveLink"],
+        "retry": ["TimAVRetryPolicy"],
+        "plugins.timav": ["TimAVPlugin"],
+        "emulator": ["Emulator"],
+        "emulator.pytest_plugin": ["timav_emulator"],
+        "videorelay.client": ["Client"],
+        "videorelay.aclient": ["AsyncClient"],
+        "videorelay.errors": [
+            "TimAVError",
+            "ConfigurationError",
+            "CertificateError",
+            "CredentialError",
+            "TransportError",
+            "AmbiguousOutcome",
+            "ProtocolError",
+            "RequestRejected",
+            "RoomNotReady",
+            "RateLimited",
+            "AlreadyRunning",
+            "QuotaExceeded",
+            "ServiceError",
+            "RecordingLost",
+        ],
+    }
+    for module, names in promised.items():
+        found = importlib.import_module(f"airflow_provider_timav.{module}")
+        assert [name for name in names if not hasattr(found, name)] == []
+
+
+def test_version_has_one_home() -> None:
+    import tomllib
+    from importlib.metadata import version
+
+    project = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["project"]
+    assert version("airflow-provider-timav") == project["version"]
+    texts = [file.read_text() for file in PACKAGE.rglob("*.py")]
+    assert not any("__version__" in text for text in texts)
+
+
+def test_plugin_makes_nothing_of_what_an_xcom_names() -> None:
+    """The API server reads raw values: Airflow's own way to read one imports and makes the class that it names."""
+    for file in (PACKAGE / "plugins").glob("*.py"):
+        assert not re.search(r"deserialize|get_one|get_many|serde|import_string|xcom_pull", file.read_text()), file.name
