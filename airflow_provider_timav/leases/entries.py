@@ -259,7 +259,7 @@ class Watch:
     """What the trigger knows.
 
     :param end: the end in force, where a person has moved it.
-    :param stream: `stream.watch.Watch` as JSON: the verdict, and the memory of having been live.
+    :param stream: `stream.state.StreamState` as JSON: the verdict, and the memory of having been live.
     :param error: what went wrong last, for people.
     """
 

@@ -20,7 +20,7 @@ from airflow_provider_timav.triggers.live_stream import MIN_AGE, START_SPREAD
 if TYPE_CHECKING:
     from airflow_provider_timav.hooks.timav import Settings
     from airflow_provider_timav.leases import Kind, Lease, Ledger, Standing
-    from airflow_provider_timav.stream.watch import Watch
+    from airflow_provider_timav.stream.state import StreamState
     from airflow_provider_timav.triggers._shutdown import Ended
 
 __all__ = ["OnAirTrigger"]
@@ -110,7 +110,7 @@ class OnAirTrigger(BaseTrigger):
         self.on_stall = on_stall
         self.told = told
         self.rtmp_url = rtmp_url
-        self._watch: Watch | None = None
+        self._watch: StreamState | None = None
         self._moved_end: datetime | None = None
         self._error: str | None = None
         self._settings: Settings | None = None
@@ -306,14 +306,15 @@ class OnAirTrigger(BaseTrigger):
     ) -> str | None:
         """Return ``stream_ended``, ``stalled`` or ``failed`` where the stream, and what was asked for, say so."""
         from airflow_provider_timav.stream.reader import follow, shared_reader
-        from airflow_provider_timav.stream.watch import Verdict, Watch
+        from airflow_provider_timav.stream.state import StreamState
+        from airflow_provider_timav.stream.verdict import Verdict
 
-        self._watch = Watch.from_json(memory)
+        self._watch = StreamState.from_json(memory)
         if self._watch.verdict is Verdict.LIVE:
             self.told = False  # since it was told of, the stream has played again
         began, status = time.time(), ""
 
-        async def enough(watch: Watch) -> bool:
+        async def enough(watch: StreamState) -> bool:
             nonlocal status
             before, self._watch = self._watch, watch
             if before is None or watch.is_news(before):

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from airflow_provider_timav.stream import polling as polling_module
 from airflow_provider_timav.stream import reader as reader_module
-from airflow_provider_timav.stream import watch as watch_module
-from airflow_provider_timav.stream.watch import Watch
+from airflow_provider_timav.stream.state import StreamState
 from harness.streams.site import Site, Visit, running
 
 SEGMENT = b"\x47" + b"\0" * 187
@@ -52,9 +52,9 @@ class Clock:
             self.over.set()
             raise OutOfTime
 
-    def pause(self, watch: Watch, chance: float) -> float:
+    def pause(self, state: StreamState, chance: float) -> float:
         """Stand in for `next_pause`: let the time pass, and do not wait."""
-        self.advance(watch_module.next_pause(watch, chance))
+        self.advance(polling_module.next_pause(state, chance))
         return 0.0
 
 

@@ -46,8 +46,8 @@ class Script:
 class Dice:
     """What every script lets chance decide, the same for the same script and seed.
 
-    An encoder's first segment is listed at ``begin``: so long ago that the window is full at the first look, which comes at any
-    moment between two segments.
+    An encoder's first segment is listed at ``begin``: so long ago that the window is full at the first probe, which comes at
+    any moment between two segments.
     """
 
     def __init__(self, name: str, seed: int) -> None:
@@ -229,7 +229,7 @@ def yesterday(dice: Dice) -> Stream:
 
 
 def stale_edges(dice: Dice) -> Stream:
-    """After the end of a broadcast two caches take turns with different last lists; every other seed looks only then."""
+    """After the end of a broadcast two caches take turns with different last lists; every other seed probes only then."""
     late = dice.one_of("seen live", "never live") == "never live"
     end = -dice.targets(20, 40) if late else dice.targets(15, 25)
     made_here = dice.encoder(begin=end - 100 * dice.target, end=end)

@@ -1,6 +1,6 @@
 """A scripted stream: what an encoder makes, what is served of it at a moment, and when its viewers get something new.
 
-All times are seconds since the first look. Nothing in here has a clock: a stream is a function of time.
+All times are seconds since the first probe. Nothing in here has a clock: a stream is a function of time.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Stream:
 
 
 def longest_pause(target: float) -> float:
-    """Return the longest pause between two looks that is promised: a target duration of 1 to 10 s, and a tenth."""
+    """Return the longest pause between two probes that is promised: a target duration of 1 to 10 s, and a tenth."""
     return 1.1 * min(max(target, 1.0), 10.0)
 
 

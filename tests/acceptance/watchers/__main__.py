@@ -87,16 +87,16 @@ def measured(
 
 def rows(here: Sequence[Told], there: Sequence[Told], *, many: int, bare: bool) -> list[Row]:
     """Return the table's rows."""
-    mine, others = ([told["cpu"] / max(told["looks"], 1) * 1000 for told in side] for side in (here, there))
+    mine, others = ([told["cpu"] / max(told["probes"], 1) * 1000 for told in side] for side in (here, there))
     ratio = median(one / two for one, two in zip(mine, others, strict=True))
-    what = "a bare poll" if bare else "a look of the other"
+    what = "a bare poll" if bare else "a probe of the other"
     late, others_late = (max(told["late_p99"] for told in side) * 1000 for side in (here, there))
-    live, others_live = (min(told["live"] / max(told["looks"], 1) for told in side) for side in (here, there))
+    live, others_live = (min(told["live"] / max(told["probes"], 1) for told in side) for side in (here, there))
     kilobytes, others_kilobytes = ((side[-1]["resident"] - side[-1]["alone"]) / 1024 / many for side in (here, there))
     return [
         at_most(
             "P9",
-            f"CPU of a look over {what}",
+            f"CPU of a probe over {what}",
             ratio,
             None if bare else MOST_OF_OTHER,
             unit="x",
@@ -107,7 +107,7 @@ def rows(here: Sequence[Told], there: Sequence[Told], *, many: int, bare: bool) 
         ),
         at_most(
             "P8",
-            "looks later than they should be, p99, the worst round",
+            "probes later than they should be, p99, the worst round",
             late,
             100.0,
             unit=" ms",
@@ -115,7 +115,7 @@ def rows(here: Sequence[Told], there: Sequence[Told], *, many: int, bare: bool) 
         ),
         Row(
             goal_id="P8",
-            what="looks that say LIVE, the worst round",
+            what="probes that say LIVE, the worst round",
             measured=f"{live:.1%} (the other {others_live:.1%})",
             goal="99%",
             met=live >= 0.99,

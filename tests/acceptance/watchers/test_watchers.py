@@ -15,7 +15,15 @@ from tests.acceptance.watchers.server import SEGMENTS, TARGET_SECONDS, answer
 
 
 def told(**facts: Any) -> dict[str, Any]:
-    return {"looks": 100, "live": 100, "cpu": 0.05, "late_p99": 0.01, "alone": 0, "resident": 10 * 1024 * 1000, **facts}
+    return {
+        "probes": 100,
+        "live": 100,
+        "cpu": 0.05,
+        "late_p99": 0.01,
+        "alone": 0,
+        "resident": 10 * 1024 * 1000,
+        **facts,
+    }
 
 
 def listed(path: str, now: float) -> MediaPlaylist:
@@ -54,9 +62,9 @@ def test_what_is_worse_is_missed(worse: dict[str, Any]) -> None:
 
 @pytest.mark.system
 @pytest.mark.parametrize("against", [None, PROJECT], ids=["bare-pollers", "a-checkout"])
-def test_both_sides_look_at_the_same_time(against: Path | None) -> None:
+def test_both_sides_probe_at_the_same_time(against: Path | None) -> None:
     for side in measured(20, 1, against, settled=10, seconds=4):
-        assert side[0]["looks"] >= 20
-        # Some looks of a process that has just begun, on a busy machine, come before the second segment.
-        assert side[0]["live"] >= 0.5 * side[0]["looks"]
+        assert side[0]["probes"] >= 20
+        # Some probes of a process that has just begun, on a busy machine, come before the second segment.
+        assert side[0]["live"] >= 0.5 * side[0]["probes"]
         assert 0 < side[0]["cpu"] < 4

@@ -19,7 +19,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 class Crowd:
-    """Looks that hold their turns until they are released."""
+    """Probes that hold their turns until they are released."""
 
     def __init__(self) -> None:
         self.turns = Turns()
@@ -87,7 +87,7 @@ def test_one_host_has_its_share_of_both_lanes() -> None:
     assert run(crowded()) == (SHARE, False, True)
 
 
-def test_look_that_takes_long_makes_way_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_probe_that_takes_long_makes_way_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns_module, "PATIENCE_SECONDS", 0.05)
 
     async def crowded() -> tuple[int, bool]:

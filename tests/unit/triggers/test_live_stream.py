@@ -18,7 +18,9 @@ from airflow.sdk._shared.module_loading import import_string
 
 from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.stream import reader as reader_module
-from airflow_provider_timav.stream.watch import Look, Verdict, Watch
+from airflow_provider_timav.stream.probe import Probe
+from airflow_provider_timav.stream.state import StreamState
+from airflow_provider_timav.stream.verdict import Verdict
 from airflow_provider_timav.triggers import _sdk_calls, live_stream
 from airflow_provider_timav.triggers.live_stream import LiveStreamTrigger
 from harness.streams.site import Site, media, running
@@ -37,7 +39,7 @@ def site() -> Iterator[Site]:
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_stream, "MIN_AGE", 0.0)
     monkeypatch.setattr(live_stream, "START_SPREAD", 0.0)
-    monkeypatch.setattr(reader_module, "next_pause", lambda watch, chance: 0.1)
+    monkeypatch.setattr(reader_module, "next_pause", lambda state, chance: 0.1)
 
 
 class XComs:
@@ -89,10 +91,10 @@ async def fire(trigger: LiveStreamTrigger) -> dict[str, Any]:
 
 def was_live(ago: float = 1000) -> dict[str, Any]:
     at = time.time() - ago
-    looks = (Look(at - 1 + number / 2, 10 + number, 3, 1, playable=True) for number in range(3))
-    known = Watch()
-    for look in looks:
-        known = known.after(look, grace=60)
+    probes = (Probe(at - 1 + number / 2, 10 + number, 3, 1, playable=True) for number in range(3))
+    known = StreamState()
+    for probe in probes:
+        known = known.after(probe, grace=60)
     assert known.verdict is Verdict.LIVE
     return known.to_json()
 
@@ -191,7 +193,7 @@ def test_stores_that_fail_are_logged_and_change_nothing(
     assert "could not be stored" in caplog.text
 
 
-def test_stores_that_hang_do_not_stop_the_looks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stores_that_hang_do_not_stop_the_probes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_sdk_calls, "STORE_SECONDS", 0.05)
     released = threading.Event()
 
@@ -269,7 +271,7 @@ def test_arguments_that_make_no_sense_are_errors_and_no_events(arguments: dict[s
 
 
 def test_a_fault_of_our_own_is_never_an_event(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(*_: Any, **__: Any) -> Watch:
+    async def broken(*_: Any, **__: Any) -> StreamState:
         raise KeyError("a bug")
 
     monkeypatch.setattr(reader_module, "follow", broken)
