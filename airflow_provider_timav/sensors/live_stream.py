@@ -51,7 +51,7 @@ class LiveStreamSensor(TextStaysText, BaseSensorOperator):
     """Waits until a stream is live, or has ended.
 
     Live means that our own probes saw the HLS playlist get new segments twice and that one of them has bytes; one probe never
-    suffices, because the cached list of the last broadcast looks just the same. Ended means that the playlist says so, or that
+    suffices, because the cached list of the last broadcast is just the same. Ended means that the playlist says so, or that
     the stream was live and has been seen to be gone for longer than ``grace``; one that is refused to us, or that our network
     does not reach, is not seen, and ends after six hours. A stream that was never seen live does not end by its absence.
 
@@ -72,8 +72,8 @@ class LiveStreamSensor(TextStaysText, BaseSensorOperator):
     :param grace: how long a stream which was live may be seen to be gone before it has ended: a timedelta, seconds or ISO 8601
         (templated).
     :param deferrable: whether to wait in the triggerer; Airflow's ``[operators] default_deferrable`` unless given.
-    :param timav_conn_id: a connection whose ``proxy`` is used to read the stream (templated); RTMP does not go through it.
-        Nothing else of it is used: no credential ever goes to a stream's servers. None uses no proxy.
+    :param timav_conn_id: a connection of which only ``proxy`` is used, to read the stream (templated); RTMP does not go through
+        it. No credential ever goes to a stream's servers. None uses no proxy.
     :raises ConfigurationError: if a rendered argument is wrong, or RTMP cannot be read here; ``field`` names it.
     """
 

@@ -35,7 +35,7 @@ RTMP = ("rtmp", "rtmps")
 
 
 def is_rtmp(url: str) -> bool:
-    """Tell whether this is the address of an RTMP stream."""
+    """Return whether this is the address of an RTMP stream."""
     return url.lower().startswith(("rtmp:", "rtmps:"))
 
 

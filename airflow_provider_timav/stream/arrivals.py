@@ -1,4 +1,4 @@
-"""What the packets prove that arrive of an RTMP stream during one probe. It does no input or output itself.
+"""The proof in the packets of an RTMP stream that arrive during one probe. It does no input or output itself.
 
 A server may hand out packets that it has kept: the first seconds that a player gets are a burst, and of a publisher that hangs
 they are all there is. So a connection that is open proves nothing, nor does a packet, nor timestamps that advance at once. The
@@ -48,7 +48,7 @@ class Arrivals:
     The tail of an RTMP stream is the newest timestamp, in milliseconds, on the timeline of the state: it goes on when the
     timestamps begin again at 0, and moves only in a probe which proves that the source still sends.
 
-    :param state: what is known so far.
+    :param state: the state before this probe.
     """
 
     def __init__(self, state: StreamState) -> None:

@@ -16,7 +16,7 @@ MODEST_BODY: Final = 1 << 20
 """Bytes of a body that each probe may hold. For more it waits for its turn, so that twenty of them do not fill the memory."""
 
 FIRST_BYTES: Final = 64
-"""Bytes by which a sample of a segment is told from a page."""
+"""Bytes that distinguish a sample of a segment from a page."""
 
 
 class BodySlot:

@@ -29,7 +29,7 @@ class Get:
 
     ``sample`` means that the first bytes are enough, of the part that begins at ``offset`` (``Range``), or, if that is None, of
     the whole; otherwise one byte more than ``limit`` must be read, so that a longer body shows. ``public_only`` means that only
-    servers on public addresses may be asked. ``share`` is the part of the time that is left for the probe which this request
+    servers on public addresses may get it. ``share`` is the part of the time that is left for the probe which this request
     may take; ``gzip`` whether compression is welcome.
     """
 
@@ -62,8 +62,8 @@ class Answer:
 class NoAnswer:
     """No server answered; ``reason`` says why in a few words without any address.
 
-    ``public`` tells whether it was one on a public address that did not, and ``refused`` whether it was not asked, because
-    only public ones may be and it is none.
+    ``public`` is whether the server is on a public address, and ``refused`` whether nothing was sent, because the request is
+    for public servers only and this is none.
     """
 
     reason: str

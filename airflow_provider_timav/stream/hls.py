@@ -1,4 +1,4 @@
-"""One probe of an HLS stream: which address to get next, and what the answers prove. It does no input or output itself.
+"""Decides in one probe of an HLS stream which address to get next, and what the answers prove. It does no input or output.
 
 `probe_hls` is a conversation (`fetch`) with the reader that moves the bytes.
 """
@@ -51,10 +51,10 @@ def probe_hls(
     """Probe a stream once.
 
     :param url: the playlist that the viewers are given.
-    :param state: what is known so far. It decides whether a segment is requested (only when the mark has moved), and whether
+    :param state: the state so far. It decides whether a segment is requested (only when the mark has moved), and whether
         other variants are read, too (only when there is no sign of life).
     :param clock: returns the seconds since the epoch.
-    :param session: what is known from earlier probes of this stream; it is changed.
+    :param session: the findings of earlier probes of this stream; it is changed.
     :returns: the probe, when the generator ends. Nothing that a server does makes it raise.
     """
     return _HlsProbe(url, state, clock, Session() if session is None else session).run()
@@ -125,14 +125,14 @@ class _HlsProbe:
         self.reason = _NONE_ANSWERS + self.reason
 
     def _in_doubt(self) -> bool:
-        """Tell whether the reads so far leave open if the stream plays."""
+        """Return whether the reads so far leave open if the stream plays."""
         best = max(self.found, key=lambda probe: probe.evidence)
         if best.playable is not None or best.endlist:
             return best.playable is False
         return self.marks.doubted(best.at) and self.state.after(best, grace=math.inf).marks.doubted(best.at)
 
     def _is_worn_out(self) -> bool:
-        """Tell whether the address that viewers are given is to be loaded anew: its lists have not moved for long."""
+        """Return whether the address that viewers are given is to be loaded anew: its lists have not moved for long."""
         loaded_at, now = self.session.loaded_at, self.clock()
         return loaded_at is None or (self.marks.doubted(now) and now - loaded_at > self.marks.tolerance)
 
@@ -194,12 +194,12 @@ class _HlsProbe:
                 session.lists.pop(place, None)
                 reasons.append(self.reason)
         if reasons and not self.found:
-            # A refusal of one to let us in says more than the absence of another.
-            told = next((reason for reason in reasons if is_unseen(reason)), reasons[-1])
-            self.reason = _NONE_ANSWERS + told
+            # If one of them refuses us, the stream is not seen, which is not gone.
+            reason = next((reason for reason in reasons if is_unseen(reason)), reasons[-1])
+            self.reason = _NONE_ANSWERS + reason
 
     def _read(self, variant: int | None, source: Source, *, share: float) -> Conversation[bool]:
-        """Read one media playlist, and whether what was added plays; return whether it is there."""
+        """Read one media playlist, and probe the segments that were added; return whether it is there."""
         session = self.session
         asked = self.clock()
         get = Get(source.url, LARGEST_PLAYLIST, public_only=source.public_only, share=share, gzip=session.gzip)
@@ -230,7 +230,7 @@ class _HlsProbe:
         return parse(body, url=source.url, variables=source.variables)
 
     def _take(self, variant: int | None, source: Source, playlist: MediaPlaylist, asked: float) -> Conversation[None]:
-        """Note what a media playlist lists, and whether what was added plays."""
+        """Note the facts of a media playlist, and whether the segments that were added play."""
         probe = Probe(
             at=self.clock(),
             tail=playlist.tail,
@@ -245,7 +245,7 @@ class _HlsProbe:
         )
         since = self.marks.unproved(probe)
         if since is None and not self.marks.tracks and len(self.session.variants) > 1 and not playlist.endlist:
-            # The variant to watch is one that plays: what one has shown does not count for another.
+            # The variant to follow is one that plays: the moves of one do not count for another.
             since = 0
         if since is not None and playlist.segments:
             yield from self._prove(probe, source, playlist.added(since))

@@ -42,7 +42,7 @@ REFUSAL_BODY: Final = 1 << 16
 """Bytes that are read of an answer that is no success, so that its connection can be used again."""
 
 REFUSAL_SECONDS = 0.2
-"""For that; its status has said all by then."""
+"""For that; its status suffices by then."""
 
 LARGEST_COOKIES: Final = 1 << 13
 """Bytes of the cookies of a session; servers refuse more."""
@@ -54,7 +54,7 @@ _REFUSED: Final = NoAnswer("no server on an address that may be asked", refused=
 
 @functools.cache
 def trust() -> ssl.SSLContext:
-    """Trust what the system trusts (or ``SSL_CERT_FILE``); built once per process, for it costs up to 20 ms."""
+    """Return a context that trusts the system's authorities (or ``SSL_CERT_FILE``); made once per process, in up to 20 ms."""
     return ssl.create_default_context()
 
 
@@ -101,7 +101,7 @@ class HttpClient:
         answer = await self._get_through(True, address, get, session, slot, way)
         if answer is not _REFUSED:
             return replace(answer, public=True)
-        # If any address may be asked, the name has changed its mind between two look-ups: the next probe will tell.
+        # If any address may be asked, the name has changed between two look-ups: the next probe will settle it.
         return _REFUSED if get.public_only else NoAnswer(reasons.NO_CONNECTION)
 
     async def _get_through(
@@ -115,8 +115,8 @@ class HttpClient:
             headers["Accept-Encoding"] = "gzip"
         if session.cookies is not None and (cookies := session.cookies.filter_cookies(address)):
             headers["Cookie"] = "; ".join(f"{name}={cookie.coded_value}" for name, cookie in cookies.items())
-        # Within TLS a request's headers are the server's to read: the proxy is told with the request for the tunnel. Without
-        # TLS there is no tunnel, and the request is the proxy's.
+        # Within TLS a request's headers are the server's to read: the proxy's header goes with the request for the tunnel.
+        # Without TLS there is no tunnel, and the request is the proxy's.
         way.tunnel = address.scheme == "https"
         to_proxy = self._introduction if way.tunnel else None
         if to_proxy is None:
@@ -173,7 +173,7 @@ def _keep_cookies(session: Session, response: aiohttp.ClientResponse, address: U
 
 
 async def _read_rest(content: aiohttp.StreamReader, way: Way) -> None:
-    """Read the body of an answer whose status says all, if it comes at once, so that its connection can be used again."""
+    """Read the body of an answer whose status suffices, if it comes at once, so that its connection can be used again."""
     left, now = REFUSAL_BODY, asyncio.get_running_loop().time()
     # Nor must it take the time that is left: the status would be lost with it.
     with contextlib.suppress(aiohttp.ClientError, OSError, ValueError):

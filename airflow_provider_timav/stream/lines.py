@@ -108,7 +108,7 @@ def attributes(text: str) -> dict[str, str]:
 
 
 def defined_variables(head: bytes, url: str, imported: Mapping[str, str]) -> dict[str, str]:
-    """Return what ``EXT-X-DEFINE`` defines (rfc8216bis, 4.4.2.3): by value, from the master playlist, or from the query.
+    """Return the variables of ``EXT-X-DEFINE`` (rfc8216bis, 4.4.2.3): by value, from the master playlist, or from the query.
 
     :raises NotAPlaylist: if a variable is to come from a place that does not have it.
     """

@@ -1,9 +1,9 @@
 """The high-water marks of a stream's lists, and which signs of life they show.
 
 The measure is the *tail* of a playlist: ``media sequence + number of segments``, the number that the next segment will
-have. Its highest value so far is the *mark* of the list. A stream is live if its mark moves and what was added has bytes, and
-nothing else shows that: the cached list of yesterday's broadcast has segments, answers 200 and plays. However many older copies
-take turns (`track`), they move no mark for long.
+have. Its highest value so far is the *mark* of the list. A stream is live if its mark moves and a segment that was added has
+bytes, and nothing else shows that: the cached list of yesterday's broadcast has segments, answers 200 and plays. However many
+older copies take turns (`track`), they move no mark for long.
 
 Of an RTMP stream the tail is the newest timestamp, in milliseconds (`arrivals`).
 """
@@ -33,7 +33,7 @@ MOST_TRACKS: Final = 4
 
 @dataclass(frozen=True, slots=True)
 class Marks:
-    """What the probes so far have read of a stream's lists. Times are seconds since the epoch.
+    """The marks of a stream's lists after the probes so far. Times are seconds since the epoch.
 
     :param tail: the mark of the list that was last read.
     :param target_duration: the target duration that was last read, in seconds.
@@ -68,7 +68,7 @@ class Marks:
         return any(track.moves or track.moved_at is not None for track in self.tracks)
 
     def doubted(self, at: float) -> bool:
-        """Tell whether there has been no sign of life for so long that other variants are to be read, too."""
+        """Return whether there has been no sign of life for so long that other variants are to be read, too."""
         return self.progress_at is not None and at - self.progress_at > DOUBTED_AFTER * self.pace
 
     def unproved(self, probe: Probe) -> int | None:
@@ -80,7 +80,7 @@ class Marks:
         return track.proved if moved and track.proved < probe.tail else None
 
     def is_reset(self, probe: Probe) -> bool:
-        """Tell whether a probe shows a list that began anew."""
+        """Return whether a probe shows a list that began anew."""
         tolerance = self.tolerance
         known = any(
             # Of another variant than the last an old list does not show when an encoder started.
@@ -90,7 +90,7 @@ class Marks:
         return bool(probe.segments) and known and self._track_of(probe) is None
 
     def is_new(self, probe: Probe) -> bool:
-        """Tell whether something was added, or the list began anew, since the end."""
+        """Return whether something was added, or the list began anew, since the end."""
         if not probe.segments or probe.tail is None or probe.endlist:
             return False
         track = self._track_of(probe)
@@ -98,9 +98,9 @@ class Marks:
         return not self.tracks or self.is_reset(probe) or added
 
     def after(self, probe: Probe) -> Marks:
-        """Return the marks after one more probe. What the probe says of other variants is not read.
+        """Return the marks after one more probe. The probe's `others` are not read.
 
-        Each probe of each stream passes here: what changes is collected, for ``replace`` is slow.
+        Each probe of each stream passes here: changes are collected, for ``replace`` is slow.
         """
         if probe.tail is None:
             return self
@@ -180,12 +180,12 @@ class Marks:
         return max(below or held, key=lambda track: track.tail, default=None)
 
     def _is_timely(self, probe: Probe, track: Track) -> bool:
-        """Tell whether a mark that has moved did so lately: between reads far apart it may have been right after the first."""
+        """Return whether a mark that has moved did so lately: between reads far apart it may have been long ago."""
         pace = probe.target_duration or self.pace
         return probe.asked_at - track.read_at <= MOVES_WITHIN * pace
 
     def _copied(self, probe: Probe) -> Marks:
-        """Take in what looks like an older copy; the last one of each variant is kept."""
+        """Take in a list that looks like an older copy; the last one of each variant is kept."""
         copy = Track.of(probe, copied_at=probe.at)
         return replace(self, variant=probe.variant, tracks=self._with(copy, probe.at))
 
@@ -193,7 +193,7 @@ class Marks:
         """Take in a list that has nothing to compare with: the first, another variant's, or one that began anew."""
         if probe.tail is None:
             return self
-        # Each variant may have a cache that is behind, and move once. So what others have shown does not count here, unless
+        # Each variant may have a cache that is behind, and move once. So moves of others do not count here, unless
         # this one goes on beyond all of them; and then except for the last move.
         others = [track for track in self.tracks if track.variant != probe.variant]
         moved = any(track.moves for track in others) and all(track.is_behind(probe, self.tolerance) for track in others)
@@ -211,7 +211,7 @@ class Marks:
         Those of other variants are kept, however old: begun anew at an older copy, they would move up to the same mark again.
         Of its own variant one copy is kept, until the list itself is read, and lists as long as they may have copies.
 
-        :param before: what was known of it.
+        :param before: the track before this probe, which it replaces.
         """
         rest = [one for one in self.tracks if one is not before]
         if not rest:  # nearly always

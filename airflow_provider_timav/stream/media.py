@@ -15,7 +15,7 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f\x7f]")
 
 
 def may_be_media(body: bytes) -> bool:
-    """Tell whether bytes that are not encrypted can begin a segment: MPEG-TS, MP4, packed audio or WebVTT (RFC 8216, 3).
+    """Return whether bytes that are not encrypted can begin a segment: MPEG-TS, MP4, packed audio or WebVTT (RFC 8216, 3).
 
     Servers answer 200 with a page that says "not found", or with an error in XML or JSON, or in a few words of any language
     (``Gone`` begins as a packet of MPEG-TS does).
@@ -43,7 +43,7 @@ def inline(address: str) -> bytes | None:
 
 
 def _is_text(body: bytes, coding: str) -> bool:
-    """Tell whether bytes are the beginning of a text; the last character may be cut off."""
+    """Return whether bytes are the beginning of a text; the last character may be cut off."""
     if _CONTROL.search(body):
         return False
     try:

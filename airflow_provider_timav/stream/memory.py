@@ -1,4 +1,4 @@
-"""What is known of a stream, read back from JSON.
+"""Reads the state of a stream back from JSON.
 
 The memory may come from another version of this package, or from a store that people can write to: a value that cannot be read
 is left out, and nothing is raised.

@@ -47,7 +47,7 @@ _ISATAP = (0x0000_5EFE, 0x0200_5EFE)
 
 
 def is_public(address: str) -> bool:
-    """Tell whether a numeric address, in any spelling that the system takes, is on the public internet.
+    """Return whether a numeric address, in any spelling that the system takes, is on the public internet.
 
     An IPv6 address that carries an IPv4 address is public if both are: a translator or a tunnel may lead to either.
     """
@@ -69,7 +69,7 @@ def is_public(address: str) -> bool:
 
 
 def may_be_public(host: str) -> bool:
-    """Tell whether a host that a proxy will look up may be public: not one that is known without a look-up."""
+    """Return whether a host that a proxy will look up may be public: not one that is known without a look-up."""
     name = host.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost") or "%" in name:
         return False

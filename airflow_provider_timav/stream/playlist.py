@@ -1,8 +1,8 @@
-"""Reads the body of an HLS playlist (RFC 8216 and draft-pantos-hls-rfc8216bis), as far as a watcher needs it.
+"""Reads the body of an HLS playlist (RFC 8216 and draft-pantos-hls-rfc8216bis), as far as a probe needs it.
 
 A dozen tags are read, and lines that players skip are skipped: a number that is none spoils its own line and not the list. A
 general parser (m3u8, against which the tests hold this one) takes 80 us for ten segments and this one 5: with a thousand
-streams in one loop that was more than all the rest of a probe. It also raises for malformed dates and keys that no watcher
+streams in one loop that was more than all the rest of a probe. It also raises for malformed dates and keys that no probe
 needs, and counts a segment that is still being written.
 """
 
@@ -29,11 +29,11 @@ from airflow_provider_timav.stream.segments import MasterPlaylist, MediaPlaylist
 __all__ = ["parse"]
 
 _MOST_VARIANTS: Final = 256
-"""Variants that are kept of a master playlist, which a watch holds for as long as it lasts."""
+"""Variants that are kept of a master playlist: a session holds them for as long as it lasts."""
 
 LONGEST_TARGET_DURATION: Final = 120.0
-"""Seconds. Encoders whose clock has jumped write thousands (the largest segment's), and the watch over their stream would wait
-three times as long for the next one."""
+"""Seconds. Encoders whose clock has jumped write thousands (the largest segment's), and a stall of their stream would show
+only after three times as long."""
 
 _EXAGGERATED: Final = 10
 """Times the median segment from which on a declared target duration counts as a mistake."""
@@ -47,7 +47,7 @@ _FIRST_LINE = re.compile(rb"(?:\xef\xbb\xbf)?#EXTM3U(?=\s|$)")
 def parse(body: bytes, *, url: str = "", variables: Mapping[str, str] | None = None) -> MediaPlaylist | MasterPlaylist:
     """Read a playlist.
 
-    :param url: where it came from, for variables that stand in its query.
+    :param url: its address, for variables that stand in its query.
     :param variables: those of the master playlist.
     :raises TooLong: if it is longer than 16 MiB, or would be with its variables filled in.
     :raises NotAPlaylist: if it does not begin with ``#EXTM3U``, or uses a variable that it does not define.
@@ -124,7 +124,7 @@ def parse(body: bytes, *, url: str = "", variables: Mapping[str, str] | None = N
 
 
 def _sequence(value: str) -> int:
-    """Return the number; 0, as if the tag were not there, for one that is none: so do players."""
+    """Return the number; 0, as if the tag were not there, if it is invalid: so do players."""
     number = value.strip()
     return int(number) & LARGEST_NUMBER if number.isascii() and number.isdigit() and len(number) <= 20 else 0
 
@@ -135,7 +135,7 @@ def _skipped(value: str) -> int:
 
 
 def _seconds(duration: str) -> float:
-    """Return a segment's duration; 0 for one that is none, by which it says nothing of the target duration."""
+    """Return a segment's duration; 0, which does not count for the target duration, if it is invalid."""
     try:
         seconds = float(duration.partition(",")[0])
     except ValueError:
@@ -144,7 +144,7 @@ def _seconds(duration: str) -> float:
 
 
 def _declared(value: str) -> int | None:
-    """Return the declared target duration, or None if it is no whole number of seconds that anybody could mean."""
+    """Return the declared target duration, or None if it is no plausible whole number of seconds."""
     number = value.strip()
     if not (number.isascii() and number.isdigit() and len(number) < 6):
         return None
@@ -152,14 +152,14 @@ def _declared(value: str) -> int | None:
 
 
 def _target_duration(declared: float | None, durations: list[float]) -> float | None:
-    """Return what is declared, unless the median segment contradicts it.
+    """Return the declared target duration, unless the median segment contradicts it.
 
     A segment may exceed the target duration by rounding (RFC 8216, 4.3.3.1). An encoder most of whose segments exceed it by
-    more, or which does not tell it, would seem to stall all the time; one whose clock has jumped declares hours.
+    more, or which does not declare it, would seem to stall all the time; one whose clock has jumped declares hours.
     """
-    told = sorted([one for one in durations if one])
-    if told:
-        median = told[len(told) // 2]
+    known = sorted([one for one in durations if one])
+    if known:
+        median = known[len(known) // 2]
         if declared is None or median >= declared + 0.5 or declared > _EXAGGERATED * math.ceil(median):
             declared = math.ceil(median)
     return None if declared is None else min(declared, LONGEST_TARGET_DURATION)

@@ -66,7 +66,7 @@ class Way:
 
     @property
     def is_past_proxy(self) -> bool:
-        """Tell whether a proxy, if there is one, has done its part."""
+        """Return whether a proxy, if there is one, has done its part."""
         return self.answered or (self.tunnel and (self.connected or self.sockets > 1))
 
 
@@ -92,7 +92,7 @@ class _NamesOf(Names):
         """Return a name's addresses of this kind.
 
         :raises WrongNetwork: if there are none.
-        :raises LateName: if it takes too long; those who wait for the same name wait on.
+        :raises LateName: if it takes too long; other requests for the same name wait on.
         :raises OSError: if it has none at all.
         """
         way = WAY.get() or Way(0)

@@ -11,7 +11,7 @@ __all__ = ["Probe"]
 
 @dataclass(slots=True)
 class Probe:
-    """What one probe of a stream found. It is filled in while the probe goes on: a copy at each step is slow.
+    """The findings of one probe of a stream. It is filled in while the probe goes on: a copy at each step is slow.
 
     :param at: when the playlist was read, in seconds since the epoch.
     :param tail: media sequence + number of segments; None if there is no readable playlist, ``absence`` then says why.
@@ -22,14 +22,14 @@ class Probe:
     :param variant: the place in the master playlist that this was read from; None without one. Numbers of different
         variants do not compare (RFC 8216, 6.2.4).
     :param absence: why there is no readable playlist, in a few words without any address (`reasons`).
-    :param refused: why what was added does not play, likewise.
-    :param public: whether the playlist's host is on a public address; what it says then leads to public addresses only.
+    :param refused: why the segments that were added do not play, likewise.
+    :param public: whether the playlist's host is on a public address; it then leads to public addresses only.
     :param proved: the number of the segment that answered; None for the newest.
     :param names: digests of the names of the newest segments, oldest first; empty if they are not known.
     :param dated: the newest ``EXT-X-PROGRAM-DATE-TIME``, as written.
     :param asked: when the playlist was requested; None for ``at``. A slow answer is not an old one.
     :param done: when the last answer of the probe was in; None for ``at``. Time that a probe takes is not time without one.
-    :param others: what other variants showed in the same probe.
+    :param others: the findings of the same probe for other variants.
     """
 
     at: float

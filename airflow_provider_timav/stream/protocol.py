@@ -152,7 +152,7 @@ class Connector(TCPConnector):
 
 
 def _is_ordinary(data: bytes) -> bool:
-    """Tell whether bytes begin with the whole head of a success that needs no change: nearly all do."""
+    """Return whether bytes begin with the whole head of a success that needs no change: nearly all do."""
     end = data.find(b"\r\n\r\n")
     if end < 0 or end > LARGEST_HEAD or data[:10] != b"HTTP/1.1 2":
         return False

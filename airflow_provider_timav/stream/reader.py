@@ -5,7 +5,7 @@ that no mode can come to trust another certificate, follow another redirect or w
 
 Each probe, whatever the servers do, is over within `PROBE_SECONDS`, holds at most 16 MiB of a body and more than one only for a
 few probes at a time, until the body has been read; bodies that are compressed, or long, are parsed a few at a time, too. It
-never raises for what it finds. One client serves all streams of one loop and proxy: one TLS context, at most `turns.MOST_TURNS`
+never raises for its findings. One client serves all streams of one loop and proxy: one TLS context, at most `turns.MOST_TURNS`
 connections in use.
 """
 
@@ -142,7 +142,7 @@ class Reader:
     def _late(self, way: Way, seconds: float) -> str:
         """Return which party did not answer in time.
 
-        A proxy that is asked without a tunnel may itself be waiting for the server; a good one says so (504), and the probe has
+        Without a tunnel a proxy may itself be waiting for the server; a good one reports that (504), and the probe has
         seen nothing of the stream.
         """
         if self._proxy is not None and not way.is_past_proxy:
@@ -213,7 +213,7 @@ async def follow(
 ) -> StreamState:
     """Poll a stream until it is enough.
 
-    :param state: what is known from before.
+    :param state: the state from before.
     :param grace: seconds, see `StreamState.after`.
     :param enough: gets the state after each probe, and returns whether to stop.
     :returns: the last state.

@@ -1,7 +1,8 @@
 """Why a probe found no stream, in words for people, and which of these reasons lie with the probe and not with the stream.
 
-That a server does not let us in, that a name server or a proxy is away, or that a list is longer than we read, tells of the
-probe: viewers, who have other addresses, networks and players, may watch on. Such a stream is *not seen*, which is not *gone*.
+A server that does not let us in, a name server or a proxy that is away, or a list that is longer than we read concerns the
+probe only: viewers, who have other addresses, networks and players, may watch on. Such a stream is *not seen*, which is not
+*gone*.
 """
 
 from __future__ import annotations
@@ -67,7 +68,7 @@ def of_status(status: int) -> str:
 
 
 def is_unseen(reason: str) -> bool:
-    """Tell whether a reason means that we could not see the stream, and not that it is not there.
+    """Return whether a reason means that we could not see the stream, and not that it is not there.
 
     :param reason: one of this package; a resource may stand before it (``a segment: HTTP status 403``).
     """

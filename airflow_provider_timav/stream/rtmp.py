@@ -75,7 +75,7 @@ class _Server:
         return urlunsplit(urlsplit(url)._replace(scheme=self.scheme, netloc=_netloc(host, self.port)))
 
     def options(self, url: str) -> dict[str, str]:
-        """Return FFmpeg's options. They hold the URL's host, by which the server may tell whose stream is meant."""
+        """Return FFmpeg's options. They hold the URL's host, by which the server may choose among its customers' streams."""
         parts = urlsplit(url)
         app, name = _app_and_name(parts.path)
         options = {**_OPTIONS, "rtmp_tcurl": f"{self.scheme}://{_netloc(self.host, self.port)}/{app}"}
@@ -87,7 +87,7 @@ class _Server:
 
 
 class _NoConnection(Exception):  # it is a finding
-    """There is no connection; the message says why. ``public`` tells whether it was a server on a public address."""
+    """There is no connection; the message says why. ``public`` is whether it was a server on a public address."""
 
     def __init__(self, reason: str, *, public: bool = False) -> None:
         super().__init__(reason)
@@ -105,7 +105,7 @@ class RtmpReader:
     async def probe(self, url: str, state: StreamState, clock: Callable[[], float]) -> Probe:
         """Probe a stream once. Whatever its server does raises nothing.
 
-        :param state: what is known so far.
+        :param state: the state so far.
         :param clock: returns the seconds since the epoch, from any thread.
         :raises RtmpNotInstalled: if PyAV is missing.
         """
@@ -172,7 +172,7 @@ async def _answers(number: str, port: int, host: str, context: ssl.SSLContext | 
 
 @functools.cache
 def _context() -> ssl.SSLContext:
-    """Trust what the system trusts (or ``SSL_CERT_FILE``), as the reader of HLS does."""
+    """Return a context that trusts the system's authorities (or ``SSL_CERT_FILE``), as for HLS."""
     return ssl.create_default_context(cafile=_trusted())
 
 
@@ -199,7 +199,7 @@ class _Receiving:
         self.abandoned = False
 
     def __call__(self) -> str | None:
-        """Return why the stream is not there; None if time is over, or what has arrived is enough."""
+        """Return why the stream is not there; None if time is over, or enough packets have arrived."""
         end = self._clock() + PROBE_SECONDS
         try:
             with contextlib.closing(self._packets()) as packets:

@@ -1,6 +1,6 @@
-"""The model of an HLS playlist (RFC 8216 and draft-pantos-hls-rfc8216bis), as far as a watcher needs it.
+"""The model of an HLS playlist (RFC 8216 and draft-pantos-hls-rfc8216bis), as far as a probe needs it.
 
-Segments that decide whether a stream plays are worked out only when they are asked for: most probes need none.
+Segments that decide whether a stream plays are worked out on demand: most probes need none.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ MOST_KEYS: Final = 20
 """Keys at one place that are kept; each is for another system."""
 
 _NAMES: Final = 3
-"""Segments by whose names two copies of a list are told from two lists."""
+"""Segments whose names distinguish two copies of a list from two lists."""
 
 _BYTES = re.compile(r"(\d{1,18})(?:@(\d{1,18}))?")
 
@@ -116,7 +116,7 @@ class MediaPlaylist:
         return self.tags.dated[:40]
 
     def added(self, since: int) -> list[Segment]:
-        """Return which segments show best that what was added plays: the newest, and the oldest that was added.
+        """Return the segments that show best whether the added ones play: the newest, and the oldest that was added.
 
         Players begin three target durations before the end (RFC 8216, 6.3.3), so the newest may be late for them. A
         segment that is a gap (``EXT-X-GAP``) is never loaded, and proves nothing.

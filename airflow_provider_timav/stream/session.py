@@ -26,7 +26,7 @@ class Source:
 
     :param url: its address.
     :param public_only: whether it was led to by a public server, and so leads to public addresses only.
-    :param what: names it in a text.
+    :param what: its name in a text.
     :param variables: those of the master playlist, by name.
     """
 

@@ -1,8 +1,8 @@
-"""What a series of probes of a stream proves: one verdict, whichever part of the package makes the probes.
+"""Judges a series of probes of a stream: one verdict, whichever part of the package makes the probes.
 
-The state machine is pure: a `StreamState` is what is known so far, `StreamState.after` returns what is known after one more
+The state machine is pure: a `StreamState` holds the findings so far, `StreamState.after` returns the state after one more
 probe. It has no clock, no socket and no Airflow, so the sensor in each of its modes and the triggers cannot come to different
-verdicts about the same probes. What proves that a stream lives is read by `marks`.
+verdicts about the same probes. The proof that a stream lives is read by `marks`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _MOMENT: Final = 0.01
 
 @dataclass(frozen=True, slots=True)
 class StreamState:
-    """What is known of a stream after the probes so far. A new `StreamState` knows nothing.
+    """The findings about a stream after the probes so far. A new `StreamState` knows nothing.
 
     Every field is plain JSON, so that the memory of "was LIVE" can be kept where it outlives the process (`to_json`,
     `from_json`). All times are seconds since the epoch.
@@ -66,7 +66,7 @@ class StreamState:
     public: bool = False
 
     def after(self, probe: Probe, *, grace: float) -> StreamState:
-        """Return what is known after one more probe.
+        """Return the state after one more probe.
 
         :param grace: seconds that a stream which was LIVE may be seen to be ABSENT, EMPTY or STALLED before it has ENDED.
         """
@@ -79,15 +79,15 @@ class StreamState:
         alive = marks.progress_at != past.marks.progress_at
         idle = 0 if alive else min(past.idle + 1, PROBES_THAT_PROVE)
         probing_since = past.probing_since if past._is_continued_by(probe) else probe.at
-        told = _is_told(idle, probing_since, marks)
-        verdict = _verdict(probe, marks, reset=reset, told=told or past.verdict in GONE)
+        conclusive = _is_conclusive(idle, probing_since, marks)
+        verdict = _verdict(probe, marks, reset=reset, conclusive=conclusive or past.verdict in GONE)
         gone_since, unseen_since = None, None
         if past.verdict is Verdict.ENDED and verdict is not Verdict.LIVE and not past.marks.is_new(probe):
             verdict = Verdict.ENDED
             gone_since, unseen_since = past.gone_since, past.unseen_since
         elif verdict in GONE:
             gone_since, unseen_since = past._gone(probe, marks, verdict, probing_since)
-            if past.was_live and told and _gone_too_long(probe.at, gone_since, unseen_since, grace):
+            if past.was_live and conclusive and _gone_too_long(probe.at, gone_since, unseen_since, grace):
                 verdict = Verdict.ENDED
         if verdict is Verdict.STALLED:
             marks = marks.unproven()
@@ -122,17 +122,17 @@ class StreamState:
     def seconds_to_stall(self) -> float | None:
         """Seconds from the last probe to the first moment at which a stream that does not move is stalled.
 
-        None if it is stalled, or if it takes more probes to tell.
+        None if it is stalled, or if only more probes can show it.
         """
         if self.verdict not in (Verdict.STARTING, Verdict.RESET, Verdict.LIVE) or self.marks.progress_at is None:
             return None
         left = self.marks.progress_at + self.marks.tolerance - self.at
-        return max(left, 0) + _MOMENT if left >= 0 or self._is_told else None
+        return max(left, 0) + _MOMENT if left >= 0 or self._is_conclusive else None
 
     @property
     def unsettled(self) -> bool:
         """Whether the next probes may well find otherwise: a list may prove to be live, or a live stream has only just gone."""
-        just_gone = self.was_live and self.verdict in GONE and not self._is_told
+        just_gone = self.was_live and self.verdict in GONE and not self._is_conclusive
         return just_gone or self.verdict in (Verdict.STARTING, Verdict.RESET)
 
     @property
@@ -141,12 +141,12 @@ class StreamState:
         return self.verdict is Verdict.ENDED and not self.found_ended
 
     def is_news(self, before: StreamState) -> bool:
-        """Tell whether this differs from what was known before: another verdict, or that the stream is not seen."""
+        """Return whether this differs from the state before: another verdict, or that the stream is not seen."""
         unseen = (self.unseen_since is None) is not (before.unseen_since is None)
         return self.verdict is not before.verdict or unseen
 
     def seen_stalled(self, began: float, *, grace: float) -> bool:
-        """Tell whether viewers see nothing new although they should: the stream stalled, ended, or never came.
+        """Return whether viewers see nothing new although they should: the stream stalled, ended, or never came.
 
         A stream that is not seen counts as stalled only after `UNSEEN_SECONDS`, and the rest of the last broadcast (a list that
         stands still, or its end) only after ``grace``.
@@ -195,11 +195,11 @@ class StreamState:
         return cls(marks=marks, **read_fields(cls, memory))
 
     @property
-    def _is_told(self) -> bool:
-        return _is_told(self.idle, self.probing_since, self.marks)
+    def _is_conclusive(self) -> bool:
+        return _is_conclusive(self.idle, self.probing_since, self.marks)
 
     def _is_continued_by(self, probe: Probe) -> bool:
-        """Tell whether the probe before was so lately that both see one course of events."""
+        """Return whether the probe before was so lately that both see one course of events."""
         tracks = self.marks.tracks
         last = max(self.at, tracks[0].read_at) if tracks else self.at
         return probe.asked_at - last <= self.marks.tolerance
@@ -209,7 +209,7 @@ class StreamState:
     ) -> tuple[float | None, float | None]:
         """Return since when the stream has been gone, and since when not seen.
 
-        :param marks: with what this probe has read.
+        :param marks: after this probe.
         """
         unseen_since = self.unseen_since
         if probe.unseen:
@@ -235,12 +235,12 @@ class StreamState:
         )
 
 
-def _verdict(probe: Probe, marks: Marks, *, reset: bool, told: bool) -> Verdict:
+def _verdict(probe: Probe, marks: Marks, *, reset: bool, conclusive: bool) -> Verdict:
     """Return the verdict of one probe, before grace and the memory of an end are considered.
 
-    :param marks: with what this probe has read.
+    :param marks: after this probe.
     :param reset: whether its list began anew.
-    :param told: whether there were probes enough to tell that it stands still.
+    :param conclusive: whether the probes suffice to find that it stands still.
     """
     if probe.tail is None:
         return Verdict.ABSENT
@@ -253,7 +253,7 @@ def _verdict(probe: Probe, marks: Marks, *, reset: bool, told: bool) -> Verdict:
         return Verdict.RESET
     if marks.played_at is not None and at - marks.played_at <= marks.tolerance:
         return Verdict.LIVE
-    return Verdict.STALLED if told and at > stalled_at else Verdict.STARTING
+    return Verdict.STALLED if conclusive and at > stalled_at else Verdict.STARTING
 
 
 def _stalled_at(marks: Marks, probe: Probe) -> float:
@@ -261,8 +261,8 @@ def _stalled_at(marks: Marks, probe: Probe) -> float:
     return (probe.at if marks.progress_at is None else marks.progress_at) + marks.tolerance
 
 
-def _is_told(idle: int, probing_since: float | None, marks: Marks) -> bool:
-    """Tell whether there were probes enough to tell that it is gone: without a pause since it last lived, or several.
+def _is_conclusive(idle: int, probing_since: float | None, marks: Marks) -> bool:
+    """Return whether the probes suffice to find the stream gone: without a pause since its last sign of life, or several.
 
     :param idle: probes since then.
     """

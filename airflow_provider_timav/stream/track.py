@@ -26,7 +26,7 @@ FARTHEST_BACK: Final = 12
 
 @dataclass(frozen=True, slots=True)
 class Track:
-    """What is known of one list: a variant's, since its encoder started.
+    """The high-water mark of one list: a variant's, since its encoder started.
 
     :param variant: see `Probe`.
     :param tail: the mark, the highest tail that was read.
@@ -55,21 +55,21 @@ class Track:
 
     @classmethod
     def of(cls, probe: Probe, *, moves: int = 0, copied_at: float | None = None) -> Track:
-        """Return what the first probe of a list shows of it."""
+        """Return the track of a list after its first probe."""
         tail = probe.tail or 0
         first = tail - probe.segments
         return cls(probe.variant, tail, first, probe.done_at, moves, None, tail, probe.names, probe.dated, copied_at)
 
     def is_old(self, at: float, tolerance: float) -> bool:
-        """Tell whether the mark was last read so long ago that no cache has a copy of its list any more."""
+        """Return whether the mark was last read so long ago that no cache has a copy of its list any more."""
         return at - self.read_at > _copies_for(tolerance)
 
     def counts(self, at: float, tolerance: float) -> bool:
-        """Tell whether its moves are the stream's, and not those of older copies."""
+        """Return whether its moves are the stream's, and not those of older copies."""
         return self.copied_at is None or at - self.copied_at > _copies_for(tolerance)
 
     def holds(self, probe: Probe, tolerance: float) -> bool:
-        """Tell whether a list of this variant continues this one or is a copy of it, and not one that began anew.
+        """Return whether a list of this variant continues this one or is a copy of it, and not one that began anew.
 
         :param tolerance: seconds within which a live mark moves.
         """
@@ -77,7 +77,7 @@ class Track:
             return True
         then, now = moment(self.dated), moment(probe.dated)
         if then is not None and now is not None:
-            # What was encoded later bears a later date; an older copy bears an earlier one.
+            # A list that was encoded later bears a later date; an older copy bears an earlier one.
             return now <= then
         common, alike = self._compared(probe)
         if self.is_old(probe.at, tolerance):
@@ -89,7 +89,7 @@ class Track:
         return probe.tail > self.tail - FARTHEST_BACK and not begins and (alike or not common)
 
     def is_behind(self, probe: Probe, tolerance: float) -> bool:
-        """Tell whether another variant's list goes on beyond this one: by its dates, or by its numbers if names are alike.
+        """Return whether another variant's list goes on beyond this one: by its dates, or by its numbers if names are alike.
 
         :param tolerance: seconds within which a live mark moves.
         """
@@ -100,7 +100,7 @@ class Track:
         return probe.tail is not None and probe.tail > self.tail and self._compared(probe)[1]
 
     def _compared(self, probe: Probe) -> tuple[bool, bool]:
-        """Tell whether some numbers whose names are known stand in both lists, and whether one of these has the same name."""
+        """Return whether some numbers whose names are known stand in both lists, and whether one of these has the same name."""
         tail = probe.tail or 0
         mine = {self.tail - len(self.names) + place: name for place, name in enumerate(self.names)}
         theirs = {tail - len(probe.names) + place: name for place, name in enumerate(probe.names)}

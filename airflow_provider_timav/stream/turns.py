@@ -74,7 +74,7 @@ class _Lane:
             lane.pass_on()
 
     def pass_on(self) -> None:
-        """Give a turn to the first who waits and may have one."""
+        """Give a turn to the first probe that waits and may have one."""
         for host, turn in self._waiting:
             # One that was cancelled this moment leaves by itself.
             if not turn.done() and self.taken_at_once(host):
@@ -116,9 +116,9 @@ class Turns:
         self._timer_set = False
 
     def turn(self, host: str, *, answered: bool | None) -> _Turn:
-        """Return a turn: it is waited for, and held, with ``async with``.
+        """Return a turn, to be waited for and held with ``async with``.
 
-        :param host: whose it is for.
+        :param host: of the stream's address.
         :param answered: whether the stream answered the last time; None for the first probe.
         """
         lane = self._new if answered is None else self._answering if answered else self._silent

@@ -9,7 +9,7 @@ __all__ = ["GONE", "Verdict"]
 
 
 class Verdict(StrEnum):
-    """What a series of probes proves of a stream."""
+    """The verdict of a series of probes on a stream."""
 
     UNKNOWN = "UNKNOWN"
     """No probe has been made, or there is no address to probe."""
@@ -19,7 +19,7 @@ class Verdict(StrEnum):
     EMPTY = "EMPTY"
     """A playlist without segments."""
     STARTING = "STARTING"
-    """Segments, but no probe has yet seen the mark move twice and what was added answer."""
+    """Segments, but the mark has not yet moved twice, or no segment that was added has answered."""
     LIVE = "LIVE"
     """Probes saw the mark move, at most three target durations ago, and a segment that was added has bytes."""
     STALLED = "STALLED"
