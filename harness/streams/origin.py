@@ -1,4 +1,4 @@
-"""A scripted origin: what a stream's servers answer, as a function of a time that only the watcher's pauses move.
+"""A scripted origin: the answers of a stream's servers, as a function of a time that only the watcher's pauses move.
 
 The sockets and the reader are real, the time is not: an hour of a broadcast takes a second, also on a busy machine.
 """
@@ -23,11 +23,11 @@ SEGMENT = b"\x47" + b"\0" * 187
 
 
 class OutOfTime(Exception):
-    """The time of the script is over, and what watched had come to no end."""
+    """The time of the script is over, and the watcher had come to no end."""
 
 
 class Clock:
-    """Seconds since the epoch. It begins now, and goes on only when it is told to.
+    """Seconds since the epoch. It begins now, and goes on only by `advance`.
 
     :param seconds: after which it is over.
     """
@@ -60,10 +60,10 @@ class Clock:
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for.
+    """A request.
 
     :param at: seconds since the script began.
-    :param number: how often the path was asked for before.
+    :param number: how often the path was requested before.
     """
 
     path: str
@@ -75,7 +75,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What is answered; ``raw`` instead of all the rest: bytes that are written over and over until nobody reads them."""
+    """An answer; ``raw`` instead of all the rest: bytes that are written over and over until the client stops reading."""
 
     body: str | bytes = b""
     status: int = 200

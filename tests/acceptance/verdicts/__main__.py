@@ -1,4 +1,4 @@
-"""The command: every script with every seed; a table, and an exit status that says whether all came out as they must."""
+"""The command: every script with every seed; a table, and an exit status that shows whether all came out as they must."""
 
 from __future__ import annotations
 

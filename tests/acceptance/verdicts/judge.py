@@ -1,7 +1,7 @@
-"""Compares what a watcher said with what was true: the script knows when viewers got something new.
+"""Compares a watcher's verdicts with the truth: the script knows when viewers got something new.
 
 Players begin three target durations before the end of a list (RFC 8216, 6.3.3): so much is left to play when nothing new comes.
-What is said of a stream may be late by that and by a poll, which is the longest pause of the watcher and the probe after it.
+A verdict may be late by that and by a poll, which is the longest pause of the watcher and the probe after it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LIVE_WITHIN = 2
 
 @dataclass
 class Marks:
-    """What is right and wrong about the probes of a play, or of several.
+    """The marks of the probes of a play, or of several.
 
     Times are fractions of what is allowed: 1 is just in time, infinity is never.
     """
@@ -41,7 +41,7 @@ class Marks:
     stalled_after: list[float] = field(default_factory=list)
     ended_after: list[float] = field(default_factory=list)
     mistaken: int = 0
-    """Probes at which live or not live was wrong, where nothing is left to doubt."""
+    """Probes at which live or not live was wrong, beyond doubt."""
     status_false_live: int = 0
     """Probes at which a check that takes status 200 for live is wrong so."""
     status_mistaken: int = 0
@@ -122,7 +122,7 @@ class _Judge:
             self._marks.status_mistaken += probe.status == 200
 
     def _is_over(self, probe: Probe) -> bool:
-        """Tell whether the list has said so since there last was something new, or it is gone for longer than grace."""
+        """Return whether the list has declared its end since the last new media, or has been gone for longer than grace."""
         since = self._latest(probe.began)
         if any(one.shown is Shown.OVER and since <= one.at <= probe.at for one in self._probes):
             return True
@@ -142,7 +142,7 @@ class _Judge:
                 yield list(probes)
 
     def _until_live(self, spell: Sequence[Probe]) -> None:
-        """Hold the longest time without LIVE to what is allowed."""
+        """Hold the longest time without LIVE to its limit."""
         allowed = LIVE_WITHIN * self._stream.target + self._poll
         for says_live, run in itertools.groupby(spell, lambda probe: probe.verdict is Verdict.LIVE):
             if says_live:
@@ -156,7 +156,7 @@ class _Judge:
                 self._wrong(f"not LIVE within {allowed:.1f} s of the probe", began)
 
     def _silences(self) -> Iterator[tuple[float, list[Probe]]]:
-        """Give each time in which nothing new came for so long that it is told: since when, and the probes in it."""
+        """Give each time in which nothing new came for so long that a verdict must show it: its begin, and the probes in it."""
         first, last = self._probes[0].at, self._probes[-1].at
         moments = [moment for moment in self._arrivals if moment < last]
         for since, until in itertools.pairwise([-math.inf, *moments, last]):
@@ -165,7 +165,7 @@ class _Judge:
                 yield since, probes
 
     def _until_stalled(self, silence: tuple[float, Sequence[Probe]]) -> None:
-        """Hold the time until STALLED to what is allowed, if the list stands there unchanged all that time."""
+        """Hold the time until STALLED to its limit, if the list stands there unchanged all that time."""
         since, probes = silence
         since = max(since, self._probes[0].at)
         allowed = self._buffer + self._poll
@@ -178,7 +178,7 @@ class _Judge:
             self._wrong(f"not STALLED within {allowed:.1f} s of the last that viewers got", since)
 
     def _until_ended(self, silence: tuple[float, Sequence[Probe]]) -> None:
-        """Hold the time until ENDED to what is allowed: a poll after ENDLIST, or when grace is over."""
+        """Hold the time until ENDED to its limit: a poll after ENDLIST, or when grace is over."""
         since, probes = silence
         was_live = any(probe.verdict is Verdict.LIVE for probe in self._probes if probe.at <= since + self._poll)
         if not was_live or any(probe.shown is Shown.HIDDEN for probe in probes):

@@ -1,4 +1,4 @@
-"""Plays a scripted stream to the product's own watcher: real HTTP on loopback, on a clock that only moves as it is told.
+"""Plays a scripted stream to the product's own watcher: real HTTP on loopback, on a clock that only the play moves.
 
 The clock moves by the pauses of the watcher and by the seconds that the script says a request takes, so that minutes of a
 stream take milliseconds. Every address leads to the one server here, and there is no other network and no name server.
@@ -30,18 +30,18 @@ EPOCH: Final = 1_795_435_200.0
 """What the clock shows at the first probe, in seconds since 1970."""
 
 MOST_SECONDS: Final = 60.0
-"""Real ones, for one play: what takes longer hangs."""
+"""Real ones, for one play: a longer one hangs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One probe of the watcher, and what there was to see at that moment.
+    """One probe of the watcher, and the truth at that moment.
 
     :param began: when it began, and ``at`` when its verdict was there, in seconds since the first probe.
-    :param verdict: what the watcher said.
-    :param reason: why, as the watcher said.
-    :param shown: what the address showed.
-    :param status: what the playlist's address would have answered, to a check of the status; None for no answer.
+    :param verdict: the watcher's.
+    :param reason: the watcher's reason.
+    :param shown: the kind of list that the address showed.
+    :param status: the answer of the playlist's address to a check of the status; None for no answer.
     """
 
     began: float
@@ -54,7 +54,7 @@ class Probe:
 
 @dataclass(frozen=True)
 class Play:
-    """What came of a script with a seed."""
+    """The probes of a script with a seed."""
 
     script: Script
     seed: int
@@ -91,7 +91,7 @@ class _Stage:
         self.now = 0.0
         self.port = 0
         self._listed_at: float | None = None
-        """When the script was last asked for a list during this probe."""
+        """When a list was last requested during this probe."""
         self._probes: list[Probe] = []
 
     async def follow(self) -> list[Probe]:
@@ -174,7 +174,7 @@ class _Connection(asyncio.Protocol):
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """A loop whose every connection leads to the one server, or fails as the script says."""
+    """A loop whose every connection leads to the one server, or fails by the script."""
 
     def __init__(self, stage: _Stage) -> None:
         super().__init__()

@@ -36,34 +36,35 @@ _PAGE = """# The verdict matrix
 Written by `make verdicts`, which has the provider's own watcher follow {scripts} scripted streams, {seeds} seeds each, over
 HTTP on loopback and on a clock that only its pauses and the servers' answers move: {probes} probes. A seed decides the target
 duration (1 to 10 s), how many segments are listed, where their numbers begin, how late each is, how long servers take, when an
-outage begins and how long it lasts, at which moment the first probe falls, and the `grace` of the state (20 to 60 s).
+outage begins and how long it lasts, at which moment the first probe falls, and `grace` (20 to 60 s).
 **{good} of {plays} plays came out as they must.**
 
 The script knows when viewers got something new. Players begin three target durations before the end of a list (RFC 8216,
 6.3.3), so viewers see a picture for so long after the last of it. A poll is the longest pause between two probes (1.1 target
-durations, of 1 to 10 s) and the longest probe of the play. What must hold, for every seed:
+durations, of 1 to 10 s) and the longest probe of the play. For every seed must hold:
 
 - false LIVE: none. LIVE is false when nothing new has come for more than three target durations and a poll.
-- false ENDED: none. ENDED is right after `#EXT-X-ENDLIST`, and when what was live is gone for longer than `grace`. What only
-  we cannot see is not gone.
+- false ENDED: none. ENDED is right after `#EXT-X-ENDLIST`, and when a live stream has been gone for longer than `grace`. A
+  stream that only we cannot see is not gone.
 - false STALLED: none. STALLED is false when something new has come, to all viewers, in the last three target durations.
 - false RESET: none. RESET is right when an encoder has begun anew, and not for an older copy of the list.
-- LIVE within two target durations and a poll: from the first probe at a list that is live, and whenever LIVE was lost while it
+- LIVE within two target durations and a poll: from the first probe of a list that is live, and whenever LIVE was lost while it
   went on.
-- STALLED within three target durations and a poll: from the last that viewers got, or from the first probe.
+- STALLED within three target durations and a poll: from the last new media for viewers, or from the first probe.
 - ENDED within a poll of `#EXT-X-ENDLIST`; otherwise within three target durations, `grace` and two polls.
 
-Times are the longest of all plays, in per cent of what is allowed. A probe is wrong when it says LIVE of what has not been live
-for longer than three target durations and a poll, or does not say it while viewers have something new to play, as the first
-probes of any stream. "Status 200" is a check that takes status 200 of the playlist's address for live, at the same moments.
+Times are the longest of all plays, in per cent of what is allowed. A probe is wrong if its verdict is LIVE and the stream has
+not been live for longer than three target durations and a poll, or if it is not LIVE while viewers have something new to play,
+as for the first probes of any stream. "Status 200" is a check that takes status 200 of the playlist's address for live, at the
+same moments.
 
-## What happens
+## The scripts
 
 {what}
 
-What is odd, by seed: {odd}.
+Oddities, by seed: {odd}.
 
-## What came of it
+## Results
 
 {came}
 """

@@ -1,4 +1,4 @@
-"""The sixteen scripts: what broadcasts and what serves them are known to do, each with dice for all that differs."""
+"""The sixteen scripts: known behaviour of broadcasts and of their servers, each with dice for all that differs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FOREVER: Final = float("inf")
 
 @dataclass(frozen=True)
 class Script:
-    """One of the sixteen; its text and its name are those of what throws the dice."""
+    """One of the sixteen; its text and its name are those of the function that throws the dice."""
 
     make: Callable[[Dice], Stream]
 
@@ -71,7 +71,7 @@ class Dice:
         return self.random.uniform(least, most) * self.target
 
     def encoder(self, *, begin: float | None = None, end: float, first: int | None = None) -> list[Segment]:
-        """Return what an encoder makes until ``end``."""
+        """Return the segments that an encoder makes until ``end``."""
         return made(
             self.random,
             first=self.first if first is None else first,
@@ -110,7 +110,7 @@ class Dice:
         shows: Callable[[float], Shown] = lambda at: Shown.LISTED,
         **facts: Any,
     ) -> Stream:
-        """Return the stream; what is left out is as usual."""
+        """Return the stream; facts that are left out are as usual."""
         usual = Stream(
             target=self.target,
             grace=self.grace,
@@ -424,7 +424,7 @@ def variants(dice: Dice) -> Stream:
 
 
 def _master(kind: str, request: Request) -> Reply:
-    """Answer with the multivariant playlist; of what is of no use it names five renditions before the one that is."""
+    """Answer with the multivariant playlist; it names five useless renditions before a useful one."""
     names = [f"/first/list.m3u8?rendition={place}" for place in range(5)] + ["/second/list.m3u8"]
     headers: tuple[tuple[str, str], ...] = ()
     if kind == "session each":

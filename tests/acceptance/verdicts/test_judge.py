@@ -1,4 +1,4 @@
-"""The judge of the verdict matrix finds what is wrong, and nothing else; and the scripts are what they say."""
+"""The judge of the verdict matrix finds wrong verdicts, and nothing else; and the scripts are as described."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def arrivals(begin: float, end: float, lag: float = 0.0) -> list[Fresh]:
 def probes(
     *told: tuple[float, str], end: float, shown: Callable[[float], Shown] = lambda at: Shown.LISTED
 ) -> list[Probe]:
-    """A probe each second; what is told holds from its moment on."""
+    """A probe each second; a verdict holds from its moment on."""
     found = []
     for second in range(int(end) + 1):
         verdict = next(verdict for since, verdict in reversed(told) if since <= second)

@@ -15,7 +15,7 @@ from tests.acceptance.verdicts.report import story
 from tests.acceptance.verdicts.scripts import SCRIPTS, Dice, Script, stale_caches
 
 SEEDS: Final = {"odd": len(ODD), "variants": 7, "hollow": 7, "hidden": 5}
-"""As many as there are kinds of what goes wrong; of the other scripts three."""
+"""As many as there are kinds of failure; of the other scripts three."""
 
 
 def _plays() -> Iterator[object]:
@@ -26,7 +26,7 @@ def _plays() -> Iterator[object]:
 
 @pytest.mark.parametrize(("script", "seed"), list(_plays()))
 def test_a_watcher_says_what_viewers_see(script: Script, seed: int) -> None:
-    """Nothing is said to be live, over or stalled that is not, and what is so is said in time."""
+    """No verdict of LIVE, ENDED or STALLED is false, and none is late."""
     played = play(script, seed)
     assert judged(played.stream, played.probes).wrong == [], f"{played}\n{story(played)}"
 

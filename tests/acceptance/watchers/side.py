@@ -20,13 +20,13 @@ from pathlib import Path
 from typing import Any, Final
 
 BARE_SECONDS: Final = 2.0
-"""Between two polls of a bare poller: what a watcher waits while a playlist of that target duration moves."""
+"""Between two polls of a bare poller: as long as a watcher waits while a playlist of that target duration moves."""
 
 MOST_SOCKETS: Final = 20
 
 
 class Count:
-    """What was done since it was last told."""
+    """Counts since they were last reported."""
 
     def __init__(self) -> None:
         self.probes = 0
@@ -67,7 +67,7 @@ async def watchers(base: str, many: int, count: Count, started: Callable[[], Non
     try:
         from airflow_provider_timav.stream.state import StreamState
     except ImportError:  # an older checkout
-        from airflow_provider_timav.stream.watch import Watch as StreamState  # type: ignore[assignment]
+        from airflow_provider_timav.stream.watch import Watch as StreamState
 
     async def enough(state: StreamState) -> bool:
         count.probes += 1
@@ -84,7 +84,7 @@ async def watchers(base: str, many: int, count: Count, started: Callable[[], Non
 
 
 async def pollers(base: str, many: int, count: Count, started: Callable[[], None]) -> None:
-    """Poll the same playlists, and know nothing of them: what the bytes alone cost."""
+    """Poll the same playlists without reading them: the cost of the bytes alone."""
     import aiohttp
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=MOST_SOCKETS)) as session:

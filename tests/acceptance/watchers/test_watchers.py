@@ -1,4 +1,4 @@
-"""The measurement of many watchers: its streams move, its table says what is missed, and its short form runs."""
+"""The measurement of many watchers: its streams move, its table shows missed goals, and its short form runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_timav.stream.playlist import MediaPlaylist, parse
+from airflow_provider_timav.stream.playlist import parse
+from airflow_provider_timav.stream.segments import MediaPlaylist
 from harness.project import PROJECT
 from tests.acceptance.bench.report import exit_status
 from tests.acceptance.watchers.__main__ import measured, rows

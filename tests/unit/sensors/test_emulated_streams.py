@@ -1,4 +1,4 @@
-"""What the reader makes of the emulator's streams, and the sensor of a push through the API."""
+"""The reader's verdicts on the emulator's streams, and the sensor's on a push through the API."""
 
 from __future__ import annotations
 

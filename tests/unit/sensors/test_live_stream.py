@@ -247,7 +247,7 @@ class TestRtmp:
     def test_without_the_extra_it_says_what_to_install(
         self, mode: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """On the worker and not before: what parses DAGs needs no extra."""
+        """On the worker and not before: the DAG processor needs no extra."""
         uninstall(monkeypatch)
         worker = Worker(url="rtmp://cdn.example/live/42?txSecret=1", **mode)
         worker.sensor()
@@ -382,7 +382,7 @@ def test_without_a_state_store_a_poke_warns_and_goes_on(
     site: Site, store: Any, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     sensor = LiveStreamSensor(task_id="watch", url=site.live(every=0.15))
-    sensor._cached_logger = logging.getLogger("test")  # type: ignore[assignment]  # where caplog can see it
+    sensor._cached_logger = logging.getLogger("test")  # type: ignore[assignment]  # so that caplog can see it
     assert sensor.poke(store)
     assert said in caplog.text
 
@@ -390,7 +390,7 @@ def test_without_a_state_store_a_poke_warns_and_goes_on(
 def test_the_log_holds_no_query(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     worker = Worker(url=site.url + "/live.m3u8?auth=secret")
     sensor = worker.sensor()
-    sensor._cached_logger = logging.getLogger("test")  # type: ignore[assignment]  # where caplog can see it
+    sensor._cached_logger = logging.getLogger("test")  # type: ignore[assignment]  # so that caplog can see it
     with caplog.at_level(logging.DEBUG, "test"):
         sensor.poke(worker.context)
     assert f"{site.url}/live.m3u8 is ABSENT (HTTP status 404)" in caplog.text
@@ -442,7 +442,7 @@ def test_an_event_that_is_none_of_ours_fails_loudly(event: Any, soft_fail: bool)
 
 
 def test_a_resumption_without_any_argument_fails_loudly() -> None:
-    """`dag.test` drops what a deferral passes on."""
+    """`dag.test` drops a deferral's arguments."""
     with pytest.raises(RuntimeError, match="does not know"):
         LiveStreamSensor(task_id="watch", url="https://cdn.example/a").execute_complete({})
 

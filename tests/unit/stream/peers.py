@@ -1,4 +1,4 @@
-"""Servers that say one thing, and probes of them over real sockets."""
+"""Servers with one scripted answer, and probes of them over real sockets."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def for_ever() -> None:
 
 
 def after(*said: bytes, then: Callable[[], Awaitable[None]] | None = None) -> Serve:
-    """Return a server that says one thing after each request, and then hangs up, if it does nothing else."""
+    """Return a server that sends one text after each request, and then hangs up, unless ``then`` goes on."""
 
     async def serve(incoming: asyncio.StreamReader, outgoing: asyncio.StreamWriter) -> None:
         for one in said:
@@ -86,7 +86,7 @@ async def at(serve: Serve) -> AsyncIterator[str]:
 
 
 def served(serve: Serve) -> Probe:
-    """Probe a server that says this."""
+    """Probe a server."""
 
     async def once() -> Probe:
         async with at(serve) as url, shared_reader() as reader:

@@ -1,4 +1,4 @@
-"""What packets prove that arrive at an RTMP player; time is a number here."""
+"""The proof in packets that arrive at an RTMP player; time is a number here."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Packet:
 
 
 Server = Callable[[float], Iterable[Packet]]
-"""What it sends to a player who comes at that time."""
+"""The packets for a player that comes at that time."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ def probe(server: Server, known: StreamState, now: float, *, absence: str | None
 
 
 def polled(server: Server, probes: int, *, begin: StreamState | None = None, now: float = NOON) -> list[StreamState]:
-    """Probe so many times, with a pause between two probes; return what was known after each."""
+    """Probe so many times, with a pause between two probes; return the state after each."""
     known, after = begin or StreamState(), []
     for _ in range(probes):
         found = probe(server, known, now)
@@ -173,7 +173,7 @@ STALE = {
 
 @pytest.mark.parametrize("server", STALE.values(), ids=STALE.keys())
 def test_packets_that_were_sent_before_are_never_live(server: Server) -> None:
-    """A server hands the same seconds out to each player who comes: they advance, and prove nothing."""
+    """A server hands the same seconds out to each player that comes: they advance, and prove nothing."""
     seen = verdicts(server, 12)
     assert Verdict.LIVE not in seen
     assert seen[-1] is Verdict.STALLED

@@ -1,4 +1,4 @@
-"""Why a request got no answer: our own network and the proxy are told from the server."""
+"""Why a request got no answer: faults of our own network and of the proxy are no fault of the server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from tests.unit.stream.peers import Serve, after, for_ever, probe, run, silent, 
 
 
 class TestOurOwnNetwork:
-    """Its trouble that hangs is no more the stream's than its trouble that says so (K9)."""
+    """A fault that shows as silence is no more the stream's than one that shows as an error (K9)."""
 
     @pytest.mark.usefixtures("little_time")
     @pytest.mark.parametrize("scheme", ["http", "https"])

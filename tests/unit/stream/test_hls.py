@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_timav.stream.fetch import Answer, Get, NoAnswer
 from airflow_provider_timav.stream.hls import probe_hls
-from airflow_provider_timav.stream.playlist import LARGEST_PLAYLIST
+from airflow_provider_timav.stream.lines import LARGEST_PLAYLIST
 from airflow_provider_timav.stream.polling import next_pause
 from airflow_provider_timav.stream.probe import Probe
 from airflow_provider_timav.stream.reasons import is_unseen
@@ -65,7 +65,7 @@ def test_a_master_playlist_is_followed_to_its_first_variant() -> None:
 
 
 def test_first_probe_finds_out_which_variant_plays() -> None:
-    """What one has shown counts for no other, so the one that plays has to be read first from then on."""
+    """Moves of one count for no other, so the one that plays has to be read first from then on."""
     web: Web = {
         URL: ok(MASTER),
         "https://cdn.example/live/low/list.m3u8": ok(media(7, 3, segment="/gone.ts")),
@@ -372,7 +372,7 @@ class Time:
 
 
 class TestSlowAndSilentServers:
-    """Answers of up to ten seconds prove as much as quick ones, and what keeps silent does not keep us from the rest."""
+    """Answers of up to ten seconds prove as much as quick ones, and silent servers do not keep us from the rest."""
 
     @staticmethod
     def tree(variants: int, host: str = "a") -> str:

@@ -91,7 +91,7 @@ def test_a_proxy_is_used_and_one_that_is_away_is_told_apart(site: Site) -> None:
 
 
 class TestProxyWithAPassword:
-    """The proxy gets it, and nobody else: no server, and no address that a library is given."""
+    """Only the proxy gets it: no server, and no address that a library is given."""
 
     @pytest.fixture(params=["user:p%40ss%3F密", "t0ken-of-a-user"], ids=["user and password", "token"])
     def credentials(self, request: pytest.FixtureRequest) -> str:
@@ -104,7 +104,7 @@ class TestProxyWithAPassword:
 
     @pytest.fixture
     def told(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
-        """What the library knows of each request, as a watcher of the process shows it."""
+        """The library's objects of each request, as a monitor of the process shows them."""
         shown: list[str] = []
         connect = aiohttp.TCPConnector.connect
 
@@ -166,7 +166,7 @@ def test_the_servers_certificate_is_checked_against_what_the_system_trusts(
 
 
 class TestStatus:
-    """What a status says is not lost with a body that nobody needs."""
+    """A status is not lost with a body that is not needed."""
 
     @pytest.mark.parametrize("status", [401, 403, 404, 429, 503])
     @pytest.mark.parametrize("then", [for_ever, None], ids=["held-open", "closed"])

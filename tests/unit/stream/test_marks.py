@@ -36,7 +36,7 @@ def test_a_segment_is_asked_for_only_when_it_decides_and_among_those_added_since
 
 
 class TestOlderCopies:
-    """Caches hand out older lists: what overlaps what is known says nothing, and only a mark that moves is a move."""
+    """Caches hand out older lists: an overlap with known lists proves nothing, and only a mark that moves is a move."""
 
     def test_edges_that_lag_behind_change_nothing(self) -> None:
         found = verdicts(*(seen(second, 100 + second // 2 - 2 * (second % 2)) for second in range(60)))
@@ -159,7 +159,7 @@ class TestOlderCopies:
 
 class TestProof:
     def test_newest_segment_that_is_late_at_the_edge_is_no_stall(self) -> None:
-        """Each second probe finds it missing; that before was asked for already."""
+        """Each second probe finds it missing; the one before was requested already."""
         probes = [seen(2.0 * n, 10 + n, playable=n % 2 == 0, proved=9 + n) for n in range(40)]
         assert set(verdicts(*probes)[4:]) == {Verdict.LIVE}
 

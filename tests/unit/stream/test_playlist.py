@@ -1,4 +1,4 @@
-"""What bodies of playlists mean."""
+"""The meaning of playlists' bodies."""
 
 from __future__ import annotations
 
@@ -231,7 +231,7 @@ class TestLiberality:
 
 
 class TestPace:
-    """The target duration that counts is what a player waits for: not what one segment claims."""
+    """The target duration that counts is that for which a player waits: not that of one segment."""
 
     def test_one_absurd_segment_changes_nothing(self) -> None:
         text = media(7, 4, target=3).replace("1.000", "3.000").replace("3.000", "3012.48", 1)

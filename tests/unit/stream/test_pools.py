@@ -1,4 +1,4 @@
-"""What a public server says leads to public addresses only, over real sockets."""
+"""Answers of public servers lead to public addresses only, over real sockets."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def cdn() -> Iterator[Site]:
 
 @pytest.fixture
 def inside() -> Iterator[Site]:
-    """A server of one's own network, which nothing on the internet may have asked for anything."""
+    """A server of one's own network, to which nothing on the internet may lead a request."""
     with running() as site:
         site.text("/live.m3u8", media(7, 3))
         yield site
@@ -77,7 +77,7 @@ def expecting(tail: int, variant: int | None = None) -> StreamState:
 
 
 Lead = Callable[[Site, str], str]
-"""Has a site lead to a server, given as ``host:port``; returns what is then refused."""
+"""Has a site lead to a server, given as ``host:port``; returns the resource that is then refused."""
 
 
 def by_segment(cdn: Site, target: str) -> str:
@@ -158,7 +158,7 @@ def test_public_playlist_leads_to_no_private_address(
 def test_no_spelling_of_a_private_address_gets_through(
     cdn: Site, inside: Site, internet: Internet, lead: Lead, host: str
 ) -> None:
-    """What the system's own look-up makes of it counts; some of them aiohttp refuses before."""
+    """The result of the system's own look-up counts; aiohttp refuses some of them before."""
     internet.names["other.example"] = [OTHER_PUBLIC]
     lead(cdn, f"{host}:{inside.server.server_address[1]}")
     found = probe(internet, state=expecting(9, variant=0 if "variant" in lead.__name__ else None))
@@ -178,7 +178,7 @@ def test_public_playlist_leads_to_other_public_servers(cdn: Site, internet: Inte
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "studio.example"])
 def test_playlist_in_ones_own_network_leads_anywhere(cdn: Site, inside: Site, internet: Internet, host: str) -> None:
-    """A studio's own server is as much trusted as the author of the DAG who names it."""
+    """A studio's own server is as much trusted as the DAG that names it."""
     internet.names["studio.example"] = ["127.0.0.1"]
     port = inside.server.server_address[1]
     inside.text("/live.m3u8", "", 302, Location=f"http://localhost:{port}/moved.m3u8")

@@ -1,4 +1,4 @@
-"""HTTP as browsers take it, and what it may cost, over real sockets."""
+"""HTTP as browsers take it, and its cost, over real sockets."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Bytes = AsyncIterator[bytes]
 
 @asynccontextmanager
 async def serving(answer: Callable[[int], Bytes]) -> AsyncIterator[tuple[str, list[int]]]:
-    """Serve the bytes that are made for each request; return the address, and the numbers of the connections that asked."""
+    """Serve the bytes that are made for each request; return the address, and the numbers of the requests' connections."""
     asked: list[int] = []
     connections = iter(range(1000))
 
@@ -111,7 +111,7 @@ def test_connection_is_used_again_but_not_after_an_answer_of_two_lengths() -> No
 
 
 def test_lengths_that_differ_are_no_answer() -> None:
-    """Nobody can tell where its body ends (RFC 9112, 6.3)."""
+    """No client can find the end of its body (RFC 9112, 6.3)."""
     probes, _ = probed(fixed(OK + LENGTH + b"Content-Length: 3\r\n\r\n" + LIST))
     assert probes[0].tail is None
 
@@ -160,7 +160,7 @@ def test_ordinary_head_is_left_as_it_is() -> None:
     assert tidied(lengths) == lengths
 
 
-# As large as a head may be, which would take a minute where the time grew with its square.
+# As large as a head may be, which would take a minute if the time grew with its square.
 MANY = 1 << 18
 
 WIDE = {

@@ -150,7 +150,7 @@ def test_many_streams_share_one_client_and_at_most_twenty_sockets_and_the_last_o
 
 
 def test_waiting_for_a_turn_does_not_make_a_stream_absent(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Streams that do not answer keep all sockets for a while; the others probe later, and see what there is."""
+    """Streams that do not answer keep all sockets for a while; the others probe later, and see their streams."""
     monkeypatch.setattr(reader_module, "PROBE_SECONDS", 0.25)
     site.pages["/silent.m3u8"] = silent
     good = site.text("/live.m3u8", media(7, 3))

@@ -257,7 +257,7 @@ class TestWhatTheServerIsTold:
         return av.opened[0]
 
     def test_name_of_the_url_and_number_of_the_host(self, av: FakeAV) -> None:
-        """Servers tell by the name whose stream is meant; what is dialled is the number that was checked."""
+        """Servers choose the stream by the name; the connection goes to the number that was checked."""
         with running() as site:
             address, options = self.told(av, "rtmp://play.example/live/42?txTime=66", site)
         assert address == f"rtmp://{PUBLIC}:1935/live/42?txTime=66"
@@ -277,7 +277,7 @@ class TestWhatTheServerIsTold:
 
 
 class TestTls:
-    """The certificate is checked by Python, which says what is wrong with it, and then by FFmpeg, which sends the address."""
+    """The certificate is checked by Python, which names the fault, and then by FFmpeg, which sends the address."""
 
     @pytest.fixture
     def authority(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[trustme.CA]:
@@ -352,7 +352,7 @@ class Gate:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Wait for what threads do."""
+    """Wait for threads."""
     async with asyncio.timeout(15):
         while not holds():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
@@ -398,7 +398,7 @@ class TestManyStreams:
         assert asyncio.run(scene()).absence == "the server has ended the stream"
 
     def test_what_is_cancelled_keeps_its_turn_until_its_thread_has_ended(self, av: FakeAV, server: str) -> None:
-        """So that cancelling and starting anew does not pile up threads; and nobody has to wait for them."""
+        """So that cancelling and starting anew does not pile up threads; and there is no wait for them."""
         gate = av.packets = Gate()
 
         async def scene() -> None:

@@ -245,7 +245,7 @@ NOT_SEEN = [
 
 
 class TestNotSeen:
-    """That we do not see it says nothing of the stream."""
+    """A stream that we do not see may well be there."""
 
     @pytest.mark.parametrize("reason", NOT_SEEN)
     def test_it_is_said_and_ends_nothing_by_grace(self, reason: str) -> None:
@@ -326,7 +326,7 @@ class TestPausesInProbing:
 
 
 class TestLastBroadcastsList:
-    """What was there before we came is no answer to what we wait for."""
+    """An end that was there before the first probe is not the end of the stream that we wait for."""
 
     def test_its_end_is_not_the_end_of_what_we_wait_for(self) -> None:
         known = state(seen(0, 10, endlist=True), seen(60, 10, endlist=True))

@@ -93,7 +93,7 @@ def test_probe_that_takes_long_makes_way_for_the_next(monkeypatch: pytest.Monkey
     async def crowded() -> tuple[int, bool]:
         crowd = Crowd()
         await crowd.come(40, "silent.example", answered=None)
-        while crowd.holding < 40:  # noqa: ASYNC110 - what is waited for are timers
+        while crowd.holding < 40:  # noqa: ASYNC110 - it waits for timers
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)
         found = await at_once(crowd.turns, "silent.example", answered=None)

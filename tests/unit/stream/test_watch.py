@@ -1,4 +1,4 @@
-"""Scripts that use earlier names find what these name now."""
+"""Scripts that use earlier names find today's classes."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def moved(location: str, status: int = 302) -> Answer:
 def probe(
     web: Web, state: StreamState | None = None, url: str = URL, *, session: Session | None = None, at: float = 1000.0
 ) -> tuple[Probe, list[Get]]:
-    """Make a probe in a web that is a dict; what is not in it answers 404."""
+    """Make a probe in a web that is a dict; other addresses answer 404."""
     conversation = probe_hls(url, state or StreamState(), lambda: at, session)
     gets: list[Get] = []
     try:
@@ -54,7 +54,7 @@ def probe(
 def follow(
     web: Web, probes: int, *, every: float = 1.0, step: Callable[[int], None] | None = None
 ) -> tuple[StreamState, list[Get]]:
-    """Probe again and again, as one viewer; return what is known then, and the requests of the last probe."""
+    """Probe again and again, as one viewer; return the last state, and the requests of the last probe."""
     state, session = StreamState(), Session()
     gets: list[Get] = []
     for number in range(probes):

@@ -49,7 +49,7 @@ class XComs:
         self.memory: Any = None
         self.writes: list[Any] = []
         self.threads: set[bool] = set()
-        # Functions, and not our bound methods, which would not be told of which task.
+        # Functions, and not our bound methods, which would not get the task.
         monkeypatch.setattr(TaskKey, "raw_xcom", lambda task, key: self.read(task, key))  # noqa: PLW0108
         monkeypatch.setattr(TaskKey, "set_raw_xcom", lambda task, key, value: self.write(task, key, value))  # noqa: PLW0108
 
@@ -186,7 +186,7 @@ def test_stores_that_fail_are_logged_and_change_nothing(
     story = [media(0, 1), media(0, 2), media(0, 3), media(0, 3, endlist=True)]
     site.pages["/live.m3u8"] = lambda visit: visit.answer(story.pop(0))
     trigger = LiveStreamTrigger(url=site.url + "/live.m3u8", until="ended", task_key=KEY)
-    trigger._log = logging.getLogger("test")  # type: ignore[assignment]  # where caplog can see it
+    trigger._log = logging.getLogger("test")  # type: ignore[assignment]  # so that caplog can see it
     event = run(fire(trigger))
     assert event["verdict"] == "ENDED"
     assert "could not be read" in caplog.text
@@ -227,7 +227,7 @@ def test_a_connection_that_cannot_be_read_just_now_is_asked_for_again(
 
 def test_the_log_names_the_place_and_the_reason_and_not_the_query(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     trigger = LiveStreamTrigger(url=site.url + "/live.m3u8?auth=secret", deadline=time.time() + 0.3)
-    trigger._log = logging.getLogger("test")  # type: ignore[assignment]  # where caplog can see it
+    trigger._log = logging.getLogger("test")  # type: ignore[assignment]  # so that caplog can see it
     with caplog.at_level(logging.INFO):
         run(fire(trigger))
     assert f"{site.url}/live.m3u8 is ABSENT (HTTP status 404)" in caplog.text
