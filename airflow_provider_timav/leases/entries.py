@@ -302,7 +302,7 @@ class Stopped:
     :param ended_at: when the last stop was answered; None where nothing is noted.
     """
 
-    outcomes: Mapping[str, str] = field(default_factory=dict)
+    outcomes: Mapping[Kind, str] = field(default_factory=dict)
     file_ids: tuple[str, ...] = ()
     ended_at: datetime | None = None
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Literal, TypeVar
 
+from airflow_provider_timav.leases.confirmation import confirms
 from airflow_provider_timav.leases.entries import (
     CONTROL,
     KINDS,
@@ -20,7 +21,6 @@ from airflow_provider_timav.leases.entries import (
     Watch,
 )
 from airflow_provider_timav.leases.variables import Variables, lease_of
-from airflow_provider_timav.leases.word import confirms
 from airflow_provider_timav.reading import Fields, Unreadable, parsed, said
 from airflow_provider_timav.runs import FINAL_STATES, states_of
 from airflow_provider_timav.videorelay.errors import ConfigurationError

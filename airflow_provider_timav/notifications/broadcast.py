@@ -39,8 +39,8 @@ class EndBroadcastNotifier(BaseNotifier):
         """
         from airflow_provider_timav.hooks.timav import TimAVHook
         from airflow_provider_timav.leases import ledgers
-        from airflow_provider_timav.leases.word import confirms
-        from airflow_provider_timav.operators._shutdown import end
+        from airflow_provider_timav.leases.confirmation import confirms
+        from airflow_provider_timav.leases.shutdown import stop_broadcast
 
         run, group_id = _run(context), optional(self.group_id)
         errors: list[Exception] = []
@@ -60,12 +60,12 @@ class EndBroadcastNotifier(BaseNotifier):
                     self.log.warning("%s is on another connection and is left alone.", lease.owner)
                     continue
                 with TimAVHook(lease.key.timav_conn_id) as hook:
-                    ending = end(ledger, lease, hook)
+                    stops = stop_broadcast(ledger, lease, hook)
             except Exception as error:  # noqa: BLE001 - the others must still be ended; it is raised below
                 errors.append(error)
                 continue
-            errors.extend(ending.errors.values())
-            self.log.warning("The broadcast of %s in room %s: %s.", lease.key.user_id, lease.key.room_id, ending)
+            errors.extend(stops.errors.values())
+            self.log.warning("The broadcast of %s in room %s: %s", lease.key.user_id, lease.key.room_id, stops)
         if errors:
             raise errors[0]
 

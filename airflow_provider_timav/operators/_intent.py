@@ -207,7 +207,7 @@ class Intent:
         if self._lease is None:
             return
         from airflow_provider_timav import leases
-        from airflow_provider_timav.leases.word import note_start
+        from airflow_provider_timav.leases.confirmation import note_start
         from airflow_provider_timav.notes import note_plays
 
         if claim != "ours":  # which says no more than that something was sent

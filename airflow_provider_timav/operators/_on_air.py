@@ -195,7 +195,7 @@ class OnAirOperator(TimAVOperator):
         """
         from airflow_provider_timav.hooks.timav import TimAVHook
         from airflow_provider_timav.leases import CONTROL, Control, Ledger
-        from airflow_provider_timav.operators._shutdown import end
+        from airflow_provider_timav.leases.shutdown import stop_broadcast
 
         lease, now = self._held(), datetime.now(UTC)
         ledger = Ledger(lease.key.variable)
@@ -209,9 +209,9 @@ class OnAirOperator(TimAVOperator):
         )
         if ledger.standing(lease) in ("ours", "unknown"):
             with TimAVHook(lease.key.timav_conn_id) as hook:
-                ending = end(ledger, lease, hook)
-            for kind, error in ending.errors.items():
-                self.log.error("The %s is not stopped yet: %s", kind, error.with_advice)
+                stops = stop_broadcast(ledger, lease, hook)
+            for kind in stops.errors:
+                self.log.error("The %s is not stopped yet: %s", kind, stops.reason(kind))
         ended_at = datetime.now(UTC).isoformat()
         outcome = "deadline"
         with contextlib.suppress(Exception):  # whatever it is, the broadcast is over

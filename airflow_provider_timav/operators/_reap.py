@@ -43,12 +43,12 @@ class ReapBroadcastsOperator(BaseOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Look at every lease there is; return what was ended, and what came of it."""
-        from airflow_provider_timav.operators._reaping import reap_all
+        from airflow_provider_timav.leases.reaper import reap_all
 
-        reaping = reap_all(self._connections(self.timav_conn_ids))
-        if reaping.errors:
-            raise reaping.errors[0]
-        return reaping.reports
+        reaped = reap_all(self._connections(self.timav_conn_ids))
+        if reaped.errors:
+            raise reaped.errors[0]
+        return reaped.ended
 
     @staticmethod
     def _connections(given_ids: Sequence[str] | str | None) -> Sequence[str] | None:

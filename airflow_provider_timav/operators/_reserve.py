@@ -137,7 +137,7 @@ class ReserveBroadcastOperator(TimAVOperator):
         from airflow.sdk.log import mask_secret
 
         from airflow_provider_timav.hooks.timav import TimAVHook
-        from airflow_provider_timav.leases import Ledger, Owner, word
+        from airflow_provider_timav.leases import Ledger, Owner, confirmation
         from airflow_provider_timav.operators._plan import Plan, default_file_name
         from airflow_provider_timav.runs import map_index_of
         from airflow_provider_timav.videorelay.line import forms
@@ -147,7 +147,7 @@ class ReserveBroadcastOperator(TimAVOperator):
         lease = self._noted(store, owner)
         if lease is not None:
             # First of all: whatever fails here, what is on air must be found to be this run's.
-            word.renew(lease)
+            confirmation.renew(lease)
         arrived = self._arrival(store, context)
         if (password := optional(self.player_password)) is not None:
             mask_secret([*forms(str(password))])
@@ -163,13 +163,13 @@ class ReserveBroadcastOperator(TimAVOperator):
             held = ledger.lease()
             if lease is None and held is not None and held.owner == owner and _store_forgets(store):
                 lease = held  # where the store forgets what has succeeded, the ledger does not
-                word.renew(lease)
+                confirmation.renew(lease)
             if lease is None:
                 self._refuse_if_late(plan, arrived, context)
                 self._take_over(ledger, hook, plan, context)
                 lease = self._lease(plan, owner, arrived)
                 # Before the lease: without it the lease gives no right to anything, not even to the room.
-                word.give(lease)
+                confirmation.give(lease)
             else:
                 self._go_on(ledger, lease, hook)
                 if held is None or held.generation != lease.generation:
@@ -274,9 +274,9 @@ class ReserveBroadcastOperator(TimAVOperator):
         end = ledger.end(lease)
         if end > datetime.now(UTC):
             return
-        from airflow_provider_timav.operators._shutdown import end as stop
+        from airflow_provider_timav.leases.shutdown import stop_broadcast
 
-        stop(ledger, lease, hook).raise_failed()
+        stop_broadcast(ledger, lease, hook).raise_failed()
         _skip(f"the broadcast's end has passed ({end.isoformat()}); a new run is a new broadcast")
 
     def _take_over(self, ledger: Ledger, hook: TimAVHook, plan: Plan, context: Context) -> None:
@@ -288,8 +288,8 @@ class ReserveBroadcastOperator(TimAVOperator):
         if held is None:
             return
         from airflow_provider_timav.leases import GRACE
-        from airflow_provider_timav.operators._reaping import LOOK_AGAIN_SECONDS
-        from airflow_provider_timav.operators._shutdown import end
+        from airflow_provider_timav.leases.reaper import LOOK_AGAIN_SECONDS
+        from airflow_provider_timav.leases.shutdown import stop_broadcast
 
         if not ledger.is_there(held):
             # Where its run was deleted a moment ago, its trigger is about to stop the broadcast, on the word of this lease.
@@ -316,7 +316,7 @@ class ReserveBroadcastOperator(TimAVOperator):
                 ),
             )
             raise AlreadyRunning(f"{where}: nothing was sent. Raise wait_for_user, or end that broadcast.")
-        end(ledger, held, hook).raise_failed()
+        stop_broadcast(ledger, held, hook).raise_failed()
 
 
 def _store_forgets(store: Any) -> bool:

@@ -105,7 +105,7 @@ class StopOperator(TimAVOperator):
 
     def _no_need_by(self, lease: Lease) -> NoNeed | None:
         from airflow_provider_timav.leases import Ledger
-        from airflow_provider_timav.leases.word import start_of
+        from airflow_provider_timav.leases.confirmation import start_of
 
         ledger = Ledger(lease.key.variable)
         claim = self._claimed = ledger.claim(self.kind, lease.generation)
@@ -150,7 +150,7 @@ class StopOperator(TimAVOperator):
         if (lease := self.held_lease()) is None:
             return
         from airflow_provider_timav.leases import Ledger
-        from airflow_provider_timav.leases.word import note_stopped
+        from airflow_provider_timav.leases.confirmation import note_stopped
 
         ledger = Ledger(lease.key.variable)
         went_on = False

@@ -19,7 +19,7 @@ from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import select
 
 from airflow_provider_timav.leases import CONTROL, GRACE, RESERVATION, Control, Ledger, lease_of
-from airflow_provider_timav.leases.word import WITNESSES
+from airflow_provider_timav.leases.confirmation import WITNESSES
 from airflow_provider_timav.notes import PLAYS, plays
 from airflow_provider_timav.plugins.stored import Snapshot, among, key_of, xcoms
 from airflow_provider_timav.runs import FINAL_STATES, TaskKey

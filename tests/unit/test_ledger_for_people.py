@@ -60,7 +60,7 @@ def test_what_people_are_shown_survives_the_store_and_older_entries_lack_it() ->
 
 def test_stop_that_fails_is_told_where_people_look(store: Sheet, monkeypatch: pytest.MonkeyPatch) -> None:
     """The claim stays, for others to try; its lease, and so the tile, stays with it."""
-    monkeypatch.setattr(_shutdown, "AGAIN_SECONDS", 0)
+    monkeypatch.setattr(_shutdown, "RETRY_SECONDS", 0)
     ledger = Ledger(KEY.variable)
     ledger.hold(LEASE)
     ledger.tell("push", Claim("g1", "ours", "s"))

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.hooks.timav import TimAVHook
-from airflow_provider_timav.operators import _reaping as reaping
+from airflow_provider_timav.leases import reaper as reaping
 from airflow_provider_timav.operators import _stop as stop_module
 from airflow_provider_timav.operators.broadcast import ReapBroadcastsOperator
 from harness.supervisor import Run, Supervisor

@@ -14,8 +14,8 @@ from airflow.sdk.execution_time import comms
 
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Ledger, Owner
+from airflow_provider_timav.leases import reaper as reaping
 from airflow_provider_timav.notifications.broadcast import EndBroadcastNotifier
-from airflow_provider_timav.operators import _reaping as reaping
 from airflow_provider_timav.reading import Unreadable
 from airflow_provider_timav.videorelay.errors import TimAVError
 from harness.supervisor import Run, Supervisor

@@ -14,6 +14,7 @@ import pytest
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Ledger, Owner
+from airflow_provider_timav.leases.shutdown import ShutdownReport
 from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.triggers import _shutdown
 from airflow_provider_timav.videorelay import exchange
@@ -50,17 +51,17 @@ class Show:
         for kind in ("push", "record"):
             self.ledger.tell(kind, Claim("generation", "ours", "start"))
 
-    async def end(self) -> _shutdown.Ended:
+    async def end(self) -> ShutdownReport:
         async def look_up() -> Any:
             return self.settings
 
-        return await _shutdown.end(
+        return await _shutdown.stop_broadcast(
             self.lease,
             self.ledger,
             ["push", "record"],
             settings=self.settings,
             look_up=look_up,
-            task_key=TASK.to_json(),
+            on_air=TASK,
             log=LOG,
         )
 
@@ -115,7 +116,7 @@ def test_second_try_leaves_the_next_show_alone(timav_emulator: Emulator, xcoms: 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_shutdown, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(_shutdown, "RETRY_SECONDS", 0.0)
     monkeypatch.setattr(exchange.Exchange, "_pause", lambda self, error: None)
 
 
