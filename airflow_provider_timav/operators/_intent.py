@@ -12,11 +12,11 @@ from __future__ import annotations
 import contextlib
 import logging
 import uuid
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.reading import Fields, Unreadable
+from airflow_provider_timav.leases.start_protocol import Earlier
+from airflow_provider_timav.reading import Unreadable
 from airflow_provider_timav.runs import TaskKey
 
 if TYPE_CHECKING:
@@ -24,69 +24,11 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_timav import leases
-    from airflow_provider_timav.leases import Lease
+    from airflow_provider_timav.leases import Claim, Kind, Lease, State
 
-__all__ = ["Earlier", "Intent"]
+__all__ = ["Intent"]
 
 log = logging.getLogger(__name__)
-
-Claim = Literal["sent", "ours", "foreign", "refused"]
-
-LONGEST_ADDRESS: Final = 8192
-"""Characters of an address, and of any other text in a result."""
-
-
-@dataclass(frozen=True)
-class Earlier:
-    """What earlier tries of this task left: the claim on what they may have started, and its result."""
-
-    start_id: str | None = None
-    claim: Claim | None = None
-    result: Mapping[str, Any] | None = None
-    at: str | None = None
-
-    @classmethod
-    def from_json(cls, noted: Any) -> Earlier:
-        """Read what `Intent` wrote.
-
-        :raises Unreadable: for anything else.
-        """
-        fields = Fields(noted)
-        at, result = fields.moment_or_none("at"), fields.get("result")
-        return cls(
-            start_id=fields.text_or_none("start_id", most=64),
-            claim=fields.choice("claim", get_args(Claim)),
-            result=None if result is None else _result(fields.within("result")),
-            at=None if at is None else at.isoformat(),
-        )
-
-    @property
-    def own_result(self) -> Mapping[str, Any] | None:
-        """The result of a start by an earlier try, whose stream still ran when this try began."""
-        return self.result if self.claim == "ours" else None
-
-    @property
-    def may_be_ours(self) -> bool:
-        """Whether what runs now may have been started by an earlier try: its answer was lost, or it took over one such."""
-        return self.claim == "sent"
-
-
-def _result(fields: Fields) -> dict[str, Any]:
-    """Return the result of a start, as it was handed on: texts, and for each rate an address."""
-    texts = ("outcome", "hls_url", "rtmp_url", "channel_id", "tape_task_id", "file_name")
-    result: dict[str, Any] = {
-        name: text for name in texts if (text := fields.text_or_none(name, most=LONGEST_ADDRESS)) is not None
-    }
-    if (urls := fields.get("live_urls")) is not None:
-        if not isinstance(urls, list):
-            raise Unreadable("live_urls is no list")
-        result["live_urls"] = [_live_url(Fields(url)) for url in urls]
-    return result
-
-
-def _live_url(fields: Fields) -> dict[str, str]:
-    return {name: fields.text(name, most=LONGEST_ADDRESS) for name in ("type", "rate", "url")}
 
 
 class Intent:
@@ -96,8 +38,8 @@ class Intent:
     :param lease: the broadcast's, where the start belongs to one.
     """
 
-    def __init__(self, context: Context, kind: Literal["push", "record"], lease: Lease | None = None) -> None:
-        self._kind: Literal["push", "record"] = kind
+    def __init__(self, context: Context, kind: Kind, lease: Lease | None = None) -> None:
+        self._kind: Kind = kind
         self._lease = lease
         self._ti = context["ti"]
         self._store: Any = context.get("task_state_store")
@@ -153,7 +95,7 @@ class Intent:
         claim = self._told()
         return claim is None or claim.state == "stopped"
 
-    def _told(self) -> leases.Claim | None:
+    def _told(self) -> Claim | None:
         """Return what the broadcast's ledger claims."""
         if self._lease is None:
             return None
@@ -161,7 +103,7 @@ class Intent:
 
         return Ledger(self._lease.key.variable).claim(self._kind, self._lease.generation)
 
-    def done(self, result: Mapping[str, Any], claim: Claim, *, at: str | None = None) -> None:
+    def done(self, result: Mapping[str, Any], claim: State, *, at: str | None = None) -> None:
         """Note the result and whose stream it is, before anything else can happen.
 
         :param at: since when it runs, if not since now.
@@ -202,18 +144,18 @@ class Intent:
         if self._store is not None:
             self._store.set(self._key, {**note, "start_id": self._start_id})
 
-    def _claim(self, claim: Claim, *, at: str | None = None, result: Mapping[str, Any] | None = None) -> None:
+    def _claim(self, claim: State, *, at: str | None = None, result: Mapping[str, Any] | None = None) -> None:
         self._ti.xcom_push(key="claim", value=claim)
         if self._lease is None:
             return
-        from airflow_provider_timav import leases
+        from airflow_provider_timav.leases import Claim, Ledger
         from airflow_provider_timav.leases.confirmation import note_start
         from airflow_provider_timav.notes import note_plays
 
         if claim != "ours":  # which says no more than that something was sent
             note_start(self._kind, self._lease, claim)
         since = datetime.now(UTC) if at is None else datetime.fromisoformat(at)
-        told = leases.Claim(self._lease.generation, claim, self._start_id, since)
-        leases.Ledger(self._lease.key.variable).tell(self._kind, told)
+        told = Claim(self._lease.generation, claim, self._start_id, since)
+        Ledger(self._lease.key.variable).tell(self._kind, told)
         if self._kind == "push" and result is not None:
             note_plays(TaskKey.of(self._ti), result)

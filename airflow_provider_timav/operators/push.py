@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_timav.hooks.timav import TimAVHook
-    from airflow_provider_timav.operators._intent import Claim
 
 __all__ = ["StartPushOperator", "StopPushOperator"]
 
@@ -141,10 +139,6 @@ class StartPushOperator(StartOperator):
         arguments = options(own.pop("push_options", None), "push_options") | own
         identity = {name: arguments[name] for name in _IDENTITY if name in arguments}
         return CheckedStart(arguments, calls.start_push(**arguments), calls.stop_push(**identity))
-
-    def settle_own(self, hook: TimAVHook, checked: CheckedStart) -> tuple[dict[str, Any], Claim]:
-        """Stop and start again: the URLs of a push come only with the start, and an audience without URLs sees nothing."""
-        return self.restart(hook, checked), "ours"
 
 
 class StopPushOperator(StopOperator):

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_timav.hooks.timav import TimAVHook
-    from airflow_provider_timav.operators._intent import Claim
 
 __all__ = ["StartRecordOperator", "StopRecordOperator"]
 
@@ -115,18 +114,15 @@ class StartRecordOperator(StartOperator):
         if "file_name" not in arguments:
             arguments["file_name"] = default_file_name(self.room_id, context["ti"])
         identity = {name: arguments[name] for name in _IDENTITY if name in arguments}
-        return CheckedStart(arguments, calls.start_record(**arguments), calls.stop_record(**identity))
+        start, stop = calls.start_record(**arguments), calls.stop_record(**identity)
+        return CheckedStart(arguments, start, stop, known={"file_name": arguments["file_name"]})
 
-    def send_stop(self, hook: TimAVHook, checked: CheckedStart, **limits: Any) -> Sequence[str]:
-        """Send 0x5 with operation 2; its file ids are of a recording that nobody wants any more, and are logged."""
-        file_ids: Sequence[str] = hook.call(checked.stop, **limits).file_ids
-        if file_ids:
-            self.log.warning("The recording that ran before ended with the file ids %s.", ", ".join(file_ids))
-        return file_ids
-
-    def settle_own(self, hook: TimAVHook, checked: CheckedStart) -> tuple[dict[str, Any], Claim]:
-        """Leave it running: unlike a push, a recording has nothing in its answer that would be missing."""
-        return {"outcome": "adopted", "file_name": checked.arguments["file_name"]}, "sent"
+    def send_stop(self, hook: TimAVHook, checked: CheckedStart, **limits: Any) -> Any:
+        """Send 0x5 with operation 2; its file ids are of a recording that is not wanted any more, and are logged."""
+        stopped = super().send_stop(hook, checked, **limits)
+        if stopped.file_ids:
+            self.log.warning("The recording that ran before ended with the file ids %s.", ", ".join(stopped.file_ids))
+        return stopped
 
 
 def _own_file_ids(noted: Any, start_id: Any) -> Sequence[str]:

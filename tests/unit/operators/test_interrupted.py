@@ -180,7 +180,7 @@ class TestWithinOneProcess:
 
         with TimAVHook() as hook:
             hook.start_push(**HOST)
-        monkeypatch.setattr(StartPushOperator, "_come_to_one", interrupts)
+        monkeypatch.setattr(StartPushOperator, "_decide", interrupts)
         with pytest.raises(KeyboardInterrupt):
             start_push()
         interrupted._stop_all()
