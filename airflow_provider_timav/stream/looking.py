@@ -135,8 +135,7 @@ def looking(url: str, watch: Watch, clock: Callable[[], float], session: Session
     :param session: what is known from earlier looks of this watch; it is changed.
     :returns: the look, when the generator ends. Nothing that a server does makes it raise.
     """
-    look = yield from _Viewer(url, watch, clock, Session() if session is None else session).look()
-    return look
+    return _Viewer(url, watch, clock, Session() if session is None else session).look()
 
 
 class _Viewer:
@@ -149,13 +148,14 @@ class _Viewer:
         self.session = session
         self.found: list[Look] = []
         self.reason = ""
-        self.began = clock()
+        self.began = 0.0
         self.loaded = False
         self.tried: set[str] = set()
 
     def look(self) -> Conversation:
         """Read where it was read last; if nothing is there, or nothing moves, what else there is."""
         session, variant = self.session, self.watch.variant
+        self.began = self.clock()
         if session.hurried and not session.lists and session.variants:
             # Nothing answered in its share of the time: each in turn gets all of it, without the way there.
             session.hurried = False
@@ -185,7 +185,8 @@ class _Viewer:
         if len(self.found) == 1:
             return self.found[0]
         best = max(reversed(self.found), key=_rank)
-        return replace(best, others=tuple(look for look in self.found if look is not best))
+        best.others = tuple(look for look in self.found if look is not best)
+        return best
 
     def _patiently(self, first: int | None) -> Generator[Get, Answer | NoAnswer, None]:
         """Read one variant, another each time, with all the time there is."""
@@ -325,11 +326,11 @@ class _Viewer:
             # Which variant is to be watched shows by whether one plays: what one has shown does not count for another.
             since = 0
         if since is not None and playlist.segments:
-            look = yield from self._proved(look, source, playlist.added(since))
+            yield from self._prove(look, source, playlist.added(since))
         self.found.append(look)
 
-    def _proved(self, look: Look, source: Source, added: list[Segment]) -> Generator[Get, Answer | NoAnswer, Look]:
-        """Ask for what was added until one of it answers."""
+    def _prove(self, look: Look, source: Source, added: list[Segment]) -> Generator[Get, Answer | NoAnswer, None]:
+        """Ask for what was added until one of it answers, and note whether one does."""
         refused = "" if added else "a gap is all that was added"
         for segment in added:
             try:
@@ -337,8 +338,9 @@ class _Viewer:
             except _Absent as found:
                 refused = refused if is_unseen(refused) else str(found)
             else:
-                return replace(look, playable=True, proved=segment.number, done=self.clock())
-        return replace(look, playable=False, refused=refused, done=self.clock())
+                look.playable, look.proved, look.done = True, segment.number, self.clock()
+                return
+        look.playable, look.refused, look.done = False, refused, self.clock()
 
     def _play(self, source: Source, segment: Segment, *, share: float) -> Generator[Get, Answer | NoAnswer, None]:
         """Get the first bytes of a segment, and of what else is needed to play it, once.

@@ -236,6 +236,7 @@ def parse(body: bytes, *, url: str = "", variables: Mapping[str, str] | None = N
         filling = _Filling(defined, len(body))
 
     sequence, declared, before = 0, None, 0
+    written, seconds = "", 0.0
     endlist, master, announced = ended, False, ""
     addresses: list[str] = []
     durations: list[float] = []
@@ -259,7 +260,9 @@ def parse(body: bytes, *, url: str = "", variables: Mapping[str, str] | None = N
                 continue
             tag, _, value = line.partition(":")
             if tag == "#EXTINF":
-                durations.append(_seconds(value))
+                if value != written:  # most segments last as long as the one before
+                    written, seconds = value, _seconds(value)
+                durations.append(seconds)
                 announced = tag
             elif tag == "#EXT-X-STREAM-INF":
                 master = True

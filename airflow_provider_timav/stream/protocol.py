@@ -58,13 +58,18 @@ class Answers(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Pass on an answer's head as a whole, and its body as it comes."""
-        if self._head is None:
+        if self._head is not None:
+            if not self._head and _is_ordinary(data):
+                self._head = None
+            elif (answer := self._complete(data)) is None:
+                return
+            else:
+                data = answer
+        if len(data) <= _SLICE and self._wire + len(data) <= LARGEST_OVERHEAD:  # nearly always
+            self._wire += len(data)
+            ResponseHandler.data_received(self, data)
+        else:
             self._pass_on(data)
-        elif not self._head and _is_ordinary(data):
-            self._head = None
-            self._pass_on(data)
-        elif (answer := self._complete(data)) is not None:
-            self._pass_on(answer)
 
     def _complete(self, data: bytes) -> bytes | None:
         """Return the final answer from its head on, once it is there."""

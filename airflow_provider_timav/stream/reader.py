@@ -34,6 +34,7 @@ from airflow_provider_timav.names import RememberedNames
 from airflow_provider_timav.proxies import part
 from airflow_provider_timav.stream import reasons
 from airflow_provider_timav.stream.address import host, is_rtmp, written
+from airflow_provider_timav.stream.deadlines import Deadlines
 from airflow_provider_timav.stream.looking import Answer, Conversation, Get, NoAnswer, looking
 from airflow_provider_timav.stream.network import may_be_public
 from airflow_provider_timav.stream.pools import WAY, LateName, Way, WrongNetwork, open_pool
@@ -136,9 +137,11 @@ class Reader:
         self._introduction: dict[str, str] = {} if pair is None else {"Proxy-Authorization": HiddenText(pair)}
         self._pools: dict[bool | None, aiohttp.ClientSession] = {}
         self._aiohttp: ModuleType | None = None
+        self._url_of: type[URL] | None = None
         self._opening = asyncio.Lock()
         # Waiting for a turn is no fault of the stream's: it must not count against the look's time.
         self._turns = Turns()
+        self._deadlines = Deadlines()
         self._large = asyncio.Semaphore(MOST_LARGE_BODIES)
         # No server is waited for while one of these is held, so nobody waits long for it.
         self._threads = asyncio.Semaphore(MOST_LARGE_BODIES)
@@ -153,8 +156,8 @@ class Reader:
         async with self._opening:
             if self._pools:
                 return
-            aiohttp, context = await asyncio.to_thread(_load)
-            self._aiohttp = aiohttp
+            aiohttp, url_of, context = await asyncio.to_thread(_load)
+            self._aiohttp, self._url_of = aiohttp, url_of
             # A name server that does not answer must not keep the loop's pool of threads, nor the end of a glance.
             names = RememberedNames()
             for public in (True, False) if self._proxy is None else (None,):
@@ -198,7 +201,7 @@ class Reader:
                     way = Way(end - (end - begun) * (1 - step.share))
                     WAY.set(way)
                     try:
-                        async with asyncio.timeout_at(way.end):
+                        with self._deadlines.at(way.end):
                             answer = await self._get(step, session, room, way)
                             answered = answered or isinstance(answer, Answer)
                     except TimeoutError:
@@ -229,11 +232,8 @@ class Reader:
         return step
 
     async def _get(self, get: Get, session: Session, room: _Room, way: Way) -> Answer | NoAnswer:
-        from yarl import URL
-
-        # A signed query must arrive as it was written; only what is no ASCII has to be encoded.
         try:
-            address = URL(written(get.url), encoded=True)
+            address = session.address if session.address_of == get.url else self._address(get, session)
         except ValueError as error:
             return NoAnswer(f"no answer ({type(error).__name__})")
         if self._proxy is not None:
@@ -250,6 +250,19 @@ class Reader:
             return replace(answer, public=True)
         # Where any address may be asked, the name has changed its mind between two look-ups: the next look will tell.
         return _REFUSED if get.public_only else NoAnswer(reasons.NO_CONNECTION)
+
+    def _address(self, get: Get, session: Session) -> URL:
+        """Return what aiohttp takes for an address; that of a playlist, which is asked again and again, is kept.
+
+        :raises ValueError: if it is none.
+        """
+        if self._url_of is None:
+            raise RuntimeError("the reader is not open")
+        # A signed query must arrive as it was written; only what is no ASCII has to be encoded.
+        address = self._url_of(written(get.url), encoded=True)
+        if not get.sample:
+            session.address_of, session.address = get.url, address
+        return address
 
     async def _ask(
         self, public: bool | None, address: URL, get: Get, session: Session, room: _Room, way: Way
@@ -277,7 +290,8 @@ class Reader:
                 way.answered = True
                 if self._proxy is not None and response.status == 407:
                     return NoAnswer(reasons.PROXY_REFUSES)
-                self._keep_cookies(session, response, address)
+                if "Set-Cookie" in response.headers:
+                    self._keep_cookies(session, response, address)
                 body = b""
                 if 200 <= response.status < 300:
                     body = await self._body(response.content, get, room)
@@ -325,7 +339,7 @@ class Reader:
 
     def _keep_cookies(self, session: Session, response: aiohttp.ClientResponse, address: URL) -> None:
         """Keep what a server has set, for this watch: every player sends it back (RFC 6265)."""
-        if self._aiohttp is None or "Set-Cookie" not in response.headers:
+        if self._aiohttp is None:
             return
         if session.cookies is None:
             session.cookies = self._aiohttp.CookieJar(unsafe=True, quote_cookie=False)
@@ -335,10 +349,11 @@ class Reader:
             session.cookies = None
 
 
-def _load() -> tuple[ModuleType, ssl.SSLContext]:
+def _load() -> tuple[ModuleType, type[URL], ssl.SSLContext]:
     import aiohttp
+    from yarl import URL
 
-    return aiohttp, _trust()
+    return aiohttp, URL, _trust()
 
 
 def _advance(conversation: Conversation, answer: Answer | NoAnswer | None) -> Get | Look:

@@ -55,6 +55,7 @@ class Session:
     :param gzip: whether its playlists are so long that compression is asked for.
     :param answered: whether anything answered at the last look; None before the first.
     :param cookies: the mover's jar; None while there is none.
+    :param address: the mover's form of the address that was asked last for a playlist, which is ``address_of``.
     """
 
     variants: dict[int, Source] = field(default_factory=dict)
@@ -69,6 +70,8 @@ class Session:
     gzip: bool = False
     answered: bool | None = None
     cookies: Any = None
+    address_of: str = ""
+    address: Any = None
 
     def forget_lists(self) -> None:
         """Begin anew at the address that viewers are given."""

@@ -93,9 +93,9 @@ class Verdict(StrEnum):
 _GONE = (Verdict.ABSENT, Verdict.EMPTY, Verdict.STALLED)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Look:
-    """What one look at a stream found.
+    """What one look at a stream found. It is filled in while the look goes on: a copy for each step is slow.
 
     :param at: when the playlist was read, in seconds since the epoch.
     :param tail: media sequence + number of segments; None if there is no readable playlist, ``absence`` then says why.
