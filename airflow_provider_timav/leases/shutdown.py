@@ -63,7 +63,7 @@ class ShutdownReport:
     def reason(self, kind: Kind) -> str:
         """Return why a stop did not arrive, for people. The text of an error that is not ours may hold more than it should."""
         error = self.errors[kind]
-        return error.with_advice if isinstance(error, TimAVError) else type(error).__name__
+        return error.with_advice.strip() if isinstance(error, TimAVError) else type(error).__name__
 
     def raise_failed(self) -> None:
         """Raise the error of the stop that failed, if one did."""

@@ -72,5 +72,5 @@ def test_stop_that_fails_is_told_where_people_look(store: Sheet, monkeypatch: py
     trigger = Blind(LEASE.to_json(), LEASE.end.isoformat(), OWNER.task("on_air").to_json(), ["push"])
     asyncio.run(trigger._stop(LEASE, ledger, "stopped"))
     watch = ledger.watch("g1")
-    assert watch == Watch("g1", error="The push is not stopped: the connection timav_default could not be looked up")
+    assert watch == Watch("g1", error="The push is not stopped: the connection timav_default could not be looked up.")
     assert ledger.lease() == LEASE
