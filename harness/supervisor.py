@@ -198,7 +198,7 @@ class Run:
         assert self["reserve"].store is not None
         self["reserve"].store.set("timav:reservation", moved.to_json())
         if self.ledger.lease() is not None:
-            self.ledger.hold(moved)
+            self.ledger.write_lease(moved)
 
     def clear(self, *names: str) -> None:
         """Take the tasks' XComs and states away; what ``task_state_store`` holds stays."""

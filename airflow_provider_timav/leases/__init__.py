@@ -35,23 +35,23 @@ from airflow_provider_timav.leases.entries import (
     Watch,
     given_lease,
 )
-from airflow_provider_timav.leases.ledger import GRACE, Ledger, Standing, ledgers
+from airflow_provider_timav.leases.ledger import RELEASE_GRACE, LeaseState, Ledger, ledgers
 from airflow_provider_timav.leases.variables import PREFIX, Variables, is_entry, lease_of
 
 __all__ = [
     "CONTROL",
-    "GRACE",
     "KINDS",
     "PREFIX",
+    "RELEASE_GRACE",
     "RESERVATION",
     "Claim",
     "Control",
     "Kind",
     "Lease",
     "LeaseKey",
+    "LeaseState",
     "Ledger",
     "Owner",
-    "Standing",
     "State",
     "Stopped",
     "Variables",

@@ -1,8 +1,8 @@
-"""What a run notes of its broadcast among its own XComs: its word, on which alone others may stop or show something.
+"""Confirm a lease by its run's own XComs: only a lease that its run confirms lets others stop or show something.
 
-Variables can be written by many, the XComs of a run by those with rights on its DAG. But Airflow removes the XComs of a task
-whenever that begins again. So each note stands with two tasks, of which one keeps it while the other begins anew: with
-``reserve``, which takes it up again (`renew`), and with the start that it is about.
+Many people can write Variables; only those with rights on the DAG can write the XComs of its runs. But Airflow deletes a task's
+XComs each time that it begins anew. So two tasks keep each note, and one of them still has it while the other begins anew:
+``reserve``, which takes it up again (`renew`), and the start that it is about.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ WITNESSES: Final = ("reserve", "start_push")
 
 
 def confirms(lease: Lease) -> bool:
-    """Tell whether the run that a lease names has noted the same reservation. A run that is gone confirms nothing."""
+    """Tell whether the run that a lease names has noted the same reservation; a run that is gone has not."""
     return any(_reservation(lease.owner.task(name)) == lease.reservation() for name in WITNESSES)
 
 
@@ -30,7 +30,7 @@ def give(lease: Lease) -> None:
 
 
 def renew(lease: Lease) -> None:
-    """Note with ``reserve``, which has begun anew, what the starts have kept of an earlier try or of a time before a clear."""
+    """Note with ``reserve``, which has begun anew, the marks that the starts keep of an earlier try or from before a clear."""
     give(lease)
     for kind in KINDS:
         if (state := _state(lease.owner.task(f"start_{kind}"), kind, lease)) is not None:
@@ -38,7 +38,7 @@ def renew(lease: Lease) -> None:
 
 
 def note_start(kind: Kind, lease: Lease, state: str) -> None:
-    """Note what becomes of a start, ``sent`` before it is sent."""
+    """Mark how far a start has got: ``sent`` before it is sent."""
     if kind == "push":
         lease.owner.task("start_push").set_raw_xcom(RESERVATION, lease.reservation())
     for task in _keepers(kind, lease):
@@ -46,14 +46,14 @@ def note_start(kind: Kind, lease: Lease, state: str) -> None:
 
 
 def note_stopped(kind: Kind, lease: Lease) -> None:
-    """Note that nothing is on air any more of what was sent: from then on, what runs there is somebody else's."""
+    """Mark a start as stopped: what runs there from now on was started by others."""
     for task in _keepers(kind, lease):
         if _state(task, kind, lease) is not None:
             task.set_raw_xcom(_mark(kind), _start(lease, "stopped"))
 
 
 def start_of(kind: Kind, lease: Lease) -> Literal["sent", "stopped"] | None:
-    """Return whether a start of the run was sent, and may be on air though the ledger holds no claim; None where none was.
+    """Return ``sent`` if a start of the run was sent and may be on air though the ledger holds no claim; None if none was.
 
     ``stopped``: it was sent, and is off air for certain.
     """
@@ -82,7 +82,7 @@ def _reservation(task: TaskKey) -> dict[str, Any] | None:
 
 
 def _state(task: TaskKey, kind: Kind, lease: Lease) -> str | None:
-    """Return what a task keeps of this broadcast's start; None where it keeps nothing, or of another generation."""
+    """Return the mark that a task keeps of this broadcast's start; None if it has none, or another generation's."""
     try:
         noted = Fields(stored(task.raw_xcom(_mark(kind))))
         state = noted.choice("state", ("sent", "refused", "foreign", "stopped"))

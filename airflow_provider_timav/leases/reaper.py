@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from airflow_provider_timav.leases.confirmation import confirms
-from airflow_provider_timav.leases.ledger import GRACE, ledgers
+from airflow_provider_timav.leases.ledger import RELEASE_GRACE, ledgers
 from airflow_provider_timav.leases.shutdown import stop_broadcast
 
 if TYPE_CHECKING:
@@ -65,12 +65,12 @@ def reap_all(connections: Collection[str] | None) -> ReapReport:
             lease, now = ledger.lease(), datetime.now(UTC)
             if lease is not None and connections is not None and lease.key.timav_conn_id not in connections:
                 continue
-            ledger.clean(before=now - KEEP_NOTES, now=now)
+            ledger.purge(before=now - KEEP_NOTES, now=now)
             if lease is None:
                 continue
             # Reading `control` costs more, and only a lease that seems to have expired needs it.
-            end = ledger.end(lease)
-            if end + GRACE <= now and (end := ledger.wanted_until(lease, now=now)) + GRACE <= now:
+            end = ledger.end_in_force(lease)
+            if end + RELEASE_GRACE <= now and (end := ledger.wanted_until(lease, now=now)) + RELEASE_GRACE <= now:
                 expired.append((ledger, lease, end))
             elif ledger.is_left(lease):
                 left.append((ledger, lease))
@@ -129,7 +129,7 @@ def _reap(ledger: Ledger, lease: Lease, ended: datetime) -> _Reaped:
             lease.key.room_id,
             lease.owner,
         )
-        ledger.drop(lease)
+        ledger.discard(lease)
     except Exception as error:  # noqa: BLE001 - as above
         return _Reaped(ledger, error=error)
     return _Reaped(ledger)

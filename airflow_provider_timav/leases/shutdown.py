@@ -87,8 +87,8 @@ class ShutdownReport:
             claim = ledger.claim(kind, lease.generation)
             start_id = None if claim is None else claim.start_id
             file_ids = self.file_ids if kind == "record" else ()
-            ledger.tell(kind, Claim(lease.generation, "stopped", start_id, file_ids=file_ids))
-        ledger.close(lease.generation)
+            ledger.write_claim(kind, Claim(lease.generation, "stopped", start_id, file_ids=file_ids))
+        ledger.release(lease.generation)
 
     def to_json(self) -> dict[str, Any]:
         """Return outcomes and file ids as plain data, without empty members."""
@@ -131,5 +131,5 @@ def stop_broadcast(
             log.warning("The stops could not be noted among the XComs of %s.", on_air.task_id, exc_info=True)
         report.note_in_ledger(lease, ledger)
     elif not report.errors:
-        ledger.close(lease.generation)
+        ledger.release(lease.generation)
     return report

@@ -15,7 +15,7 @@ from airflow_provider_timav.links import (
     WatchLiveLink,
     live_page,
 )
-from airflow_provider_timav.operators._base import TimAVOperator, said_on_failure
+from airflow_provider_timav.operators._base import TimAVOperator, log_failure
 from airflow_provider_timav.operators._options import hold_callback
 from airflow_provider_timav.operators._reschedule import seconds_of
 from airflow_provider_timav.videorelay.errors import ConfigurationError
@@ -87,7 +87,7 @@ class OnAirOperator(TimAVOperator):
         lease = self.lease if isinstance(self.lease, dict) else {}
         return f"Broadcast of {lease.get('user_id', '?')} in room {lease.get('room_id', '?')}"
 
-    @said_on_failure
+    @log_failure
     def execute(self, context: Context) -> None:
         """Hand the broadcast over to the trigger."""
         from airflow_provider_timav.leases import CONTROL, Ledger
@@ -102,7 +102,7 @@ class OnAirOperator(TimAVOperator):
         push = ledger.claim("push", lease.generation)
         hls_url, rtmp_url, why = self._stream(context, lease)
         # As it is stored, so that the page Broadcasts can read it whatever backend keeps XComs.
-        TaskKey.of(ti).set_raw_xcom(CONTROL, {"end": ledger.end(lease).isoformat()})
+        TaskKey.of(ti).set_raw_xcom(CONTROL, {"end": ledger.end_in_force(lease).isoformat()})
         if push is not None and push.on_air:
             ti.xcom_push(key="started_at", value=push.at.isoformat())
         if hls_url:
@@ -112,7 +112,7 @@ class OnAirOperator(TimAVOperator):
             self.log.info("There is no HLS address to look at: the trigger watches the RTMP stream.")
         else:
             self.log.warning("%s: this task keeps time and control only.", why)
-        self.log.info("%s: on air until %s.", self.subject(), seconds_of(ledger.end(lease)))
+        self.log.info("%s: on air until %s.", self.subject(), seconds_of(ledger.end_in_force(lease)))
         self._hand_over(context, told=False)
 
     def _hand_over(self, context: Context, *, told: bool, end: datetime | None = None) -> NoReturn:
@@ -122,7 +122,7 @@ class OnAirOperator(TimAVOperator):
 
         lease = self._held()
         ledger = Ledger(lease.key.variable)
-        end = end or ledger.end(lease)
+        end = end or ledger.end_in_force(lease)
         hls_url, rtmp_url, _ = self._stream(context, lease)
         self.defer(
             # A trigger that nobody runs, for want of capacity or of a triggerer for its queue, ends nothing.
@@ -187,7 +187,7 @@ class OnAirOperator(TimAVOperator):
             pass
         return self.come_back(context)
 
-    @said_on_failure
+    @log_failure
     def come_back(self, context: Context) -> dict[str, Any]:
         """End the broadcast from a worker: no trigger has done so. Where a person has moved its end, hand it over again.
 
@@ -207,7 +207,7 @@ class OnAirOperator(TimAVOperator):
             "No trigger has ended the broadcast, %s after its end: ending it here. Does a triggerer run, with capacity for it?",
             now - until,
         )
-        if ledger.standing(lease) in ("ours", "unknown"):
+        if ledger.lease_state(lease) in ("ours", "unknown"):
             with TimAVHook(lease.key.timav_conn_id) as hook:
                 stops = stop_broadcast(ledger, lease, hook)
             for kind in stops.errors:

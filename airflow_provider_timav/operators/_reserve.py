@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from airflow.sdk import conf
 
 from airflow_provider_timav.arguments import optional
-from airflow_provider_timav.operators._base import TimAVOperator, said_on_failure
-from airflow_provider_timav.operators._reschedule import ask_again, seconds_of, waiting_until
+from airflow_provider_timav.operators._base import TimAVOperator, log_failure
+from airflow_provider_timav.operators._reschedule import reschedule_poll, seconds_of, waiting_until
 from airflow_provider_timav.videorelay.errors import AlreadyRunning, ConfigurationError
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class ReserveBroadcastOperator(TimAVOperator):
 
         check_options(arguments, is_settled)
 
-    @said_on_failure
+    @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Reserve; return what the other tasks of the group need."""
         from airflow.sdk.log import mask_secret
@@ -177,8 +177,8 @@ class ReserveBroadcastOperator(TimAVOperator):
             if store is not None:
                 store.set(_NOTED, lease.to_json())
             if held is None or held.generation != lease.generation:
-                ledger.hold(lease)
-        end = ledger.end(lease)
+                ledger.write_lease(lease)
+        end = ledger.end_in_force(lease)
         self.log.info("Room %s is reserved for %s until %s.", lease.key.room_id, lease.key.user_id, seconds_of(end))
         if lease.key.user_id != lease.key.user_id.strip():
             self.log.warning("user_id begins or ends with a blank: %r.", lease.key.user_id)
@@ -271,7 +271,7 @@ class ReserveBroadcastOperator(TimAVOperator):
 
     def _go_on(self, ledger: Ledger, lease: Lease, hook: TimAVHook) -> None:
         """Go on with a reservation of an earlier try; one whose end has passed is only cleared up after."""
-        end = ledger.end(lease)
+        end = ledger.end_in_force(lease)
         if end > datetime.now(UTC):
             return
         from airflow_provider_timav.leases.shutdown import stop_broadcast
@@ -287,7 +287,7 @@ class ReserveBroadcastOperator(TimAVOperator):
         held, now = ledger.lease(), datetime.now(UTC)
         if held is None:
             return
-        from airflow_provider_timav.leases import GRACE
+        from airflow_provider_timav.leases import RELEASE_GRACE
         from airflow_provider_timav.leases.reaper import LOOK_AGAIN_SECONDS
         from airflow_provider_timav.leases.shutdown import stop_broadcast
 
@@ -300,20 +300,18 @@ class ReserveBroadcastOperator(TimAVOperator):
             self.log.warning(
                 "The run that holds room %s (%s) is gone: its place is taken.", held.key.room_id, held.owner
             )
-            ledger.drop(held)
+            ledger.discard(held)
             return
         until = ledger.wanted_until(held, now=now)
-        if until + GRACE <= now:
+        if until + RELEASE_GRACE <= now:
             self.log.warning("The lease of %s is over since %s and is taken over.", held.owner, until.isoformat())
         elif ledger.is_left(held):
             self.log.warning("The run of %s is over and has left its lease: it is taken over.", held.owner)
         else:
             where = f"Room {held.key.room_id} is held for {held.key.user_id} by {held.owner} until {until.isoformat()}"
-            ask_again(
+            reschedule_poll(
                 waiting_until(context, plan.wait_for_user),
-                lambda again, last: self.log.info(
-                    "%s. Asking again at %s, for the last time by %s.", where, again, last
-                ),
+                lambda again, last: self.log.info("%s. Next poll at %s, last poll by %s.", where, again, last),
             )
             raise AlreadyRunning(f"{where}: nothing was sent. Raise wait_for_user, or end that broadcast.")
         stop_broadcast(ledger, held, hook).raise_failed()

@@ -1,4 +1,4 @@
-"""How a start survives a lost answer, a killed worker, a retry, and a stream that runs already; push and recording alike."""
+"""Start a push or a recording, over lost answers, killed workers, retries, and streams that run already."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow_provider_timav.arguments import given, time_span
 from airflow_provider_timav.operators._base import TimAVOperator
 from airflow_provider_timav.operators._kill_guard import KillGuard
-from airflow_provider_timav.operators._reschedule import SOONEST_SECONDS, ask_again, waiting_until
+from airflow_provider_timav.operators._reschedule import SOONEST_SECONDS, reschedule_poll, waiting_until
 from airflow_provider_timav.videorelay.errors import (
     AlreadyRunning,
     AmbiguousOutcome,
@@ -46,17 +46,17 @@ class CheckedStart:
 
 
 class StartOperator(TimAVOperator):
-    """Starts a push or a recording and ends with one running, whatever happens in between, or says why not.
+    """Starts a push or a recording: succeeds with one running, whatever happens in between, or says why not.
 
     :param wait_for_user: how long to wait for the room to be open and the host to be in it: a timedelta, seconds, or ISO 8601
         (templated). No worker slot is held in between and no retry is used up. Less than 10 s does not wait.
     :param if_already_running: what to do when one with this room, user and kind of data runs already (templated):
 
-        ``recover``  take it over where an earlier try of this task started it, otherwise leave it alone (``adopted``);
+        ``recover``  take it over if an earlier try of this task started it, otherwise leave it alone (``adopted``);
         ``restart``  stop it, whoever started it, and start anew;
         ``fail``     fail with ``AlreadyRunning`` unless an earlier try of this task started it.
-    :param lease: what ``reserve`` of a ``Broadcast`` has handed on (templated): the claim then stands in its ledger, and
-        nothing is sent once its end has passed, or once somebody else holds it.
+    :param lease: the lease that ``reserve`` of a ``Broadcast`` hands on (templated): the claim then stands in its ledger, and
+        nothing is sent once its end has passed, or another broadcast holds the room.
     """
 
     template_fields: Sequence[str] = (*TimAVOperator.template_fields, "wait_for_user", "if_already_running", "lease")
@@ -179,7 +179,7 @@ class StartOperator(TimAVOperator):
         return held is not None and held.generation != lease.generation
 
     def stop_at_once(self, hook: TimAVHook, checked: CheckedStart) -> Callable[[float], None]:
-        """Return what sends one stop over a connection of its own, for ``KillGuard``."""
+        """Return a function that sends one stop over a connection of its own, for ``KillGuard``."""
 
         def stop(seconds: float) -> None:
             with hook.another() as other:
@@ -188,11 +188,11 @@ class StartOperator(TimAVOperator):
         return stop
 
     def post_execute(self, context: Any, result: Any = None) -> None:
-        """Fail where the task was told to end after its start: that is stopped by now, and a success would be untrue.
+        """Fail if the task was told to end after its start: that is stopped by now, and a success would be untrue.
 
-        Not covered: a task that is told to end while Airflow stores what it has returned. It is a success, and stopped.
+        Not covered: a task that is told to end while Airflow stores its result. It is a success, and stopped.
 
-        :raises AmbiguousOutcome: if it was.
+        :raises AmbiguousOutcome: if the task was told to end.
         """
         super().post_execute(context, result)
         self._raise_if_killed()
@@ -202,10 +202,10 @@ class StartOperator(TimAVOperator):
         self.kill_guard.kill()
 
     def _raise_if_killed(self) -> None:
-        """Come down where the task was told to end while a call was under way.
+        """Send the stop and raise if the task was told to end while a call was in progress.
 
-        The error is one that is worth a retry: a pod that is moved elsewhere has a task that should go on there. Where a person
-        has ended the task, Airflow takes no further word from it.
+        The error allows a retry: a pod that is moved elsewhere has a task that should go on there. If a person has ended the
+        task, Airflow ignores the error.
         """
         if self.kill_guard.killed:
             self.kill_guard.stop_now()
@@ -223,7 +223,7 @@ class StartOperator(TimAVOperator):
         from airflow_provider_timav.leases.start_protocol import refusal
 
         ledger = Ledger(lease.key.variable)
-        end = ledger.end(lease)
+        end = ledger.end_in_force(lease)
         refused = refusal(
             lease, ledger.lease(), on_air_is_over=_on_air_is_over(lease, context), end=end, now=datetime.now(UTC)
         )
@@ -260,10 +260,10 @@ class StartOperator(TimAVOperator):
         raise AirflowFailException(f"the broadcast was ended while its {self.kind} was starting: it is stopped")
 
     def _wait(self, error: TimAVError, until: datetime) -> None:
-        """Wait for the host; return where the wait is over."""
+        """Wait for the host; return if the wait is over."""
         who, room, code = ", ".join(error.user_ids), error.room_id, error.code
-        message = "%s is not in room %s yet (code %s). Asking again at %s, for the last time by %s."
-        ask_again(until, lambda again, last: self.log.info(message, who, room, code, again, last))
+        message = "%s is not in room %s yet (code %s). Next poll at %s, last poll by %s."
+        reschedule_poll(until, lambda again, last: self.log.info(message, who, room, code, again, last))
 
 
 def _on_air_is_over(lease: Lease, context: Context) -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_timav.arguments import optional
 from airflow_provider_timav.links import PushConsoleLink, WatchLiveLink, live_page
-from airflow_provider_timav.operators._base import said_on_failure
+from airflow_provider_timav.operators._base import log_failure
 from airflow_provider_timav.operators._options import options
 from airflow_provider_timav.operators._start import CheckedStart, StartOperator
 from airflow_provider_timav.operators._stop import StopOperator
@@ -105,7 +105,7 @@ class StartPushOperator(StartOperator):
         self.push_options = push_options
         self.check_constants(StartPushOperator.template_fields)
 
-    @said_on_failure
+    @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the push; return its result."""
         result = self.start(context)
@@ -172,7 +172,7 @@ class StopPushOperator(StopOperator):
         self.push_data_type = push_data_type
         self.check_constants(StopPushOperator.template_fields)
 
-    @said_on_failure
+    @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Stop the push; return how it ended."""
         from airflow_provider_timav.videorelay import calls
@@ -186,6 +186,6 @@ class StopPushOperator(StopOperator):
             with self.make_hook() as hook:
                 result = self.send(hook, call).model_dump(mode="json", exclude_none=True)
         self.note_off_air(arguments)
-        self.give_up_claim()
+        self.release_claim()
         self.log.info("Push of %s in room %s: %s.", self.user_id, self.room_id, result["outcome"])
         return result

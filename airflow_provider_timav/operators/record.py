@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_timav.arguments import flag, optional
 from airflow_provider_timav.links import RecordingConsoleLink, RecordingLink
-from airflow_provider_timav.operators._base import said_on_failure
+from airflow_provider_timav.operators._base import log_failure
 from airflow_provider_timav.operators._options import options
 from airflow_provider_timav.operators._start import CheckedStart, StartOperator
 from airflow_provider_timav.operators._stop import StopOperator
@@ -89,7 +89,7 @@ class StartRecordOperator(StartOperator):
         self.record_options = record_options
         self.check_constants(StartRecordOperator.template_fields)
 
-    @said_on_failure
+    @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the recording; return its result."""
         if optional(self.requested) is not None and not flag(self.requested, "requested"):
@@ -181,7 +181,7 @@ class StopRecordOperator(StopOperator):
         self.require_file_ids = require_file_ids
         self.check_constants(StopRecordOperator.template_fields)
 
-    @said_on_failure
+    @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Stop the recording; return its file ids."""
         from airflow_provider_timav.videorelay import calls
@@ -198,7 +198,7 @@ class StopRecordOperator(StopOperator):
                     result = self.send(hook, call).model_dump(mode="json", exclude_none=True)
             result = self._with_file_ids(result, context)
         self.note_off_air(arguments)
-        self.give_up_claim()
+        self.release_claim()
         self.log.info(
             "Recording of %s in room %s: %s. File ids (%s): %s.",
             self.user_id,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.operators._base import TimAVOperator, said_on_failure
+from airflow_provider_timav.operators._base import TimAVOperator, log_failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,7 +37,7 @@ class KickMembersOperator(TimAVOperator):
         """Return whose removal this is."""
         return f"Removal of {self.user_ids} from room {self.room_id}"
 
-    @said_on_failure
+    @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask for the members' removal."""
         from airflow_provider_timav.videorelay import calls

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 from airflow.models.taskinstance import TaskInstance
 from sqlalchemy import select
 
-from airflow_provider_timav.leases import CONTROL, GRACE, RESERVATION, Control, Ledger, lease_of
+from airflow_provider_timav.leases import CONTROL, RELEASE_GRACE, RESERVATION, Control, Ledger, lease_of
 from airflow_provider_timav.leases.confirmation import WITNESSES
 from airflow_provider_timav.notes import PLAYS, plays
 from airflow_provider_timav.plugins.stored import Snapshot, among, key_of, xcoms
@@ -143,7 +143,7 @@ def _row(ledger: Ledger, lease: Lease, known: Known, rights: Rights, *, now: dat
     task = owner.task("on_air")
     push, record, watch = ledger.claim("push", generation), ledger.claim("record", generation), ledger.watch(generation)
     control = _control(known.noted.get((task, CONTROL)), now)
-    until = now if control.stop else control.end or ledger.end(lease)
+    until = now if control.stop else control.end or ledger.end_in_force(lease)
     phase = "ending" if control.stop else _phase(push, known, lease)
     held = any(claim is not None and claim.on_air for claim in (push, record))
     stop = _stop(known, lease) if rights.may_stop(owner.dag_id) else None
@@ -166,7 +166,7 @@ def _row(ledger: Ledger, lease: Lease, known: Known, rights: Rights, *, now: dat
         "foreign": push is not None and push.state == "foreign",
         "since": push.at.isoformat() if push is not None and push.state == "ours" else None,
         "until": until.isoformat(),
-        "overdue": held and until + GRACE < now,
+        "overdue": held and until + RELEASE_GRACE < now,
         "orphan": task not in known.states,
         "recording": ("due" if lease.record else "off") if record is None else _RECORDING[record.state],
         "verdict": summary["verdict"],

@@ -17,7 +17,7 @@ from airflow_provider_timav.leases import Control
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from airflow_provider_timav.leases import Standing
+    from airflow_provider_timav.leases import LeaseState
 
 __all__ = ["LookUpConnection", "Note", "OnAirClock", "Over", "ReadControl", "ReadLease", "Sleep", "Step"]
 
@@ -117,7 +117,7 @@ class OnAirClock:
         """The end that a person has moved it to."""
         self.error: str | None = None
         """The last fault, for people."""
-        self.lease_state: Standing | None = None
+        self.lease_state: LeaseState | None = None
         """How the broadcast stands with its lease, as last read; None if it was not read since the end was moved."""
         self._room_id = room_id
         self._now = now

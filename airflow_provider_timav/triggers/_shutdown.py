@@ -97,7 +97,7 @@ async def stop_broadcast(
 async def _is_theirs(lease: Lease, ledger: Ledger, log: Any) -> bool:
     """Tell whether another broadcast has taken the room, as it may 30 s after the end: a try can take longer than that."""
     standing = await call_sdk_or_none(
-        log, "The lease could not be read", lambda: ledger.standing(lease), at_most=LEASE_STATE_SECONDS
+        log, "The lease could not be read", lambda: ledger.lease_state(lease), at_most=LEASE_STATE_SECONDS
     )
     return standing == "theirs"
 

@@ -149,7 +149,8 @@ class OnAirTrigger(BaseTrigger):
         lease, ledger = self._held()
         # Side by side, for there are 30 s for all of this.
         state, standing = await asyncio.gather(
-            call_sdk_with_retries(TaskKey(**self.task_key).state), call_sdk_with_retries(lambda: ledger.standing(lease))
+            call_sdk_with_retries(TaskKey(**self.task_key).state),
+            call_sdk_with_retries(lambda: ledger.lease_state(lease)),
         )
         if state is not None and state not in FINAL_STATES:
             self.log.info("The task is %s: the broadcast goes on, others watch over it.", state)
@@ -243,7 +244,7 @@ class OnAirTrigger(BaseTrigger):
                 control = functools.partial(TaskKey(**self.task_key).raw_xcom, CONTROL)
                 return await call_sdk_or_none(self.log, "The XCom control could not be read", control, at_most)
             case _clock.ReadLease(at_most):
-                standing = functools.partial(ledger.standing, lease)
+                standing = functools.partial(ledger.lease_state, lease)
                 return await call_sdk_or_none(self.log, "The lease could not be read", standing, at_most)
             case _clock.LookUpConnection(at_most):
                 await self._look_up(lease, at_most)
@@ -302,7 +303,7 @@ class OnAirTrigger(BaseTrigger):
         stream = None if self._watch is None else self._watch.to_json()
         watch = Watch(lease.generation, self._clock.moved_end, stream, self._clock.error)
         trouble = "What is known of the stream could not be stored"
-        await call_sdk_or_none(self.log, trouble, lambda: ledger.observe(watch), at_most=at_most)
+        await call_sdk_or_none(self.log, trouble, lambda: ledger.write_watch(watch), at_most=at_most)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

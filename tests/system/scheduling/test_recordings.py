@@ -302,7 +302,7 @@ class TestLogs:
 
     def test_what_is_asked_for_is_folded(self, played: Played) -> None:
         lines = played.runs["own"].log("broadcast.start_push").splitlines()
-        begin = next(number for number, line in enumerate(lines) if "::group::What is asked for" in line)
+        begin = next(number for number, line in enumerate(lines) if "::group::Arguments" in line)
         end = next(number for number, line in enumerate(lines[begin:], begin) if "::endgroup::" in line)
         folded = "\n".join(lines[begin:end])
         assert "channel_name: Evening show" in folded
@@ -322,7 +322,7 @@ class TestSecrets:
 
     def test_the_sweep_looks_where_they_would_be(self, played: Played) -> None:
         text = "\n".join(sweep(played).values())
-        for word in ("Evening show", "timav_shown", "audience_password", "::group::What is asked for", PLACES["own"]):
+        for word in ("Evening show", "timav_shown", "audience_password", "::group::Arguments", PLACES["own"]):
             assert word in text
         assert '"player_password": "***"' in text or '"player_password":"***"' in text
 

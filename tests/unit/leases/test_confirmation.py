@@ -310,7 +310,7 @@ class TestIds:
         supervisor.on_message = lambda message: asked.append(str(getattr(message, "dag_id", "")))
         ledger = Ledger(self.LEASE.key.variable)
         supervisor.variables[ledger.variable] = json.dumps(noted)
-        ledger.tell("push", Claim("a1", "ours"))
+        ledger.write_claim("push", Claim("a1", "ours"))
         assert reaper.execute() == []
         assert len(timav_emulator.pushes) == 1
         assert not any(".." in dag_id for dag_id in asked)

@@ -42,7 +42,7 @@ def ledger(supervisor: Supervisor) -> Ledger:
 class TestRoundTrips:
     def test_lease(self, ledger: Ledger) -> None:
         for lease in (LEASE, NEXT):
-            ledger.hold(lease)
+            ledger.write_lease(lease)
             assert ledger.lease() == lease
 
     @given(user_id=st.text(), title=st.none() | st.text(), room_id=st.integers(0, 2**32 - 1))
@@ -61,15 +61,15 @@ class TestRoundTrips:
         ids=lambda claim: claim.state,
     )
     def test_claim(self, claim: Claim, ledger: Ledger) -> None:
-        ledger.tell("record", claim)
+        ledger.write_claim("record", claim)
         assert ledger.claim("record", "a1") == claim
         assert claim.on_air == (claim.state in ("sent", "ours"))
 
     def test_watch(self, ledger: Ledger) -> None:
         watch = Watch("a1", NOW, {"verdict": "LIVE"}, "none")
-        ledger.observe(watch)
+        ledger.write_watch(watch)
         assert ledger.watch("a1") == watch
-        ledger.observe(Watch("a1"))
+        ledger.write_watch(Watch("a1"))
         assert ledger.watch("a1") == Watch("a1")
 
     def test_owner_names_itself(self) -> None:
@@ -111,7 +111,7 @@ class TestWhatPeopleHaveWritten:
     @pytest.mark.parametrize("text", ["{", '{"generation": "a1", "end": "soon"}', '{"end": null}'])
     def test_watch_that_makes_no_sense_moves_no_end(self, text: str, ledger: Ledger, supervisor: Supervisor) -> None:
         supervisor.variables[KEY.variable + "-watch"] = text
-        assert ledger.end(LEASE) == LEASE.end
+        assert ledger.end_in_force(LEASE) == LEASE.end
 
     @pytest.fixture(autouse=True)
     def _nothing_told_yet(self) -> None:
@@ -149,7 +149,7 @@ class TestReadingThatFails:
     """Airflow's SDK takes every failure to read a Variable for one that is not there."""
 
     def test_lease_that_cannot_be_read_is_not_taken_for_none(self, ledger: Ledger, supervisor: Supervisor) -> None:
-        ledger.hold(LEASE)
+        ledger.write_lease(LEASE)
         supervisor.failing = {"GetVariable"}
         with pytest.raises(LookupError, match=KEY.variable):
             ledger.lease()
@@ -166,7 +166,7 @@ class TestReadingThatFails:
         ledger.store.delete(KEY.variable)
 
     def test_deleting_that_fails_is_one(self, ledger: Ledger, supervisor: Supervisor) -> None:
-        ledger.hold(LEASE)
+        ledger.write_lease(LEASE)
         supervisor.failing = {"DeleteVariable"}
         with pytest.raises(Exception, match="API_SERVER_ERROR"):
             ledger.store.delete(KEY.variable)
@@ -182,15 +182,15 @@ class TestEndInForce:
         return run
 
     def test_without_anything_it_is_the_one_reserved(self, run: Run) -> None:
-        assert run.ledger.end(run.lease) == run.lease.end
+        assert run.ledger.end_in_force(run.lease) == run.lease.end
         assert run.ledger.wanted_until(run.lease, now=datetime.now(UTC)) == run.lease.end
 
     def test_moved_end_is_that_of_its_generation_only(self, run: Run) -> None:
         later = run.lease.end + timedelta(hours=1)
-        run.ledger.observe(Watch("another", later))
-        assert run.ledger.end(run.lease) == run.lease.end
-        run.ledger.observe(Watch(run.lease.generation, later))
-        assert run.ledger.end(run.lease) == later
+        run.ledger.write_watch(Watch("another", later))
+        assert run.ledger.end_in_force(run.lease) == run.lease.end
+        run.ledger.write_watch(Watch(run.lease.generation, later))
+        assert run.ledger.end_in_force(run.lease) == later
 
     def test_control_beats_the_ledger(self, run: Run) -> None:
         later = run.lease.end + timedelta(hours=1)
@@ -216,46 +216,46 @@ class TestEndInForce:
 
 class TestGivingUp:
     def test_lease_is_kept_while_something_is_on_air(self, ledger: Ledger) -> None:
-        ledger.hold(LEASE)
-        ledger.tell("push", Claim("a1", "ours"))
-        assert not ledger.close("a1")
+        ledger.write_lease(LEASE)
+        ledger.write_claim("push", Claim("a1", "ours"))
+        assert not ledger.release("a1")
         assert ledger.lease() == LEASE
 
     @pytest.mark.parametrize("state", ["foreign", "stopped"])
     def test_what_is_not_ours_to_stop_keeps_no_lease(self, state: Any, ledger: Ledger, supervisor: Supervisor) -> None:
-        ledger.hold(LEASE)
-        ledger.observe(Watch("a1"))
-        ledger.tell("push", Claim("a1", state))
-        assert ledger.close("a1")
+        ledger.write_lease(LEASE)
+        ledger.write_watch(Watch("a1"))
+        ledger.write_claim("push", Claim("a1", state))
+        assert ledger.release("a1")
         assert supervisor.entries() == {"push"}
 
     def test_lease_of_another_is_never_given_up(self, ledger: Ledger, supervisor: Supervisor) -> None:
-        ledger.hold(NEXT)
-        ledger.observe(Watch("b2"))
-        assert ledger.close("a1")
+        ledger.write_lease(NEXT)
+        ledger.write_watch(Watch("b2"))
+        assert ledger.release("a1")
         assert supervisor.entries() == {"", "watch"}
 
     def test_claim_of_another_is_never_forgotten(self, ledger: Ledger) -> None:
-        ledger.tell("push", Claim("b2", "ours"))
-        ledger.forget("push", "a1")
+        ledger.write_claim("push", Claim("b2", "ours"))
+        ledger.delete_claim("push", "a1")
         assert ledger.claim("push", "b2") is not None
-        ledger.forget("push", "b2")
+        ledger.delete_claim("push", "b2")
         assert ledger.claim("push", "b2") is None
 
 
 class TestStanding:
     def test_who_holds_the_lease_decides(self, ledger: Ledger) -> None:
-        ledger.hold(LEASE)
-        ledger.tell("push", Claim("b2", "ours"))
-        assert (ledger.standing(LEASE), ledger.standing(NEXT)) == ("ours", "theirs")
+        ledger.write_lease(LEASE)
+        ledger.write_claim("push", Claim("b2", "ours"))
+        assert (ledger.lease_state(LEASE), ledger.lease_state(NEXT)) == ("ours", "theirs")
 
     def test_without_a_lease_the_claims_do(self, ledger: Ledger) -> None:
-        assert ledger.standing(LEASE) == "unknown"
-        ledger.tell("push", Claim("a1", "stopped"))
-        assert ledger.standing(LEASE) == "over"
-        ledger.tell("record", Claim("a1", "sent"))
-        assert ledger.standing(LEASE) == "ours"
-        assert ledger.standing(NEXT) == "unknown"
+        assert ledger.lease_state(LEASE) == "unknown"
+        ledger.write_claim("push", Claim("a1", "stopped"))
+        assert ledger.lease_state(LEASE) == "over"
+        ledger.write_claim("record", Claim("a1", "sent"))
+        assert ledger.lease_state(LEASE) == "ours"
+        assert ledger.lease_state(NEXT) == "unknown"
 
 
 class TestWhoComesLate:
@@ -263,18 +263,18 @@ class TestWhoComesLate:
     @pytest.mark.parametrize("state", ["sent", "ours", "foreign", "refused", "stopped"])
     def test_broadcast_whose_room_was_taken_over_claims_nothing(self, state: Any, kind: Kind, ledger: Ledger) -> None:
         """Its call took longer than its broadcast: the claim of whoever holds the room stays."""
-        ledger.hold(NEXT)
+        ledger.write_lease(NEXT)
         theirs = Claim("b2", "ours", "start", NOW)
-        ledger.tell(kind, theirs)
-        ledger.tell(kind, Claim("a1", state))
+        ledger.write_claim(kind, theirs)
+        ledger.write_claim(kind, Claim("a1", state))
         assert ledger.claim(kind, "b2") == theirs
         assert ledger.claim(kind, "a1") is None
 
     @pytest.mark.parametrize("kind", KINDS)
     def test_who_holds_the_room_claims_it(self, kind: Kind, ledger: Ledger) -> None:
-        ledger.tell(kind, Claim("a1", "ours"))
-        ledger.hold(NEXT)
-        ledger.tell(kind, Claim("b2", "sent"))
+        ledger.write_claim(kind, Claim("a1", "ours"))
+        ledger.write_lease(NEXT)
+        ledger.write_claim(kind, Claim("b2", "sent"))
         claim = ledger.claim(kind, "b2")
         assert claim is not None
         assert claim.state == "sent"
@@ -282,17 +282,17 @@ class TestWhoComesLate:
 
 class TestTwoStopsOfOneRecording:
     def test_ids_that_one_was_given_outlive_the_note_of_the_other(self, ledger: Ledger) -> None:
-        ledger.tell("record", Claim("a1", "ours", "start"))
+        ledger.write_claim("record", Claim("a1", "ours", "start"))
         for file_ids in (("77",), ()):
-            ledger.tell("record", Claim("a1", "stopped", "start", file_ids=file_ids))
+            ledger.write_claim("record", Claim("a1", "stopped", "start", file_ids=file_ids))
         claim = ledger.claim("record", "a1")
         assert claim is not None
         assert claim.file_ids == ("77",)
 
     def test_next_recording_has_none_of_the_last_ones(self, ledger: Ledger) -> None:
-        ledger.tell("record", Claim("a1", "stopped", "start", file_ids=("77",)))
-        ledger.tell("record", Claim("a1", "ours", "next start"))
-        ledger.tell("record", Claim("a1", "stopped", "next start"))
+        ledger.write_claim("record", Claim("a1", "stopped", "start", file_ids=("77",)))
+        ledger.write_claim("record", Claim("a1", "ours", "next start"))
+        ledger.write_claim("record", Claim("a1", "stopped", "next start"))
         claim = ledger.claim("record", "a1")
         assert claim is not None
         assert claim.file_ids == ()
@@ -303,8 +303,8 @@ class TestFileIdsOfAnEarlierBroadcast:
 
     @pytest.fixture(autouse=True)
     def _overwritten(self, ledger: Ledger) -> None:
-        ledger.tell("record", Claim("a1", "stopped", file_ids=("77",), at=NOW))
-        ledger.tell("record", Claim("b2", "ours"))
+        ledger.write_claim("record", Claim("a1", "stopped", file_ids=("77",), at=NOW))
+        ledger.write_claim("record", Claim("b2", "ours"))
 
     def test_they_outlive_the_next_recording(self, ledger: Ledger) -> None:
         kept = ledger.claim("record", "a1")
@@ -314,51 +314,51 @@ class TestFileIdsOfAnEarlierBroadcast:
 
     def test_stop_that_comes_late_says_nothing_about_the_next_show(self, ledger: Ledger) -> None:
         for kind in KINDS:
-            ledger.tell(kind, Claim("b2", "ours", "start", NOW))
-            ledger.tell(kind, Claim("a1", "stopped", file_ids=("78",) if kind == "record" else (), at=NOW))
+            ledger.write_claim(kind, Claim("b2", "ours", "start", NOW))
+            ledger.write_claim(kind, Claim("a1", "stopped", file_ids=("78",) if kind == "record" else (), at=NOW))
             assert ledger.claim(kind, "b2") == Claim("b2", "ours", "start", NOW)
         kept = ledger.claim("record", "a1")
         assert kept is not None
         assert kept.file_ids == ("78",)
 
     def test_they_are_forgotten_once_they_are_picked_up(self, ledger: Ledger, supervisor: Supervisor) -> None:
-        ledger.forget("record", "a1")
+        ledger.delete_claim("record", "a1")
         assert supervisor.entries() == {"record"}
 
     def test_nobody_picks_them_up_for_ever(self, ledger: Ledger, supervisor: Supervisor) -> None:
-        ledger.hold(NEXT)
+        ledger.write_lease(NEXT)
         (found,) = ledgers()
-        found.clean(before=NOW, now=NOW)
+        found.purge(before=NOW, now=NOW)
         assert supervisor.entries() == {"", "record", "record-a1"}
-        found.clean(before=NOW + timedelta(seconds=1), now=NOW)
+        found.purge(before=NOW + timedelta(seconds=1), now=NOW)
         assert supervisor.entries() == {"", "record"}
 
     def test_they_do_no_harm_where_people_have_written(self, ledger: Ledger, supervisor: Supervisor) -> None:
         supervisor.variables[KEY.variable + "-record"] = json.dumps(
             Claim("a/../b?", "stopped", file_ids=("1",)).to_json()
         )
-        ledger.tell("record", Claim("b2", "ours"))
+        ledger.write_claim("record", Claim("b2", "ours"))
         assert supervisor.entries() == {"record", "record-a1"}
 
 
 class TestCleaning:
     def test_held_lease_is_left_alone(self, ledger: Ledger, supervisor: Supervisor) -> None:
-        ledger.hold(LEASE)
-        ledger.tell("push", Claim("a1", "ours", at=NOW))
-        ledger.clean(before=NOW + timedelta(days=9), now=NOW)
+        ledger.write_lease(LEASE)
+        ledger.write_claim("push", Claim("a1", "ours", at=NOW))
+        ledger.purge(before=NOW + timedelta(days=9), now=NOW)
         assert supervisor.entries() == {"", "push"}
 
     def test_notes_that_nobody_has_picked_up_stay_for_a_while(self, ledger: Ledger, supervisor: Supervisor) -> None:
-        ledger.tell("record", Claim("a1", "stopped", at=NOW, file_ids=("1",)))
+        ledger.write_claim("record", Claim("a1", "stopped", at=NOW, file_ids=("1",)))
         supervisor.variables[KEY.variable + "-push"] = "garbage"
         supervisor.variables[KEY.variable + "-watch"] = "{}"
-        ledger.clean(before=NOW, now=NOW)
+        ledger.purge(before=NOW, now=NOW)
         assert supervisor.entries() == {"record", "watch"}
-        ledger.clean(before=NOW + timedelta(seconds=1), now=NOW)
+        ledger.purge(before=NOW + timedelta(seconds=1), now=NOW)
         assert supervisor.entries() == set()
 
     def test_every_ledger_is_found_by_whatever_is_left_of_it(self, ledger: Ledger, supervisor: Supervisor) -> None:
-        ledger.hold(LEASE)
+        ledger.write_lease(LEASE)
         other = LeaseKey("timav_default", 1, "host_1", "camera").variable
         supervisor.variables |= {f"{other}-push": "{}", "unrelated": "1"}
         assert {found.variable for found in ledgers()} == {KEY.variable, other}

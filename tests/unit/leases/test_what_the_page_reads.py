@@ -62,8 +62,8 @@ def test_stop_that_fails_is_told_where_people_look(store: Sheet, monkeypatch: py
     """The claim stays, for others to try; its lease, and so the tile, stays with it."""
     monkeypatch.setattr(_shutdown, "RETRY_SECONDS", 0)
     ledger = Ledger(KEY.variable)
-    ledger.hold(LEASE)
-    ledger.tell("push", Claim("g1", "ours", "s"))
+    ledger.write_lease(LEASE)
+    ledger.write_claim("push", Claim("g1", "ours", "s"))
 
     class Blind(OnAirTrigger):
         async def _look_up(self, lease: Lease, at_most: float = 0) -> None:

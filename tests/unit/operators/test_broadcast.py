@@ -436,7 +436,7 @@ class TestReservedOnce:
         run = show()
         run.execute("reserve")
         later = run.lease.end + timedelta(hours=1)
-        run.ledger.observe(Watch(run.lease.generation, later))
+        run.ledger.write_watch(Watch(run.lease.generation, later))
         assert run.execute("reserve")["end"] == later.isoformat()
 
     def test_what_was_reserved_counts_and_not_what_a_template_renders_to_now(self, show: Callable[..., Run]) -> None:
@@ -560,7 +560,7 @@ class TestStarts:
         """By a notifier, while the task waited for its host: no reaper would find what is started now."""
         run = show()
         run.execute("reserve")
-        run.ledger.close(run.lease.generation)
+        run.ledger.release(run.lease.generation)
         with pytest.raises(AirflowFailException, match="given up"):
             run.execute("start_push")
         assert sent(timav_emulator) == []
@@ -575,8 +575,8 @@ class TestStarts:
         ledger, generation = run.ledger, run.lease.generation
 
         def end_it(entry: Any) -> None:
-            ledger.tell(kind, Claim(generation, "stopped"))
-            ledger.close(generation)
+            ledger.write_claim(kind, Claim(generation, "stopped"))
+            ledger.release(generation)
 
         timav_emulator._on_request = end_it
         with pytest.raises(AirflowFailException, match="ended while"):
@@ -594,7 +594,7 @@ class TestStarts:
             run.ledger,
             replace(run.lease, generation="other", owner=replace(run.lease.owner, run_id=other.run_id)),
         )
-        timav_emulator._on_request = lambda entry: ledger.hold(held)
+        timav_emulator._on_request = lambda entry: ledger.write_lease(held)
         with pytest.raises(AirflowFailException, match="ended while"):
             run.execute(f"start_{kind}")
         assert sent(timav_emulator) == [f"start_{kind}", f"stop_{kind}"]
@@ -614,8 +614,8 @@ class TestStarts:
         theirs = Claim("other", "ours")
 
         def take_over(entry: Any) -> None:
-            ledger.hold(held)
-            ledger.tell(kind, theirs)
+            ledger.write_lease(held)
+            ledger.write_claim(kind, theirs)
 
         timav_emulator._on_request = take_over
         if kind == "record":  # as after an answer that was lost
@@ -848,9 +848,9 @@ class TestStops:
         run = show()
         run.execute("reserve")
         ledger, generation = run.ledger, run.lease.generation
-        ledger.tell(kind, Claim(generation, "sent", "start"))
+        ledger.write_claim(kind, Claim(generation, "sent", "start"))
 
-        timav_emulator._on_request = lambda entry: ledger.tell(kind, Claim(generation, "ours", "start"))
+        timav_emulator._on_request = lambda entry: ledger.write_claim(kind, Claim(generation, "ours", "start"))
         with pytest.raises(AmbiguousOutcome, match="another try stops it"):
             run.execute(f"stop_{kind}")
         timav_emulator._on_request = None
@@ -895,8 +895,8 @@ class TestStops:
         run = show()
         run.start()
         generation = run.lease.generation
-        run.ledger.tell("push", Claim(generation, "stopped"))
-        run.ledger.tell("record", Claim(generation, "stopped", file_ids=("77",)))
+        run.ledger.write_claim("push", Claim(generation, "stopped"))
+        run.ledger.write_claim("record", Claim(generation, "stopped", file_ids=("77",)))
         timav_emulator.clear_journal()
         assert run.execute("stop_push") == {"outcome": "already_stopped"}
         result = run.execute("stop_record")
@@ -994,7 +994,7 @@ class TestOnAir:
         run.start()
         run.on_air()
         later = run.lease.end + timedelta(hours=1)
-        run.ledger.observe(Watch(run.lease.generation, later))
+        run.ledger.write_watch(Watch(run.lease.generation, later))
         timav_emulator.clear_journal()
         run.clear("reserve", "on_air")
         run.execute("reserve")
@@ -1282,7 +1282,7 @@ class TestReaper:
         run = self.over(show())
         later = datetime.now(UTC) + timedelta(minutes=5)
         if how == "ledger":
-            run.ledger.observe(Watch(run.lease.generation, later))
+            run.ledger.write_watch(Watch(run.lease.generation, later))
         else:
             run["on_air"].xcoms["control"] = {"end": later.isoformat()}
         assert reaper.execute() == []
@@ -1319,8 +1319,8 @@ class TestReaper:
 
         def trigger_stops(seconds: float) -> None:
             for kind in KINDS:
-                run.ledger.tell(kind, Claim(run.lease.generation, "stopped"))
-            run.ledger.close(run.lease.generation)
+                run.ledger.write_claim(kind, Claim(run.lease.generation, "stopped"))
+            run.ledger.release(run.lease.generation)
 
         monkeypatch.setattr("time.sleep", trigger_stops)
         assert reaper.execute() == []
@@ -1409,8 +1409,8 @@ class TestReaper:
                 key = LeaseKey("timav_default", number, "host_1", "camera")
                 lease = Lease(key, Owner("show", run.run_id, "broadcast"), f"g{number}", end)
                 run["reserve"].xcoms["reservation"] = lease.reservation()
-                Ledger(key.variable).hold(lease)
-                Ledger(key.variable).tell("push", Claim(f"g{number}", "ours"))
+                Ledger(key.variable).write_lease(lease)
+                Ledger(key.variable).write_claim("push", Claim(f"g{number}", "ours"))
         assert len(reaper.execute()) == 70
         assert [push.room_id for push in timav_emulator.pushes] == list(range(1, 140, 2))
 

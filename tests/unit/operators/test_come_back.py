@@ -89,7 +89,7 @@ def test_moved_end_is_handed_to_a_trigger_again(how: str, run: Run, timav_emulat
         run["on_air"].xcoms["control"] = {"end": later.isoformat()}
     else:
         run["on_air"].xcoms.pop("control")
-        run.ledger.observe(Watch(run.lease.generation, later))
+        run.ledger.write_watch(Watch(run.lease.generation, later))
     with pytest.raises(TaskDeferred) as deferred:
         come_back(run)
     assert datetime.fromisoformat(triggered(deferred.value).end) == later
@@ -102,7 +102,7 @@ def test_moved_end_is_handed_to_a_trigger_again(how: str, run: Run, timav_emulat
 def test_stall_is_told_of_once_over_a_moved_end(verdict: str, told: bool, run: Run) -> None:
     later = datetime.now(UTC) + timedelta(minutes=5)
     run["on_air"].xcoms["control"] = {"end": later.isoformat()}
-    run.ledger.observe(Watch(run.lease.generation, later, {"verdict": verdict}))
+    run.ledger.write_watch(Watch(run.lease.generation, later, {"verdict": verdict}))
     with pytest.raises(TaskDeferred) as deferred:
         come_back(run)
     assert triggered(deferred.value).told is told
@@ -110,8 +110,8 @@ def test_stall_is_told_of_once_over_a_moved_end(verdict: str, told: bool, run: R
 
 def test_show_that_the_trigger_has_ended_meanwhile_is_not_stopped_twice(run: Run, timav_emulator: Emulator) -> None:
     for kind in ("push", "record"):
-        run.ledger.tell(kind, Claim(run.lease.generation, "stopped"))
-    run.ledger.close(run.lease.generation)
+        run.ledger.write_claim(kind, Claim(run.lease.generation, "stopped"))
+    run.ledger.release(run.lease.generation)
     timav_emulator.clear_journal()
     assert come_back(run)["outcome"] == "deadline"
     assert timav_emulator.journal == ()
@@ -147,5 +147,5 @@ def test_event_of_the_trigger_is_taken_as_ever(run: Run) -> None:
 
 
 def test_verdict_is_the_last_that_was_noted(run: Run) -> None:
-    run.ledger.observe(Watch(run.lease.generation, stream={"verdict": "STALLED"}))
+    run.ledger.write_watch(Watch(run.lease.generation, stream={"verdict": "STALLED"}))
     assert come_back(run)["verdict"] == "STALLED"

@@ -187,9 +187,9 @@ class TestWithAReservation:
         lease = Lease.from_json(run.execute()["lease"])
         with run.reserve.make_hook() as hook:
             hook.start_push(room_id=lease.key.room_id, user_id=lease.key.user_id)
-        Ledger(lease.key.variable).tell("push", Claim(lease.generation, "ours"))
+        Ledger(lease.key.variable).write_claim("push", Claim(lease.generation, "ours"))
         over = Lease(lease.key, lease.owner, lease.generation, datetime.now(UTC) - HOUR)
-        Ledger(lease.key.variable).hold(over)
+        Ledger(lease.key.variable).write_lease(over)
         run.store.set("timav:reservation", over.to_json())
         with pytest.raises(AirflowSkipException, match="a new run is a new broadcast"):
             run.execute()

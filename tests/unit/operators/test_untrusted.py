@@ -53,10 +53,10 @@ def some(poison: dict[str, Any]) -> list[Any]:
 
 def write(lease: Lease, *, claims: bool = True) -> Ledger:
     ledger = Ledger(lease.key.variable)
-    ledger.hold(lease)
+    ledger.write_lease(lease)
     if claims:
-        ledger.tell("push", Claim(lease.generation, "ours"))
-        ledger.tell("record", Claim(lease.generation, "ours"))
+        ledger.write_claim("push", Claim(lease.generation, "ours"))
+        ledger.write_claim("record", Claim(lease.generation, "ours"))
     return ledger
 
 
@@ -117,7 +117,7 @@ class TestVariables:
         run.start()
         for text in shapes({"generation": run.lease.generation, "stream": {"verdict": "LIVE", "tail": 7}}).values():
             supervisor.variables[f"{run.ledger.variable}-watch"] = text
-            assert run.ledger.end(run.lease) == run.lease.end
+            assert run.ledger.end_in_force(run.lease) == run.lease.end
             assert run.on_air().end == run.lease.end.isoformat()
 
     def test_unreadable_lease_is_removed_after_a_day_with_a_warning(

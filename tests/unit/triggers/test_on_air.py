@@ -231,7 +231,9 @@ class TestControl:
             firing = asyncio.create_task(fire(trigger))
             run["on_air"].xcoms["control"] = moved(3600)
             await until(
-                lambda: run.ledger.end(run.lease) == datetime.fromisoformat(run["on_air"].xcoms["control"]["end"])
+                lambda: (
+                    run.ledger.end_in_force(run.lease) == datetime.fromisoformat(run["on_air"].xcoms["control"]["end"])
+                )
             )
             firing.cancel()
 
@@ -684,8 +686,8 @@ class TestSomebodyElsesShow:
         trigger = self.ended_elsewhere(run, 3600)
         second = Run(run.supervisor, run_id="second")
         second.start()
-        answers = iter([second.ledger.standing(run.lease)])
-        monkeypatch.setattr(Ledger, "standing", lambda self, lease: next(answers))
+        answers = iter([second.ledger.lease_state(run.lease)])
+        monkeypatch.setattr(Ledger, "lease_state", lambda self, lease: next(answers))
         assert within(fire(trigger))["status"] == "stopped"
         assert (len(timav_emulator.pushes), len(timav_emulator.recordings)) == (1, 1)
 
@@ -1035,5 +1037,5 @@ def test_fifty_shows_that_end_together_never_block_the_loop(supervisor: Supervis
 
 def test_watch_of_another_show_moves_no_end(run: Run) -> None:
     trigger = ending_in(0.5, run)
-    Ledger(run.lease.key.variable).observe(Watch("another", datetime.now(UTC) + timedelta(hours=1)))
+    Ledger(run.lease.key.variable).write_watch(Watch("another", datetime.now(UTC) + timedelta(hours=1)))
     assert within(fire(trigger))["status"] == "deadline"

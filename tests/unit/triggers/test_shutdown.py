@@ -43,13 +43,13 @@ class Show:
         self.emulator = emulator
         self.lease = Lease(key, owner, "generation", datetime.now(UTC))
         self.ledger = Ledger(key.variable)
-        self.ledger.hold(self.lease)
+        self.ledger.write_lease(self.lease)
         with TimAVHook() as hook:
             hook.start_push(room_id=key.room_id, user_id=key.user_id)
             hook.start_record(room_id=key.room_id, user_id=key.user_id, file_name="name")
             self.settings = hook.settings()
         for kind in ("push", "record"):
-            self.ledger.tell(kind, Claim("generation", "ours", "start"))
+            self.ledger.write_claim(kind, Claim("generation", "ours", "start"))
 
     async def end(self) -> ShutdownReport:
         async def look_up() -> Any:
@@ -101,8 +101,8 @@ def test_second_try_leaves_the_next_show_alone(timav_emulator: Emulator, xcoms: 
     taken = Lease(show.lease.key, Owner("show", "tomorrow", "broadcast"), "next", datetime.now(UTC))
 
     def take_over(entry: Any) -> None:
-        show.ledger.hold(taken)
-        show.ledger.tell("push", Claim("next", "ours"))
+        show.ledger.write_lease(taken)
+        show.ledger.write_claim("push", Claim("next", "ours"))
 
     timav_emulator._on_request = take_over
     ended = asyncio.run(show.end())
@@ -130,7 +130,7 @@ def test_the_trigger_that_comes_after_keeps_what_was_noted(
     if lost == "the XCom":
         del xcoms["stopped"]
     if lost == "the note in the ledger":
-        show.ledger.tell("record", Claim("generation", "ours", "start"))
+        show.ledger.write_claim("record", Claim("generation", "ours", "start"))
     ended = asyncio.run(show.end())
     assert ended.outcomes == {"push": "already_stopped", "record": "already_stopped"}
     assert xcoms["stopped"]["file_ids"] == ids == list(show.noted()) == list(ended.file_ids)
