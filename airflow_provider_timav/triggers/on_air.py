@@ -1,4 +1,4 @@
-"""Watches a broadcast that is on air, and ends it: at its end, when a person stops it, or when its task is taken away."""
+"""Watch a broadcast that is on air, and end it: at its end, when a person stops it, or when its task is taken away."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["OnAirTrigger"]
 T = TypeVar("T")
 
 _ENDING: Final[set[asyncio.Task[Any]]] = set()
-"""What nobody cancels: the loop itself does not hold on to it."""
+"""Tasks that are never cancelled; the loop itself holds only weak references."""
 
 LAST_WATCHES_SECONDS: Final = 1.0
 """How long the watches over a broadcast get to end, once it is over."""
@@ -40,16 +40,16 @@ LAST_WATCHES_SECONDS: Final = 1.0
 class OnAirTrigger(BaseTrigger):
     """Ends the broadcast at its end, and fires one event.
 
-    The end is absolute, so that a restart does not move it. In force is what the XCom ``control`` of the task says, else the
-    ledger, else ``end``. What it knows of the stream, and an end that was moved, stand in the ledger (``….watch``).
+    The end is absolute, so that a restart does not move it. The end in force is the one in the task's XCom ``control``, else
+    the ledger's, else ``end``. The state of the stream, and an end that was moved, stand in the ledger (``…-watch``).
 
-    The broadcast is stopped here, not by the task that comes after: triggers run while a DAG is paused. At once after the stop
-    the file ids are noted, in the task's XCom ``stopped`` and in the ledger, before the event: a triggerer that dies may take
-    the event with it. No note stands before a stop or keeps it from being sent.
+    The trigger stops the broadcast, not a later task: triggers run while a DAG is paused. Right after the stop it notes the
+    file ids, in the task's XCom ``stopped`` and in the ledger, before the event: a triggerer that dies may take the event with
+    it. No note is taken before a stop or keeps it from being sent.
 
     ``on_kill`` is called when the task is marked, cleared or timed out, when its DAG is deleted, and when the trigger moves to
-    another triggerer. It stops only where the task is in a final state or gone, and lease and generation are still its own.
-    Nothing is stopped in ``cleanup``, which also runs when a triggerer restarts; nothing is ever started here.
+    another triggerer. It stops the broadcast only if the task is in a final state or gone, and lease and generation are still
+    its own. ``cleanup``, which also runs when a triggerer restarts, stops nothing; the trigger never starts anything.
 
     The event is ``{"status", "ended_at", "verdict", "since"}``: the status is ``deadline``, ``stopped`` (by a person),
     ``stream_ended``, ``stalled`` (with ``on_stall="notify"``: the broadcast goes on) or ``failed`` (with ``on_stall="fail"``).
@@ -58,14 +58,14 @@ class OnAirTrigger(BaseTrigger):
     :param end: when the broadcast ends, ISO 8601 with a zone.
     :param task_key: `runs.TaskKey` of the task, as JSON.
     :param stops: which of ``push`` and ``record`` are ours to stop.
-    :param hls_url: what to look at. Its query appears in no log and in no ``repr``.
-    :param rtmp_url: what to look at where there is no HLS address, likewise. Without either, time and control are kept only.
+    :param hls_url: the stream to watch. Its query appears in no log and in no ``repr``.
+    :param rtmp_url: the stream to watch if there is no HLS address, likewise. Without either, the trigger keeps only the time.
     :param until: ``deadline`` or ``stream_ended``.
     :param grace: seconds that a stream which was live may be gone before it has ended.
     :param on_stall: ``ignore``, ``notify`` or ``fail``.
-    :param told: whether the stall that is going on has been told of already.
+    :param told: whether the current stall was reported already.
 
-    Arguments that it does not know, of a version that did, are ignored.
+    Arguments of other versions are ignored.
     """
 
     def __init__(
@@ -131,7 +131,7 @@ class OnAirTrigger(BaseTrigger):
         """Stop the broadcast if its task is over or gone, and the broadcast is still ours.
 
         Airflow promises 30 s for this. In fact it cancels the trigger again with each turn of its loop, about once a second,
-        until it is done, and says nothing of it: so the work is done by a task that nobody cancels.
+        until it is done: so a task of its own does the work, which is not cancelled.
         """
         ending = _uncancelled(self._end_where_over())
         while not ending.done():
@@ -153,14 +153,14 @@ class OnAirTrigger(BaseTrigger):
             call_sdk_with_retries(lambda: ledger.lease_state(lease)),
         )
         if state is not None and state not in FINAL_STATES:
-            self.log.info("The task is %s: the broadcast goes on, others watch over it.", state)
+            self.log.info("The task is %s: the broadcast goes on, another trigger watches it.", state)
             return
         if standing != "ours":
             self.log.info(
-                "The broadcast in room %s is over already, or the room is somebody else's by now.", lease.key.room_id
+                "The broadcast in room %s is over already, or another one holds the room by now.", lease.key.room_id
             )
             return
-        self.log.warning("The task is %s: the broadcast in room %s is ended.", state or "gone", lease.key.room_id)
+        self.log.warning("The task is %s: ending the broadcast in room %s.", state or "gone", lease.key.room_id)
         from airflow_provider_timav.triggers._shutdown import HURRIED_SECONDS
 
         await self._send_stops(lease, ledger, seconds=HURRIED_SECONDS)
@@ -182,7 +182,7 @@ class OnAirTrigger(BaseTrigger):
     async def _until_over(self, lease: Lease, ledger: Ledger) -> str:
         """Return why the broadcast is to end, once it is."""
         known = await call_sdk_or_none(
-            self.log, "What was known of the stream could not be read", lambda: ledger.watch(lease.generation)
+            self.log, "The noted state of the stream could not be read", lambda: ledger.watch(lease.generation)
         )
         if known is not None:
             self._clock.moved_end = known.end
@@ -254,25 +254,25 @@ class OnAirTrigger(BaseTrigger):
         return None
 
     async def _until_bare_end(self) -> str | None:
-        """Return ``deadline`` at the end that is known, whatever else has failed."""
+        """Return ``deadline`` at the end that is known, even if all else has failed."""
         await asyncio.sleep(self._clock.left())
         return "deadline"
 
     @property
     def _url(self) -> str:
-        """The address that is looked at; empty without one."""
+        """The address of the stream to watch; empty without one."""
         return self.hls_url or self.rtmp_url or ""
 
     async def _until_stream_says(
         self, lease: Lease, ledger: Ledger, memory: Any, looked_up: asyncio.Task[Settings | None]
     ) -> str | None:
-        """Return ``stream_ended``, ``stalled`` or ``failed`` where the stream, and what was asked for, say so."""
+        """Return ``stream_ended``, ``stalled`` or ``failed`` once the stream is in such a state, and the options say so."""
         from airflow_provider_timav.stream.reader import follow, shared_reader
         from airflow_provider_timav.stream.watch import Verdict, Watch
 
         self._watch = Watch.from_json(memory)
         if self._watch.verdict is Verdict.LIVE:
-            self.told = False  # since it was told of, the stream has played again
+            self.told = False  # since that report, the stream has played again
         began, status = time.time(), ""
 
         async def enough(watch: Watch) -> bool:
@@ -297,12 +297,12 @@ class OnAirTrigger(BaseTrigger):
         return status
 
     async def _observe(self, lease: Lease, ledger: Ledger, at_most: float = math.inf) -> None:
-        """Keep what is known where it outlives a triggerer, and where people look."""
+        """Note the state of the stream in the ledger, which outlives a triggerer, and where the page reads it."""
         from airflow_provider_timav.leases import Watch
 
         stream = None if self._watch is None else self._watch.to_json()
         watch = Watch(lease.generation, self._clock.moved_end, stream, self._clock.error)
-        trouble = "What is known of the stream could not be stored"
+        trouble = "The state of the stream could not be stored"
         await call_sdk_or_none(self.log, trouble, lambda: ledger.write_watch(watch), at_most=at_most)
 
     # -- the end -------------------------------------------------------------------------------------------------------
@@ -354,7 +354,7 @@ class OnAirTrigger(BaseTrigger):
 
 
 def _uncancelled(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Start what is to be done whatever becomes of the trigger."""
+    """Start work that goes on even if the trigger is cancelled."""
     task = asyncio.create_task(work)
     _ENDING.add(task)
     task.add_done_callback(_ENDING.discard)
@@ -362,7 +362,7 @@ def _uncancelled(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
 
 
 async def _load() -> None:
-    """Import what the trigger needs in a thread: the loop has others to serve."""
+    """Import the trigger's modules in a thread: the loop has others to serve."""
     for name in (
         "leases",
         "hooks.timav",
