@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from airflow.sdk import BaseHook
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from airflow_provider_timav.videorelay.aclient import AsyncClient
+    from airflow_provider_timav.videorelay.calls import Call
     from airflow_provider_timav.videorelay.client import Client
     from airflow_provider_timav.videorelay.exchange import Service
     from airflow_provider_timav.videorelay.models import (
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "TimAVHook"]
 
 log = logging.getLogger(__name__)
+
+ResultT = TypeVar("ResultT")
 
 ROTATION_SECONDS: Final = 1.0
 """How long a pair of files that is just being replaced is given; a stop in a signal handler has little more than that."""
@@ -168,6 +171,18 @@ class TimAVHook(BaseHook):
         self.close()
 
     @without_variables
+    def call(self, call: Call[ResultT], **limits: Any) -> ResultT:
+        """Send an operation of ``videorelay.calls`` and return its result: the one way from operators to the service.
+
+        :param call: what to send, checked; the same call can be sent again.
+        :param limits: ``max_posts`` and ``seconds``, as ``Client.call`` takes them.
+        :raises ConfigurationError: see ``settings``.
+        :raises CertificateError: see ``get_conn``.
+        :raises TimAVError: what came of it; see ``videorelay.errors``.
+        """
+        return self.get_conn().call(call, **limits)
+
+    @without_variables
     def start_push(
         self,
         *,
@@ -206,7 +221,7 @@ class TimAVHook(BaseHook):
             watermark_id=watermark_id,
             rate_types=rate_types,
         )
-        return self.get_conn().call(call)
+        return self.call(call)
 
     def stop_push(
         self,
@@ -224,7 +239,7 @@ class TimAVHook(BaseHook):
         from airflow_provider_timav.videorelay import calls
 
         call = calls.stop_push(room_id=room_id, user_id=user_id, sdk_type=sdk_type, push_data_type=push_data_type)
-        return self.get_conn().call(call)
+        return self.call(call)
 
     def start_record(
         self,
@@ -260,7 +275,7 @@ class TimAVHook(BaseHook):
             sdk_type=sdk_type,
             record_data_type=record_data_type,
         )
-        return self.get_conn().call(call)
+        return self.call(call)
 
     def stop_record(
         self,
@@ -278,7 +293,7 @@ class TimAVHook(BaseHook):
         from airflow_provider_timav.videorelay import calls
 
         call = calls.stop_record(room_id=room_id, user_id=user_id, sdk_type=sdk_type, record_data_type=record_data_type)
-        return self.get_conn().call(call)
+        return self.call(call)
 
     def kick_members(self, *, room_id: int | str, user_ids: Sequence[str] | str) -> KickMembersResult:
         """Ask for 1 to 10 members to be removed from a room (0x1). The service does not confirm that they are gone.
@@ -288,7 +303,7 @@ class TimAVHook(BaseHook):
         """
         from airflow_provider_timav.videorelay import calls
 
-        return self.get_conn().call(calls.kick_members(room_id=room_id, user_ids=user_ids))
+        return self.call(calls.kick_members(room_id=room_id, user_ids=user_ids))
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether certificate and credential are accepted, by a call that changes nothing: a stop of a push in room 0.

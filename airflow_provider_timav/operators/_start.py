@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -20,17 +21,30 @@ from airflow_provider_timav.videorelay.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from airflow.sdk import Context
 
     from airflow_provider_timav.hooks.timav import TimAVHook
     from airflow_provider_timav.leases import Lease
     from airflow_provider_timav.operators._intent import Claim, Earlier
+    from airflow_provider_timav.videorelay.calls import Call
 
-__all__ = ["StartOperator"]
+__all__ = ["CheckedStart", "StartOperator"]
 
 IfAlreadyRunning = Literal["recover", "restart", "fail"]
+
+
+@dataclass(frozen=True)
+class CheckedStart:
+    """A start that holds to every rule, and the stop that ends what it starts: both can be sent as often as needed.
+
+    :param arguments: those that were given, as they are logged.
+    """
+
+    arguments: Mapping[str, Any] = field(repr=False)
+    start: Call[Any]
+    stop: Call[Any]
 
 
 class StartOperator(TimAVOperator):
@@ -65,34 +79,36 @@ class StartOperator(TimAVOperator):
         self.kill_guard = KillGuard.none()
 
     @abstractmethod
-    def checked_arguments(self, context: Context) -> dict[str, Any]:
-        """Return the arguments of the hook's start, after a check that sends nothing.
+    def checked_start(self, context: Context) -> CheckedStart:
+        """Return the calls of this start and of its stop, checked; this sends nothing.
 
         :raises ConfigurationError: naming the argument that breaks a rule.
         """
 
     @abstractmethod
-    def send_start(self, hook: TimAVHook, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Send the start; return its result."""
-
-    @abstractmethod
-    def send_stop(self, hook: TimAVHook, arguments: dict[str, Any], **limits: Any) -> Sequence[str]:
-        """Send the stop of what ``arguments`` would start; return the file ids of a recording.
-
-        :param limits: those of ``Client.call``.
-        """
-
-    @abstractmethod
-    def settle_own(self, hook: TimAVHook, arguments: dict[str, Any]) -> tuple[dict[str, Any], Claim]:
+    def settle_own(self, hook: TimAVHook, checked: CheckedStart) -> tuple[dict[str, Any], Claim]:
         """Settle that one runs which an earlier try of this task probably started, and of which no result is known."""
+
+    def send_start(self, hook: TimAVHook, checked: CheckedStart) -> dict[str, Any]:
+        """Send the start; return its result as plain data without None."""
+        result: dict[str, Any] = hook.call(checked.start).model_dump(mode="json", exclude_none=True)
+        return result
+
+    def send_stop(self, hook: TimAVHook, checked: CheckedStart, **limits: Any) -> Sequence[str]:
+        """Send the stop of what the start has started; return the file ids of a recording.
+
+        :param limits: those of ``TimAVHook.call``.
+        """
+        hook.call(checked.stop, **limits)
+        return ()
 
     def start(self, context: Context) -> dict[str, Any]:
         """Start, and return the result as plain data without None; the intent and the result are noted on the way."""
         from airflow_provider_timav.operators._intent import Intent
         from airflow_provider_timav.operators._interrupted import remember
 
-        arguments = self.checked_arguments(context)
-        self.log_request(arguments)
+        checked = self.checked_start(context)
+        self.log_request(checked.arguments)
         policy = self._policy()
         until = waiting_until(context, time_span(given(self.wait_for_user, "wait_for_user"), "wait_for_user"))
         lease = self.held_lease()
@@ -102,12 +118,12 @@ class StartOperator(TimAVOperator):
         with self.make_hook() as hook:
             # A bad connection is refused before the intent is written: nothing will have been sent.
             client = hook.get_conn()
-            guard = self.kill_guard = KillGuard(cancel=client.cancel, stop=self.stop_at_once(hook, arguments))
+            guard = self.kill_guard = KillGuard(cancel=client.cancel, stop=self.stop_at_once(hook, checked))
             intent = Intent(context, self.kind, lease)
             earlier = intent.begin()
-            remember(self.place(arguments), guard.stop_if_running)
+            remember(self.place(checked.arguments), guard.stop_if_running)
             try:
-                result, claim = self._come_to_one(hook, arguments, earlier, policy)
+                result, claim = self._come_to_one(hook, checked, earlier, policy)
             except AlreadyRunning as foreign:
                 self._raise_if_killed()
                 if foreign.doubtful:
@@ -131,13 +147,13 @@ class StartOperator(TimAVOperator):
             else:
                 intent.done(result, claim)
             if claim != "foreign" and lease is not None:
-                self._stop_if_ended(lease, hook, arguments, context)
+                self._stop_if_ended(lease, hook, checked, context)
             if claim == "foreign":
                 self.log.warning("A %s runs already that this task did not start: it is left alone.", self.kind)
             return result
 
     def _come_to_one(
-        self, hook: TimAVHook, arguments: dict[str, Any], earlier: Earlier, policy: IfAlreadyRunning
+        self, hook: TimAVHook, checked: CheckedStart, earlier: Earlier, policy: IfAlreadyRunning
     ) -> tuple[dict[str, Any], Claim]:
         """Return the result of the one that runs now, and the claim on it.
 
@@ -145,7 +161,7 @@ class StartOperator(TimAVOperator):
         """
         try:
             with self.kill_guard.in_progress():
-                return self.send_start(hook, arguments), "ours"
+                return self.send_start(hook, checked), "ours"
         except AlreadyRunning as running:
             if self._taken_over():
                 raise
@@ -158,7 +174,7 @@ class StartOperator(TimAVOperator):
         if noted is not None:
             return {**noted, "outcome": "recovered"}, "ours"
         with self.kill_guard.in_progress():
-            return self.settle_own(hook, arguments) if own else (self.restart(hook, arguments), "ours")
+            return self.settle_own(hook, checked) if own else (self.restart(hook, checked), "ours")
 
     def _taken_over(self) -> bool:
         """Tell whether another broadcast holds the room by now: it has stopped what was ours, and what runs is its own."""
@@ -169,18 +185,18 @@ class StartOperator(TimAVOperator):
         held = Ledger(lease.key.variable).lease()
         return held is not None and held.generation != lease.generation
 
-    def restart(self, hook: TimAVHook, arguments: dict[str, Any]) -> dict[str, Any]:
+    def restart(self, hook: TimAVHook, checked: CheckedStart) -> dict[str, Any]:
         """Stop what runs and start anew: the only way to learn the URLs of a start whose answer was lost."""
-        self.send_stop(hook, arguments)
+        self.send_stop(hook, checked)
         time.sleep(1.0)  # the service needs a moment between the end of a stream and the next start of the same one
-        return {**self.send_start(hook, arguments), "outcome": "restarted"}
+        return {**self.send_start(hook, checked), "outcome": "restarted"}
 
-    def stop_at_once(self, hook: TimAVHook, arguments: dict[str, Any]) -> Callable[[float], None]:
+    def stop_at_once(self, hook: TimAVHook, checked: CheckedStart) -> Callable[[float], None]:
         """Return what sends one stop over a connection of its own, for ``KillGuard``."""
 
         def stop(seconds: float) -> None:
             with hook.another() as other:
-                self.send_stop(other, arguments, max_posts=1, seconds=seconds)
+                self.send_stop(other, checked, max_posts=1, seconds=seconds)
 
         return stop
 
@@ -248,7 +264,7 @@ class StartOperator(TimAVOperator):
 
         return lease.owner.task("on_air").state(context["ti"]) in FINAL_STATES
 
-    def _stop_if_ended(self, lease: Lease, hook: TimAVHook, arguments: dict[str, Any], context: Context) -> None:
+    def _stop_if_ended(self, lease: Lease, hook: TimAVHook, checked: CheckedStart, context: Context) -> None:
         """Stop what was started where the broadcast was ended meanwhile: its stops may have come before the start.
 
         :raises AirflowFailException: if it was.
@@ -267,8 +283,8 @@ class StartOperator(TimAVOperator):
             return
         if not ended:
             return
-        file_ids = self.send_stop(hook, arguments)
-        self.note_off_air(arguments)
+        file_ids = self.send_stop(hook, checked)
+        self.note_off_air(checked.arguments)
         try:
             claim = ledger.claim(self.kind, lease.generation)
             start_id = None if claim is None else claim.start_id

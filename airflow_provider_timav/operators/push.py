@@ -8,7 +8,7 @@ from airflow_provider_timav.arguments import optional
 from airflow_provider_timav.links import PushConsoleLink, WatchLiveLink, live_page
 from airflow_provider_timav.operators._base import said_on_failure
 from airflow_provider_timav.operators._options import options
-from airflow_provider_timav.operators._start import StartOperator
+from airflow_provider_timav.operators._start import CheckedStart, StartOperator
 from airflow_provider_timav.operators._stop import StopOperator
 
 if TYPE_CHECKING:
@@ -28,10 +28,6 @@ def _place(url: str | None) -> str:
     from airflow_provider_timav.stream.address import place
 
     return place(url) if url else "none"
-
-
-def _identity(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {name: arguments[name] for name in _IDENTITY if name in arguments}
 
 
 class StartPushOperator(StartOperator):
@@ -132,8 +128,8 @@ class StartPushOperator(StartOperator):
         )
         return result
 
-    def checked_arguments(self, context: Context) -> dict[str, Any]:
-        """Return the arguments of ``TimAVHook.start_push``; a viewers' password is masked in logs from here on."""
+    def checked_start(self, context: Context) -> CheckedStart:
+        """Return the calls that start and stop this push; a viewers' password is masked in logs from here on."""
         from airflow.sdk.log import mask_secret
 
         from airflow_provider_timav.videorelay import calls
@@ -143,23 +139,12 @@ class StartPushOperator(StartOperator):
             mask_secret([*forms(str(password))])
         own = self.arguments(*self._fields, "push_options")
         arguments = options(own.pop("push_options", None), "push_options") | own
-        calls.start_push(**arguments)
-        return arguments
+        identity = {name: arguments[name] for name in _IDENTITY if name in arguments}
+        return CheckedStart(arguments, calls.start_push(**arguments), calls.stop_push(**identity))
 
-    def send_start(self, hook: TimAVHook, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Send 0x6 with operation 1."""
-        return hook.start_push(**arguments).model_dump(mode="json", exclude_none=True)
-
-    def send_stop(self, hook: TimAVHook, arguments: dict[str, Any], **limits: Any) -> Sequence[str]:
-        """Send 0x6 with operation 2."""
-        from airflow_provider_timav.videorelay import calls
-
-        hook.get_conn().call(calls.stop_push(**_identity(arguments)), **limits)
-        return ()
-
-    def settle_own(self, hook: TimAVHook, arguments: dict[str, Any]) -> tuple[dict[str, Any], Claim]:
+    def settle_own(self, hook: TimAVHook, checked: CheckedStart) -> tuple[dict[str, Any], Claim]:
         """Stop and start again: the URLs of a push come only with the start, and an audience without URLs sees nothing."""
-        return self.restart(hook, arguments), "ours"
+        return self.restart(hook, checked), "ours"
 
 
 class StopPushOperator(StopOperator):

@@ -10,7 +10,7 @@ from airflow_provider_timav.arguments import flag, optional
 from airflow_provider_timav.links import RecordingConsoleLink, RecordingLink
 from airflow_provider_timav.operators._base import said_on_failure
 from airflow_provider_timav.operators._options import options
-from airflow_provider_timav.operators._start import StartOperator
+from airflow_provider_timav.operators._start import CheckedStart, StartOperator
 from airflow_provider_timav.operators._stop import StopOperator
 from airflow_provider_timav.videorelay.errors import RecordingLost
 
@@ -106,34 +106,27 @@ class StartRecordOperator(StartOperator):
         )
         return result
 
-    def checked_arguments(self, context: Context) -> dict[str, Any]:
-        """Return the arguments of ``TimAVHook.start_record``, with a file name."""
+    def checked_start(self, context: Context) -> CheckedStart:
+        """Return the calls that start and stop this recording, which has a file name in any case."""
         from airflow_provider_timav.videorelay import calls
 
         own = self.arguments(*self._fields, "record_options")
         arguments = options(own.pop("record_options", None), "record_options") | own
         if "file_name" not in arguments:
             arguments["file_name"] = default_file_name(self.room_id, context["ti"])
-        calls.start_record(**arguments)
-        return arguments
-
-    def send_start(self, hook: TimAVHook, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Send 0x5 with operation 1."""
-        return hook.start_record(**arguments).model_dump(mode="json", exclude_none=True)
-
-    def send_stop(self, hook: TimAVHook, arguments: dict[str, Any], **limits: Any) -> Sequence[str]:
-        """Send 0x5 with operation 2; its file ids are of a recording that nobody wants any more, and are logged."""
-        from airflow_provider_timav.videorelay import calls
-
         identity = {name: arguments[name] for name in _IDENTITY if name in arguments}
-        stopped = hook.get_conn().call(calls.stop_record(**identity), **limits)
-        if stopped.file_ids:
-            self.log.warning("The recording that ran before ended with the file ids %s.", ", ".join(stopped.file_ids))
-        return stopped.file_ids
+        return CheckedStart(arguments, calls.start_record(**arguments), calls.stop_record(**identity))
 
-    def settle_own(self, hook: TimAVHook, arguments: dict[str, Any]) -> tuple[dict[str, Any], Claim]:
+    def send_stop(self, hook: TimAVHook, checked: CheckedStart, **limits: Any) -> Sequence[str]:
+        """Send 0x5 with operation 2; its file ids are of a recording that nobody wants any more, and are logged."""
+        file_ids: Sequence[str] = hook.call(checked.stop, **limits).file_ids
+        if file_ids:
+            self.log.warning("The recording that ran before ended with the file ids %s.", ", ".join(file_ids))
+        return file_ids
+
+    def settle_own(self, hook: TimAVHook, checked: CheckedStart) -> tuple[dict[str, Any], Claim]:
         """Leave it running: unlike a push, a recording has nothing in its answer that would be missing."""
-        return {"outcome": "adopted", "file_name": arguments["file_name"]}, "sent"
+        return {"outcome": "adopted", "file_name": checked.arguments["file_name"]}, "sent"
 
 
 def _own_file_ids(noted: Any, start_id: Any) -> Sequence[str]:

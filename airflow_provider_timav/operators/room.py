@@ -43,9 +43,9 @@ class KickMembersOperator(TimAVOperator):
         from airflow_provider_timav.videorelay import calls
 
         arguments = self.arguments("room_id", "user_ids")
-        calls.kick_members(**arguments)
+        call = calls.kick_members(**arguments)
         self.log_request(arguments)
         with self.make_hook() as hook:
-            result = hook.kick_members(**arguments).model_dump(mode="json", exclude_none=True)
+            result = hook.call(call).model_dump(mode="json", exclude_none=True)
         self.log.info("Removal of %s from room %s: requested.", ", ".join(result["user_ids"]), self.room_id)
         return result

@@ -199,8 +199,8 @@ class TestWithinOneProcess:
     ) -> None:
         send = StartPushOperator.send_start
 
-        def interrupted_after(self: Any, hook: Any, arguments: Any) -> Any:
-            send(self, hook, arguments)
+        def interrupted_after(self: Any, hook: Any, checked: Any) -> Any:
+            send(self, hook, checked)
             signal.raise_signal(signal.SIGINT)
 
         monkeypatch.setattr(StartPushOperator, "send_start", interrupted_after)
