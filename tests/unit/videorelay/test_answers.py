@@ -11,7 +11,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_timav.videorelay import calls
-from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.errors import (
     CertificateError,
     ProtocolError,
@@ -20,6 +19,7 @@ from airflow_provider_timav.videorelay.errors import (
     TimAVError,
 )
 from airflow_provider_timav.videorelay.models import StartPushResult
+from airflow_provider_timav.videorelay.reply import Reply
 
 SEQ, COOKIE = 41, "c0ffee"
 HEAD = {
