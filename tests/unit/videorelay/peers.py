@@ -12,6 +12,9 @@ from airflow_provider_timav.videorelay.exchange import Exchange, Post, RetryBudg
 from airflow_provider_timav.videorelay.reply import Reply
 from airflow_provider_timav.videorelay.usersig import StaticUserSig
 
+REFUSED = b'{"ActionStatus":"FAIL","ErrorCode":70001,"ErrorInfo":"expired"}'
+"""The body of a refusal by the gateway."""
+
 Answer = Reply | TimAVError | Callable[[dict[str, Any]], Reply]
 
 
