@@ -1,8 +1,8 @@
 """Operator arguments as Jinja and trigger forms hand them over: rendered text where a number or a list was meant.
 
-What an argument of the API may hold stands in ``videorelay.rules``; here stands what is Airflow's: templates render to text, an
-empty form field to ``""``, and a missing XCom to ``"None"``. `check` holds one argument to its rule: a constant when the DAG is
-parsed, everything else after rendering, with the same words.
+What an argument of the API may hold stands in ``videorelay.bodies``; here stands what is Airflow's: templates render to text,
+an empty form field to ``""``, and a missing XCom to ``"None"``. `check` holds one argument to its rule: a constant when the DAG
+is parsed, everything else after rendering, with the same words.
 """
 
 from __future__ import annotations
@@ -102,7 +102,7 @@ def check(field: str, value: Any, *, within: str | None = None) -> None:
     :param within: the dict that it is an entry of, such as ``push_options``.
     :raises ConfigurationError: naming the argument, the rule and the value, which is left out where it is a password.
     """
-    from airflow_provider_timav.videorelay import rules
+    from airflow_provider_timav.videorelay import bodies, rules
 
     if field not in rules.REQUIRED and field != "timav_conn_id" and optional(value) is None:
         return
@@ -110,8 +110,8 @@ def check(field: str, value: Any, *, within: str | None = None) -> None:
         one_of(CHOICES[field], value, field)
     elif field in _AIRFLOWS:
         _AIRFLOWS[field](value, field)
-    elif field in rules.ARGUMENTS:
-        _held(rules.ARGUMENTS[field], value, field, within=within)
+    elif field in bodies.ARGUMENTS:
+        _held(bodies.ARGUMENTS[field], value, field, within=within)
 
 
 def _held(rule: Callable[[Any], Any], value: Any, field: str, *, within: str | None = None) -> Any:

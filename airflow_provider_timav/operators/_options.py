@@ -14,12 +14,10 @@ from airflow_provider_timav.videorelay.errors import ConfigurationError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["PUSH_OPTIONS", "RECORD_OPTIONS", "hold", "hold_callback", "options", "settled"]
+__all__ = ["hold", "hold_callback", "options", "settled"]
 
-PUSH_OPTIONS: Final = ("channel_describe", "watermark_flag", "watermark_id")
-RECORD_OPTIONS: Final = ("tags", "class_id", "transcode", "screenshot", "watermark")
-
-KNOWN: Final[Mapping[str, tuple[str, ...]]] = {"push_options": PUSH_OPTIONS, "record_options": RECORD_OPTIONS}
+KNOWN: Final = ("push_options", "record_options")
+"""The arguments that hold others, those of ``bodies.OPTIONS``."""
 
 
 def settled(_: Any) -> bool:
@@ -116,7 +114,9 @@ def _hold_watermark(arguments: Mapping[str, Any], is_settled: Callable[[Any], bo
 def _as_dict(given: Any, name: str) -> dict[str, Any]:
     if optional(given) is None:
         return {}
-    known = KNOWN[name]
+    from airflow_provider_timav.videorelay.bodies import OPTIONS
+
+    known = OPTIONS[name]
     found = given
     if isinstance(given, str):
         try:

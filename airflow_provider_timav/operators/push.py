@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_timav.arguments import optional
 from airflow_provider_timav.links import PushConsoleLink, WatchLiveLink, live_page
+from airflow_provider_timav.operators._arguments import own_arguments
 from airflow_provider_timav.operators._base import log_failure
 from airflow_provider_timav.operators._options import options
 from airflow_provider_timav.operators._start import CheckedStart, StartOperator
@@ -45,30 +46,18 @@ class StartPushOperator(StartOperator):
     :param tape_flag: record while pushing. No file id of such a recording ever comes through this API: whoever wants file ids
         uses ``StartRecordOperator``.
     :param channel_name: the channel's name.
-    :param channel_describe: the channel's description.
-    :param player_password: what a viewer must know. It works only with the vendor's own player: other players, and the
-        sensor, cannot play such a stream.
-    :param watermark_flag: put a watermark on the picture, one that was uploaded in the vendor's console.
-    :param watermark_id: which one; 0 is the default. Has no effect without the flag, and is refused then.
+    :param player_password: the password that a viewer must enter. It works only with the vendor's own player: other players,
+        and the sensor, cannot play such a stream.
     :param rate_types: one or more of ``original``, ``sd`` (550K), ``hd`` (900K) (or 0, 10, 20); each gives URLs of its own.
-    :param push_options: ``channel_describe``, ``watermark_flag`` and ``watermark_id`` as one dict, or as a JSON object in one
-        string, where that is what a task or a form gives; what is given by itself counts before it.
+    :param push_options: the arguments below as one dict, or as a JSON object in one string, for a task or a form that gives
+        them so; an argument that is given by itself counts first.
+    :param channel_describe: the channel's description.
+    :param watermark_flag: put a watermark on the picture, one that was uploaded in the vendor's console.
+    :param watermark_id: the watermark's number; 0 is the default. It has no effect without the flag, and is refused then.
     :raises TimAVError: see ``videorelay.errors``; a wrong argument is a ``ConfigurationError`` before anything is sent.
     """
 
     kind = "push"
-    _fields = (
-        *_IDENTITY,
-        "live_code",
-        "tape_flag",
-        "channel_name",
-        "channel_describe",
-        "player_password",
-        "watermark_flag",
-        "watermark_id",
-        "rate_types",
-    )
-    template_fields: Sequence[str] = (*StartOperator.template_fields, *_fields, "push_options")
     operator_extra_links = (WatchLiveLink(), PushConsoleLink())
 
     def __init__(
@@ -105,6 +94,9 @@ class StartPushOperator(StartOperator):
         self.push_options = push_options
         self.check_constants(StartPushOperator.template_fields)
 
+    _own_arguments = own_arguments(__init__)
+    template_fields: Sequence[str] = (*StartOperator.template_fields, *_own_arguments)
+
     @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the push; return its result."""
@@ -135,7 +127,7 @@ class StartPushOperator(StartOperator):
 
         if (password := optional(self.player_password)) is not None:
             mask_secret([*forms(str(password))])
-        own = self.arguments(*self._fields, "push_options")
+        own = self.arguments(*self._own_arguments)
         arguments = options(own.pop("push_options", None), "push_options") | own
         identity = {name: arguments[name] for name in _IDENTITY if name in arguments}
         return CheckedStart(arguments, calls.start_push(**arguments), calls.stop_push(**identity))
@@ -153,7 +145,6 @@ class StopPushOperator(StopOperator):
     """
 
     kind = "push"
-    template_fields: Sequence[str] = (*StopOperator.template_fields, *_IDENTITY)
     operator_extra_links = (PushConsoleLink(),)
 
     def __init__(
@@ -171,6 +162,9 @@ class StopPushOperator(StopOperator):
         self.sdk_type = sdk_type
         self.push_data_type = push_data_type
         self.check_constants(StopPushOperator.template_fields)
+
+    _own_arguments = own_arguments(__init__)
+    template_fields: Sequence[str] = (*StopOperator.template_fields, *_own_arguments)
 
     @log_failure
     def execute(self, context: Context) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_timav.arguments import flag, optional
 from airflow_provider_timav.links import RecordingConsoleLink, RecordingLink
+from airflow_provider_timav.operators._arguments import own_arguments
 from airflow_provider_timav.operators._base import log_failure
 from airflow_provider_timav.operators._options import options
 from airflow_provider_timav.operators._start import CheckedStart, StartOperator
@@ -38,23 +39,21 @@ class StartRecordOperator(StartOperator):
     :param room_id: the room (``uint32_auth_key``), 0 to 2^32 - 1.
     :param user_id: the user to record.
     :param file_name: the recording's name; left out, one that is the same over retries and unique for this recording.
+    :param sdk_type: ``normal`` or ``iot_camera`` (or 1, 2).
+    :param record_data_type: ``camera`` or ``screen`` (or 0, 1).
+    :param requested: whether to record at all; without, the task succeeds as ``not_requested``. For graphs whose shape must
+        not hang on what is known only when they run.
+    :param record_options: the arguments below as one dict, or as a JSON object in one string, for a task or a form that gives
+        them so; an argument that is given by itself counts first.
     :param tags: tags of the video.
     :param class_id: the video's class.
     :param transcode: transcode it.
     :param screenshot: take screenshots of it.
     :param watermark: put a watermark on it.
-    :param sdk_type: ``normal`` or ``iot_camera`` (or 1, 2).
-    :param record_data_type: ``camera`` or ``screen`` (or 0, 1).
-    :param requested: whether to record at all; without, the task succeeds as ``not_requested``. For graphs whose shape must
-        not hang on what is known only when they run.
-    :param record_options: ``tags``, ``class_id``, ``transcode``, ``screenshot`` and ``watermark`` as one dict, or as a JSON
-        object in one string, where that is what a task or a form gives; what is given by itself counts before it.
     :raises TimAVError: see ``videorelay.errors``; a wrong argument is a ``ConfigurationError`` before anything is sent.
     """
 
     kind = "record"
-    _fields = (*_IDENTITY, "file_name", "tags", "class_id", "transcode", "screenshot", "watermark")
-    template_fields: Sequence[str] = (*StartOperator.template_fields, *_fields, "requested", "record_options")
     operator_extra_links = (RecordingLink(), RecordingConsoleLink())
 
     def __init__(
@@ -89,6 +88,9 @@ class StartRecordOperator(StartOperator):
         self.record_options = record_options
         self.check_constants(StartRecordOperator.template_fields)
 
+    _own_arguments = own_arguments(__init__)
+    template_fields: Sequence[str] = (*StartOperator.template_fields, *_own_arguments)
+
     @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the recording; return its result."""
@@ -109,7 +111,7 @@ class StartRecordOperator(StartOperator):
         """Return the calls that start and stop this recording, which has a file name in any case."""
         from airflow_provider_timav.videorelay import calls
 
-        own = self.arguments(*self._fields, "record_options")
+        own = self.arguments(*(name for name in self._own_arguments if name != "requested"))
         arguments = options(own.pop("record_options", None), "record_options") | own
         if "file_name" not in arguments:
             arguments["file_name"] = default_file_name(self.room_id, context["ti"])
@@ -160,7 +162,6 @@ class StopRecordOperator(StopOperator):
     """
 
     kind = "record"
-    template_fields: Sequence[str] = (*StopOperator.template_fields, *_IDENTITY, "require_file_ids")
     operator_extra_links = (RecordingLink(), RecordingConsoleLink())
 
     def __init__(
@@ -180,6 +181,9 @@ class StopRecordOperator(StopOperator):
         self.record_data_type = record_data_type
         self.require_file_ids = require_file_ids
         self.check_constants(StopRecordOperator.template_fields)
+
+    _own_arguments = own_arguments(__init__)
+    template_fields: Sequence[str] = (*StopOperator.template_fields, *_own_arguments)
 
     @log_failure
     def execute(self, context: Context) -> dict[str, Any]:

@@ -428,5 +428,6 @@ def test_checking_them_imports_no_models() -> None:
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert set(done.stdout.split()) <= {
         "airflow_provider_timav.videorelay.errors",
+        "airflow_provider_timav.videorelay.bodies",
         "airflow_provider_timav.videorelay.rules",
     }

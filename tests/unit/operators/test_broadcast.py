@@ -578,7 +578,7 @@ class TestStarts:
             ledger.write_claim(kind, Claim(generation, "stopped"))
             ledger.release(generation)
 
-        timav_emulator._on_request = end_it
+        timav_emulator.on_request = end_it
         with pytest.raises(AirflowFailException, match="ended while"):
             run.execute(f"start_{kind}")
         assert sent(timav_emulator) == [f"start_{kind}", f"stop_{kind}"]
@@ -594,7 +594,7 @@ class TestStarts:
             run.ledger,
             replace(run.lease, generation="other", owner=replace(run.lease.owner, run_id=other.run_id)),
         )
-        timav_emulator._on_request = lambda entry: ledger.write_lease(held)
+        timav_emulator.on_request = lambda entry: ledger.write_lease(held)
         with pytest.raises(AirflowFailException, match="ended while"):
             run.execute(f"start_{kind}")
         assert sent(timav_emulator) == [f"start_{kind}", f"stop_{kind}"]
@@ -617,7 +617,7 @@ class TestStarts:
             ledger.write_lease(held)
             ledger.write_claim(kind, theirs)
 
-        timav_emulator._on_request = take_over
+        timav_emulator.on_request = take_over
         if kind == "record":  # as after an answer that was lost
             run["start_record"].store = Store()
         before = sent(timav_emulator)
@@ -668,7 +668,7 @@ class TestStarts:
         """The stop task may have been told "already stopped" before the start was carried out."""
         run = show()
         run.execute("reserve")
-        timav_emulator._on_request = lambda entry: setattr(run["on_air"], "state", "success")
+        timav_emulator.on_request = lambda entry: setattr(run["on_air"], "state", "success")
         with pytest.raises(AirflowFailException, match="ended while"):
             run.execute(f"start_{kind}")
         assert sent(timav_emulator) == [f"start_{kind}", f"stop_{kind}"]
@@ -850,10 +850,10 @@ class TestStops:
         ledger, generation = run.ledger, run.lease.generation
         ledger.write_claim(kind, Claim(generation, "sent", "start"))
 
-        timav_emulator._on_request = lambda entry: ledger.write_claim(kind, Claim(generation, "ours", "start"))
+        timav_emulator.on_request = lambda entry: ledger.write_claim(kind, Claim(generation, "ours", "start"))
         with pytest.raises(AmbiguousOutcome, match="another try stops it"):
             run.execute(f"stop_{kind}")
-        timav_emulator._on_request = None
+        timav_emulator.on_request = None
         with TimAVHook() as hook:
             hook.start_push(**HOST) if kind == "push" else hook.start_record(**HOST, file_name="slow")
         assert ledger.lease() is not None

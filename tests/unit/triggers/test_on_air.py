@@ -120,7 +120,7 @@ class TestDeadline:
     def test_show_is_stopped_at_its_end_and_the_ids_are_noted(self, run: Run, timav_emulator: Emulator) -> None:
         trigger = ending_in(0.8, run)
         stopped_at: list[float] = []
-        timav_emulator._on_request = lambda entry: stopped_at.append(time.time())
+        timav_emulator.on_request = lambda entry: stopped_at.append(time.time())
         event = within(fire(trigger))
         assert event["status"] == "deadline"
         assert set(event) == {"status", "ended_at", "verdict", "since"}
@@ -837,7 +837,7 @@ class TestServiceAndConnection:
         monkeypatch.setenv(
             "AIRFLOW_CONN_TIMAV_DEFAULT", json.dumps(timav_emulator.connection() | {"password": expired})
         )
-        timav_emulator._on_request = lambda entry: monkeypatch.setenv("AIRFLOW_CONN_TIMAV_DEFAULT", good)
+        timav_emulator.on_request = lambda entry: monkeypatch.setenv("AIRFLOW_CONN_TIMAV_DEFAULT", good)
         within(fire(trigger))
         assert off_air(timav_emulator)
 

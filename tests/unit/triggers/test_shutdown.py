@@ -104,7 +104,7 @@ def test_second_try_leaves_the_next_show_alone(timav_emulator: Emulator, xcoms: 
         show.ledger.write_lease(taken)
         show.ledger.write_claim("push", Claim("next", "ours"))
 
-    timav_emulator._on_request = take_over
+    timav_emulator.on_request = take_over
     ended = asyncio.run(show.end())
     tries = [entry for entry in timav_emulator.journal if entry.operation == "stop_push"]
     assert len(tries) == 1

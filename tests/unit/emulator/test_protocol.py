@@ -56,8 +56,8 @@ def test_a_garbled_request_is_an_operation_or_a_failure(document: Any) -> None:
     """Nothing but the service's own failures leaves the reader, and a description can always be had."""
     protocol.describe(document)
     with suppress(protocol.Failure):
-        operation = protocol.read(document, sdkappid=1400000001)
-        assert protocol.describe(document).operation == operation.name
+        command = protocol.read(document, sdkappid=1400000001)
+        assert protocol.describe(document).operation == command.operation.name
 
 
 @given(garbled())
