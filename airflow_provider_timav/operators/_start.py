@@ -7,10 +7,11 @@ from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_timav.arguments import given, time_span
+from airflow_provider_timav.arguments import time_span
 from airflow_provider_timav.operators._base import TimAVOperator
 from airflow_provider_timav.operators._kill_guard import KillGuard
 from airflow_provider_timav.operators._reschedule import SOONEST_SECONDS, ask_again, waiting_until
+from airflow_provider_timav.options import given
 from airflow_provider_timav.videorelay.errors import (
     AlreadyRunning,
     AmbiguousOutcome,

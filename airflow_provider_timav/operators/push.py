@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_timav.arguments import optional
 from airflow_provider_timav.links import PushConsoleLink, WatchLiveLink, live_page
+from airflow_provider_timav.operators._argument_checks import options
 from airflow_provider_timav.operators._base import said_on_failure
-from airflow_provider_timav.operators._options import options
 from airflow_provider_timav.operators._start import StartOperator
 from airflow_provider_timav.operators._stop import StopOperator
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from airflow_provider_timav.arguments import DEFAULTS, flag, given, optional, point_in_time, time_span
+from airflow_provider_timav.arguments import flag, optional, point_in_time, time_span
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 
@@ -124,16 +123,3 @@ def test_point_in_time_at_the_ends_of_the_calendar_is_none(value: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^ends_at must be within the years") as wrong:
         point_in_time(value, "ends_at")
     assert wrong.value.field == "ends_at"
-
-
-@pytest.mark.parametrize("blank", [None, "", "None"])
-def test_option_that_was_left_empty_has_its_default(blank: Any) -> None:
-    assert given(blank, "wait_for_user") == timedelta(minutes=5)
-    assert given(0, "wait_for_user") == 0
-
-
-def test_defaults_are_those_of_the_signatures() -> None:
-    from airflow_provider_timav.broadcast import Broadcast
-
-    signature = inspect.signature(Broadcast).parameters
-    assert {name: signature[name].default for name in DEFAULTS} == DEFAULTS

@@ -6,6 +6,7 @@ import functools
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -122,9 +123,8 @@ def test_the_reservation_refuses_the_same_in_the_same_words(wrong: dict[str, Any
     with DAG("x", schedule=None) as dag:
         Broadcast(**SHOW)
     reserve: Any = dag.get_task("broadcast.reserve")
-    rendered = {name: getattr(reserve, name) for name in reserve.template_fields} | wrong
     with pytest.raises(ConfigurationError) as refused:
-        Plan.of(rendered)
+        Plan.of(replace(reserve.options, **wrong))
     assert (str(refused.value), refused.value.field) == (str(parsed.value), parsed.value.field)
 
 
@@ -207,7 +207,7 @@ def test_what_keeps_the_rules_is_taken(right: dict[str, Any]) -> None:
     with DAG("x", schedule=None) as dag:
         Broadcast(**{**SHOW, **right})
     reserve: Any = dag.get_task("broadcast.reserve")
-    Plan.of({name: getattr(reserve, name) for name in reserve.template_fields})
+    Plan.of(reserve.options)
 
 
 OPERATORS: list[tuple[Callable[..., Any], dict[str, Any]]] = [

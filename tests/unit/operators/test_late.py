@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.leases import Claim, Lease, Ledger
 from airflow_provider_timav.operators.broadcast import ReserveBroadcastOperator
+from airflow_provider_timav.options import BroadcastOptions
 from airflow_provider_timav.runs import TaskKey
 from harness.ledger import Sheet
 from harness.task import Store
@@ -27,7 +28,9 @@ class Run:
         self.began = None if began is None else datetime.now(UTC) - began
         self.store = Store()
         where: dict[str, Any] = {"room_id": emulator.room_id, "user_id": emulator.user_id}
-        self.reserve = ReserveBroadcastOperator(task_id="broadcast.reserve", **where, **options)
+        self.reserve = ReserveBroadcastOperator(
+            task_id="broadcast.reserve", options=BroadcastOptions(**where, **options)
+        )
 
     def execute(self) -> dict[str, Any]:
         ti = SimpleNamespace(

@@ -12,35 +12,10 @@ import pendulum
 import pytest
 
 from airflow_provider_timav.operators._plan import Plan
+from airflow_provider_timav.options import BroadcastOptions
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 BERLIN, NEW_YORK, LORD_HOWE = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York"), ZoneInfo("Australia/Lord_Howe")
-
-OPTIONS: dict[str, Any] = {
-    "timav_conn_id": "timav_default",
-    "room_id": 7,
-    "user_id": "host",
-    "duration": None,
-    "ends_at": None,
-    "max_duration": timedelta(hours=6),
-    "live_code": "hls",
-    "rate_types": None,
-    "sdk_type": "normal",
-    "push_data_type": "camera",
-    "channel_name": None,
-    "player_password": None,
-    "push_options": {},
-    "record": True,
-    "file_name": None,
-    "record_options": {},
-    "require_file_ids": False,
-    "wait_for_user": timedelta(minutes=5),
-    "if_already_running": "recover",
-    "until": "deadline",
-    "grace": timedelta(seconds=60),
-    "on_stall": "ignore",
-    "skip_if_late": timedelta(minutes=10),
-}
 
 
 @pytest.fixture(params=["UTC", "Asia/Shanghai", "America/New_York"], autouse=True)
@@ -53,13 +28,17 @@ def server_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     time.tzset()
 
 
+def planned(**options: Any) -> Plan:
+    return Plan.of(BroadcastOptions(room_id=7, user_id="host", **options))
+
+
 def utc(text: str) -> datetime:
     return datetime.fromisoformat(text).replace(tzinfo=UTC)
 
 
 def end(now: datetime, **options: Any) -> datetime:
     """When a broadcast ends that is reserved at this time, in UTC."""
-    return Plan.of(OPTIONS | options).end(now).astimezone(UTC)
+    return planned(**options).end(now).astimezone(UTC)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +98,7 @@ def test_a_span_after_the_due_time_is_as_long_on_any_day(due: str, expected: str
     ("day", "expected"),
     [("2026-10-24", "20:00"), ("2026-10-25", "21:00"), ("2027-03-27", "21:00"), ("2027-03-28", "20:00")],
 )
-def test_a_time_of_day_in_the_shows_zone_follows_its_clock(day: str, expected: str) -> None:
+def test_a_time_of_day_in_the_broadcasts_zone_follows_its_clock(day: str, expected: str) -> None:
     """A broadcast that ends at ten in the evening in Berlin ends there at ten, on whichever side of a change."""
     due = pendulum.instance(utc(f"{day}T18:00"))
     ends_at = due.in_timezone("Europe/Berlin").replace(hour=22, minute=0)
@@ -145,8 +124,8 @@ def test_an_end_of_the_hour_that_comes_twice_is_over_only_after_its_own() -> Non
     """Python compares times of one zone by what the clock shows: in the second 2:10, the first 2:30 would seem ahead."""
     first, second = (datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN, fold=fold) for fold in (0, 1))
     now = datetime(2026, 10, 25, 2, 10, tzinfo=BERLIN, fold=1)
-    assert Plan.of(OPTIONS | {"ends_at": first}).end(now.astimezone(UTC)) <= now.astimezone(UTC)
-    assert Plan.of(OPTIONS | {"ends_at": second}).end(now.astimezone(UTC)) > now.astimezone(UTC)
+    assert planned(ends_at=first).end(now.astimezone(UTC)) <= now.astimezone(UTC)
+    assert planned(ends_at=second).end(now.astimezone(UTC)) > now.astimezone(UTC)
 
 
 @pytest.mark.parametrize(
@@ -162,9 +141,9 @@ def test_an_end_of_the_hour_that_comes_twice_is_over_only_after_its_own() -> Non
     ],
 )
 def test_a_time_without_a_zone_is_refused(ends_at: Any) -> None:
-    """The server's zone is nobody's show's."""
+    """No broadcast is in the server's zone."""
     with pytest.raises(ConfigurationError, match="ends_at must be a point in time with a time zone") as refused:
-        Plan.of(OPTIONS | {"ends_at": ends_at})
+        planned(ends_at=ends_at)
     assert refused.value.field == "ends_at"
 
 
@@ -180,7 +159,7 @@ def test_a_time_without_a_zone_is_refused(ends_at: Any) -> None:
     ],
 )
 def test_options_in_one_are_taken_in_every_form(option: str, given: Any) -> None:
-    Plan.of(OPTIONS | {"duration": 60, option: given})
+    planned(duration=60, **{option: given})
 
 
 @pytest.mark.parametrize(
@@ -195,4 +174,4 @@ def test_options_in_one_are_taken_in_every_form(option: str, given: Any) -> None
 )
 def test_wrong_ones_are_refused_by_their_names(option: str, given: Any, said: str) -> None:
     with pytest.raises(ConfigurationError, match=said):
-        Plan.of(OPTIONS | {"duration": 60, option: given})
+        planned(duration=60, **{option: given})
