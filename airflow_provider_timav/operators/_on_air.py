@@ -12,7 +12,6 @@ from airflow_provider_timav.arguments import is_constant, template_marks, time_s
 from airflow_provider_timav.links import PushConsoleLink, RecordingLink, WatchLiveLink, live_page
 from airflow_provider_timav.operators._base import TimAVOperator, said_on_failure
 from airflow_provider_timav.operators._reschedule import seconds_of
-from airflow_provider_timav.operators._stall_callback import check_callback
 from airflow_provider_timav.options import BroadcastOptions, given
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
@@ -66,6 +65,8 @@ class OnAirOperator(TimAVOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(retry_delay=retry_delay, **kwargs)
+        from airflow_provider_timav.operators._stall_callback import check_callback
+
         self.lease = lease
         self.until = until
         self.grace = grace

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_timav.arguments import flag, optional, point_in_time, time_span
+from airflow_provider_timav.arguments import flag, optional, point_in_time, shown, time_span
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 
@@ -123,3 +123,15 @@ def test_point_in_time_at_the_ends_of_the_calendar_is_none(value: str) -> None:
     with pytest.raises(ConfigurationError, match=r"^ends_at must be within the years") as wrong:
         point_in_time(value, "ends_at")
     assert wrong.value.field == "ends_at"
+
+
+class Unshowable:
+    """What has no text."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("on purpose")
+
+
+def test_a_value_that_cannot_be_shown_is_named_by_its_type() -> None:
+    assert shown(Unshowable()) == "this Unshowable"
+    assert shown("x" * 1000) == "'" + "x" * 76 + "..."
