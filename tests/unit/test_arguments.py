@@ -119,7 +119,7 @@ def test_wrong_point_in_time_names_the_field(value: Any) -> None:
 
 @pytest.mark.parametrize("value", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "3000-01-01T00:00:00Z"])
 def test_point_in_time_at_the_ends_of_the_calendar_is_none(value: str) -> None:
-    """From there nobody can count on: 30 s later there is no date any more."""
+    """30 s after the last of them there is no date."""
     with pytest.raises(ConfigurationError, match=r"^ends_at must be within the years") as wrong:
         point_in_time(value, "ends_at")
     assert wrong.value.field == "ends_at"

@@ -39,7 +39,7 @@ class TestOnAir:
         assert trigger.hls_url == run["start_push"].xcoms["hls_url"]
         assert (trigger.until, trigger.grace, trigger.on_stall, trigger.told) == ("stream_ended", 30.0, "fail", False)
 
-    def test_task_comes_back_where_no_trigger_has_ended_the_show(self, show: Callable[..., Run]) -> None:
+    def test_task_resumes_if_no_trigger_has_ended_the_broadcast(self, show: Callable[..., Run]) -> None:
         run = show()
         run.start()
         with pytest.raises(TaskDeferred) as deferred:
@@ -77,7 +77,7 @@ class TestOnAir:
         run.start()
         assert run.on_air().stops == ["push"]
 
-    def test_where_the_ledger_was_deleted_the_starts_are_believed(
+    def test_without_a_ledger_the_xcoms_of_the_starts_decide(
         self, show: Callable[..., Run], supervisor: Supervisor
     ) -> None:
         run = show(record=False)
@@ -124,14 +124,14 @@ class TestOnAir:
         operator = OnAirOperator(task_id="on_air", lease=None, **arguments)
         assert operator.retries == retries
 
-    def test_second_try_comes_soon_for_nobody_watches_till_then(self) -> None:
+    def test_second_try_comes_soon(self) -> None:
         from airflow.sdk import DAG
 
         assert OnAirOperator(task_id="on_air", lease=None).retry_delay == timedelta(seconds=15)
         with DAG("show", default_args={"retry_delay": timedelta(minutes=2)}):
             assert OnAirOperator(task_id="on_air", lease=None).retry_delay == timedelta(minutes=2)
 
-    def test_raised_retries_are_said(self, show: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
+    def test_raised_retries_are_logged(self, show: Callable[..., Run], capsys: pytest.CaptureFixture[str]) -> None:
         run = show()
         run.start()
         run.on_air()
@@ -157,7 +157,7 @@ class TestOnAir:
             run["on_air"].resume({"status": "failed", "verdict": "STALLED", "since": "21:00", "ended_at": "21:01"})
 
     @pytest.mark.parametrize("event", [None, "deadline", {}, {"status": "success"}])
-    def test_event_of_somebody_elses_trigger_is_an_error(self, event: Any, show: Callable[..., Run]) -> None:
+    def test_event_of_another_trigger_is_an_error(self, event: Any, show: Callable[..., Run]) -> None:
         run = show()
         run.start()
         with pytest.raises(RuntimeError, match="unknown status"):
@@ -179,7 +179,7 @@ class TestStall:
             run["on_air"].resume(self.EVENT)
         return deferred.value
 
-    def test_callback_is_told_and_the_show_goes_on_to_the_same_end(
+    def test_callback_is_called_and_the_broadcast_goes_on_to_the_same_end(
         self, show: Callable[..., Run], timav_emulator: Emulator
     ) -> None:
         told: list[Any] = []
@@ -191,7 +191,7 @@ class TestStall:
         assert (trigger.told, datetime.fromisoformat(trigger.end)) == (True, run.lease.end)
         assert sent(timav_emulator) == ["start_push", "start_record"]
 
-    def test_what_people_have_written_meanwhile_is_left(self, show: Callable[..., Run]) -> None:
+    def test_control_that_people_have_written_meanwhile_is_kept(self, show: Callable[..., Run]) -> None:
         run = show(on_stall="notify", on_stall_callback=lambda context: None)
         run.start()
         run.on_air()
@@ -200,7 +200,7 @@ class TestStall:
             run["on_air"].resume(self.EVENT)
         assert run["on_air"].xcoms["control"] == {"stop": True}
 
-    def test_callback_that_fails_does_not_end_the_show(
+    def test_callback_that_fails_does_not_end_the_broadcast(
         self, show: Callable[..., Run], capsys: pytest.CaptureFixture[str]
     ) -> None:
         def broken(context: Any) -> None:
@@ -209,7 +209,7 @@ class TestStall:
         self.stalled(show(on_stall="notify", on_stall_callback=broken))
         assert "on_stall_callback failed" in capsys.readouterr().out
 
-    def test_notify_that_only_a_template_has_asked_for_needs_no_callback(self, show: Callable[..., Run]) -> None:
+    def test_notify_from_a_template_needs_no_callback(self, show: Callable[..., Run]) -> None:
         self.stalled(show(on_stall="ignore"))
 
 

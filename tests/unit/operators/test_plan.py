@@ -160,18 +160,3 @@ def test_a_time_without_a_zone_is_refused(ends_at: Any) -> None:
 )
 def test_options_in_one_are_taken_in_every_form(option: str, given: Any) -> None:
     planned(duration=60, **{option: given})
-
-
-@pytest.mark.parametrize(
-    ("option", "given", "said"),
-    [
-        ("push_options", "{'watermark_flag': True}", "push_options must be a dict with some of channel_describe"),
-        ("push_options", '{"tags": []}', "push_options: tags is not known"),
-        ("record_options", {"tags": ["a", " "]}, r"record_options: tags\[1\] must not be empty"),
-        ("record_options", {"class_id": "1_000"}, "record_options: class_id must be a whole number"),
-        ("record_options", ["tags"], "record_options must be a dict"),
-    ],
-)
-def test_wrong_ones_are_refused_by_their_names(option: str, given: Any, said: str) -> None:
-    with pytest.raises(ConfigurationError, match=said):
-        planned(duration=60, **{option: given})

@@ -55,7 +55,7 @@ class TestReaper:
         result = run.execute("stop_record")
         assert result["file_ids"] == timav_emulator.file_ids(run["start_record"].xcoms["file_name"])
 
-    def test_a_connection_that_is_not_there_is_told(
+    def test_warns_of_a_connection_that_does_not_exist(
         self, show: Callable[..., Run], timav_emulator: Emulator, caplog: pytest.LogCaptureFixture
     ) -> None:
         self.over(show())
@@ -91,7 +91,7 @@ class TestReaper:
             run["on_air"].xcoms["control"] = {"end": later.isoformat()}
         assert reaper.execute() == []
 
-    def test_show_that_was_told_to_stop_and_went_on_is_over_at_its_end(
+    def test_broadcast_that_was_told_to_stop_and_went_on_is_over_at_its_end(
         self, show: Callable[..., Run], reaper: Task
     ) -> None:
         self.over(show())["on_air"].xcoms["control"] = {"stop": True}
@@ -115,7 +115,7 @@ class TestReaper:
     def test_left_on_air_for_a_moment_it_is_left_to_its_trigger(
         self, show: Callable[..., Run], reaper: Task, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """Whoever marks a run failed ends all of its tasks at once; its trigger stops the broadcast a moment later."""
+        """Marking a run failed ends all of its tasks at once; its trigger stops the broadcast a moment later."""
         run = show()
         run.start()
         for name in ("on_air", "stop_push", "stop_record"):

@@ -120,7 +120,7 @@ class TestReserve:
             assert timedelta(minutes=59) < run.lease.end - datetime.now(UTC) <= timedelta(hours=1)
 
     @pytest.mark.parametrize(("duration", "warned"), [("PT8H", True), ("PT6H", False)])
-    def test_what_max_duration_cuts_off_is_told(
+    def test_warns_of_what_max_duration_cuts_off(
         self, duration: str, warned: bool, show: Callable[..., Run], capsys: pytest.CaptureFixture[str]
     ) -> None:
         show(duration=duration).execute("reserve")
@@ -136,7 +136,7 @@ class TestReserve:
         run.execute("reserve")
         assert run.lease.end == ends_at
 
-    def test_player_password_is_handed_to_nobody(
+    def test_player_password_is_passed_on_nowhere(
         self, show: Callable[..., Run], supervisor: Supervisor, capsys: pytest.CaptureFixture[str]
     ) -> None:
         run = show(player_password="0pen*sesame")
@@ -156,7 +156,7 @@ class TestReserve:
         fields = {name: redact(getattr(operator, name), name) for name in operator.template_fields}
         assert "0pen*sesame" not in str(fields)
 
-    def test_forgetful_store_is_said(
+    def test_warns_of_a_store_that_forgets(
         self, show: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         monkeypatch.setenv("AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS", "True")
@@ -451,7 +451,7 @@ class TestRoomOfAnother:
         second.execute("reserve")
         assert second.ledger.lease() == second.lease
 
-    def test_who_waits_for_the_room_is_not_late(self, show: Callable[..., Run]) -> None:
+    def test_run_that_waits_for_the_room_is_not_late(self, show: Callable[..., Run]) -> None:
         """It was there in time; it fails with the name of who holds the room, if at all."""
         show("first").execute("reserve")
         run = show("second", run_after=minutes_ago(20), wait_for_user="PT1H")
@@ -482,9 +482,7 @@ class TestReservedOnce:
         run.execute("reserve")
         assert run.lease == lease
 
-    def test_lease_that_somebody_has_deleted_is_written_again(
-        self, show: Callable[..., Run], supervisor: Supervisor
-    ) -> None:
+    def test_lease_that_was_deleted_is_written_again(self, show: Callable[..., Run], supervisor: Supervisor) -> None:
         run = show()
         run.execute("reserve")
         supervisor.variables.clear()
@@ -526,7 +524,9 @@ class TestReservedOnce:
         assert ledger.lease() == lease
         assert ledger.claim("push", lease.generation) is not None
 
-    def test_clearing_up_leaves_the_next_show_alone(self, show: Callable[..., Run], timav_emulator: Emulator) -> None:
+    def test_clearing_up_leaves_the_next_broadcast_alone(
+        self, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
         first = show("first")
         first.start()
         first.end_at(minutes_ago(5))

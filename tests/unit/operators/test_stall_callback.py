@@ -48,6 +48,14 @@ def told(context: Any, more: Any = None) -> None: ...
 
 
 class TestCallback:
+    def test_notify_needs_one(self) -> None:
+        with (
+            DAG("x", schedule=None),
+            pytest.raises(ConfigurationError, match="on_stall_callback is missing") as refused,
+        ):
+            Broadcast(**SHOW, on_stall="notify")
+        assert refused.value.field == "on_stall_callback"
+
     @pytest.mark.parametrize(
         "callback",
         [

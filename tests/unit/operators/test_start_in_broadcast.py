@@ -84,7 +84,7 @@ class TestStarts:
             run.execute(task)
         assert sent(timav_emulator) == []
 
-    def test_nothing_is_started_in_a_room_that_is_somebody_elses_by_now(
+    def test_nothing_is_started_in_a_room_that_another_run_holds_by_now(
         self, show: Callable[..., Run], timav_emulator: Emulator
     ) -> None:
         first = show("first")
@@ -145,7 +145,7 @@ class TestStarts:
     def test_what_another_broadcast_has_on_air_by_now_is_not_taken_for_our_own(
         self, kind: Kind, show: Callable[..., Run], timav_emulator: Emulator
     ) -> None:
-        """Cleared near its end: whoever took the room over has stopped what was ours, and runs its own there."""
+        """Cleared near its end: the broadcast that took the room over has stopped ours, and runs its own there."""
         run, other = show(), show("manual__2")
         run.execute("reserve", f"start_{kind}")
         ledger, held = (
@@ -191,10 +191,10 @@ class TestStarts:
         assert (timav_emulator.pushes, timav_emulator.recordings) == ((), ())
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_nothing_is_started_once_a_person_has_ended_the_show(
+    def test_nothing_is_started_once_a_person_has_ended_the_broadcast(
         self, kind: Kind, show: Callable[..., Run], timav_emulator: Emulator
     ) -> None:
-        """Whoever marks on_air successful while a start is still queued: the stops run, and nobody comes after them."""
+        """A person marks on_air successful while a start is still queued: nothing would stop a start after the stops."""
         run = show()
         run.execute("reserve")
         run["on_air"].state = "success"
@@ -203,7 +203,7 @@ class TestStarts:
         assert sent(timav_emulator) == []
 
     @pytest.mark.parametrize("kind", KINDS)
-    def test_start_that_is_under_way_while_a_person_ends_the_show_does_not_stay(
+    def test_start_that_is_under_way_while_a_person_ends_the_broadcast_does_not_stay(
         self, kind: Kind, show: Callable[..., Run], timav_emulator: Emulator
     ) -> None:
         """The stop task may have been told "already stopped" before the start was carried out."""
@@ -238,7 +238,7 @@ class TestStarts:
     def test_doubtful_answer_while_the_host_is_away_says_nothing_about_the_next_start(
         self, show: Callable[..., Run], timav_emulator: Emulator
     ) -> None:
-        """The code means "runs already" as well as "nobody is there". What is started later is ours, its answer lost or not."""
+        """The code means "runs already" as well as "host absent". A later start is ours, whether or not its answer is lost."""
         run = show(wait_for_user="PT10M")
         run.execute("reserve")
         timav_emulator.fail_next(operation="start_record", code=30000415)
@@ -277,7 +277,9 @@ class TestStarts:
             run.execute("start_push")
         assert sent(timav_emulator) == []
 
-    def test_wait_for_the_host_ends_with_the_show(self, show: Callable[..., Run], timav_emulator: Emulator) -> None:
+    def test_wait_for_the_host_ends_with_the_broadcast(
+        self, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
         timav_emulator.leave(10086, "host_1")
         run = show(wait_for_user="PT1H")
         run.execute("reserve")
@@ -333,7 +335,7 @@ class TestForeign:
     def test_not_where_ours_was_stopped_and_the_run_is_cleared(
         self, show: Callable[..., Run], timav_emulator: Emulator
     ) -> None:
-        """A result that is still noted is of a stream that is gone: what runs now was started by somebody else since."""
+        """A stored result is of a stream that has ended: another system has started the one that runs now."""
         run = show()
         run.start()
         run.execute("stop_push", "stop_record")

@@ -77,7 +77,7 @@ class TestStops:
         supervisor.variables[f"{run.ledger.variable}-push"] = "garbage"
         assert run.execute("stop_push") == {"outcome": "stopped"}
 
-    def test_ledger_that_cannot_be_read_stops_nobody_elses(
+    def test_ledger_that_cannot_be_read_stops_no_other_stream(
         self, show: Callable[..., Run], supervisor: Supervisor, foreign: Emulator
     ) -> None:
         run = show()
@@ -90,7 +90,7 @@ class TestStops:
     def test_what_is_stopped_already_is_not_stopped_twice(
         self, show: Callable[..., Run], timav_emulator: Emulator
     ) -> None:
-        """By now, the room may be somebody else's who holds no lease."""
+        """By now, another system without a lease may use the room."""
         run = show()
         run.start()
         generation = run.lease.generation
@@ -102,7 +102,7 @@ class TestStops:
         assert result == {"outcome": "already_stopped", "file_ids": ["77"], "file_ids_status": "recovered"}
         assert sent(timav_emulator) == []
 
-    def test_next_shows_stream_is_left_alone(self, show: Callable[..., Run], timav_emulator: Emulator) -> None:
+    def test_next_broadcasts_stream_is_left_alone(self, show: Callable[..., Run], timav_emulator: Emulator) -> None:
         first = show("first")
         first.start()
         first.end_at(minutes_ago(5))
@@ -123,7 +123,7 @@ class TestStops:
         assert result == {"outcome": "already_stopped", "file_ids": ["77"], "file_ids_status": "recovered"}
         assert run.execute("stop_record")["file_ids"] == ["77"]
 
-    def test_ids_that_nobody_has_noted_are_lost(self, show: Callable[..., Run]) -> None:
+    def test_ids_without_a_note_are_lost(self, show: Callable[..., Run]) -> None:
         run = show(require_file_ids=True)
         run.start()
         with TimAVHook() as hook:
