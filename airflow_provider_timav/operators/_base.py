@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow_provider_timav.arguments import is_constant, optional, template_marks
 from airflow_provider_timav.frames import without_variables
 from airflow_provider_timav.links import show_links
-from airflow_provider_timav.operators._options import hold, settled
+from airflow_provider_timav.operators._argument_checks import hold, settled
 from airflow_provider_timav.retry import TimAVRetryPolicy
 from airflow_provider_timav.templates import TextStaysText
 from airflow_provider_timav.videorelay.errors import TimAVError

@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_timav.arguments import given, time_span
+from airflow_provider_timav.arguments import time_span
 from airflow_provider_timav.operators._base import TimAVOperator
 from airflow_provider_timav.operators._kill_guard import KillGuard
 from airflow_provider_timav.operators._reschedule import SOONEST_SECONDS, reschedule_poll, waiting_until
+from airflow_provider_timav.options import given
 from airflow_provider_timav.videorelay.errors import (
     AlreadyRunning,
     AmbiguousOutcome,

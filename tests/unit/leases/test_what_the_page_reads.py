@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
 
 from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Ledger, Owner, Watch
 from airflow_provider_timav.operators._plan import Plan
+from airflow_provider_timav.options import BroadcastOptions
 from airflow_provider_timav.triggers import _shutdown
 from airflow_provider_timav.triggers.on_air import OnAirTrigger
 from harness.ledger import Sheet
@@ -29,27 +30,11 @@ def store(monkeypatch: pytest.MonkeyPatch) -> Sheet:
 
 
 def test_lease_says_that_there_is_a_password_and_not_which() -> None:
-    options: dict[str, Any] = {
-        "timav_conn_id": "timav_default",
-        "room_id": 1,
-        "user_id": "host",
-        "duration": 60,
-        "max_duration": 3600,
-        "live_code": "hls",
-        "sdk_type": "normal",
-        "push_data_type": "camera",
-        "player_password": "canary7",
-        "grace": 60,
-        "if_already_running": "recover",
-        "until": "deadline",
-        "on_stall": "ignore",
-    }
-    others = ("ends_at", "rate_types", "channel_name", "push_options", "record", "file_name", "record_options")
-    given = dict.fromkeys((*others, "require_file_ids", "wait_for_user", "skip_if_late")) | options
-    plan = Plan.of(given)
+    options = BroadcastOptions(room_id=1, user_id="host", duration=60, player_password="canary7")
+    plan = Plan.of(options)
     assert plan.protected
     assert "canary7" not in repr(plan)
-    assert not Plan.of({**given, "player_password": None}).protected
+    assert not Plan.of(replace(options, player_password=None)).protected
 
 
 def test_what_people_are_shown_survives_the_store_and_older_entries_lack_it() -> None:

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from airflow_provider_timav.leases import Owner
-from airflow_provider_timav.plugins import recordings as module
-from airflow_provider_timav.plugins.recordings import PORTION, SHOWN, recordings
+from airflow_provider_timav.plugins import recording_rows as module
+from airflow_provider_timav.plugins.recording_rows import PORTION, SHOWN, recordings
 from harness.database import ByDag, Database
-from tests.unit.plugins.test_on_air import lease
+from tests.unit.plugins.test_broadcast_rows import lease
 
 RESULT = {
     "file_ids": ["5285890803757278097"],
@@ -99,7 +99,7 @@ def test_list_goes_on_looking_where_many_dags_have_no_recordings(
 
 def test_list_looks_at_a_fixed_number_of_notes(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PORTION", 2)
-    monkeypatch.setattr(module, "LOOKED_AT", 4)
+    monkeypatch.setattr(module, "MOST_READ", 4)
     database.dag("morning")
     ended(database)
     for number in range(4):

@@ -15,8 +15,8 @@ from airflow.models.variable import Variable
 from sqlalchemy import update
 
 from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Owner, Watch
-from airflow_provider_timav.plugins import stored
-from airflow_provider_timav.plugins.on_air import broadcasts
+from airflow_provider_timav.plugins import tables
+from airflow_provider_timav.plugins.broadcast_rows import broadcasts
 from harness.database import ByDag, Database
 from harness.poison import shapes, values
 
@@ -448,16 +448,16 @@ class TestWhatPeopleWrite:
     def test_flood_of_large_entries_keeps_no_broadcast_out(
         self, database: Database, rows: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(stored, "MOST_BYTES", 20_000)
+        monkeypatch.setattr(tables, "MOST_BYTES", 20_000)
         self.others(database)
         database.variables({f"timav_lease_{number:032x}": "x" * 9000 for number in range(20)})
         assert [(row["room_id"], row["phase"]) for row in rows()] == [(7, "on_air")]
 
     def test_page_reads_no_more_than_a_fixed_amount(self, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(stored, "MOST_BYTES", 20_000)
+        monkeypatch.setattr(tables, "MOST_BYTES", 20_000)
         database.variables({f"timav_lease_{number:032x}": "x" * 3000 for number in range(20)})
         with database.session() as session:
-            assert len(list(stored.Snapshot(session).names())) <= 6
+            assert len(list(tables.Snapshot(session).names())) <= 6
 
     @pytest.mark.parametrize(
         ("name", "value"),
@@ -472,7 +472,7 @@ class TestWhatPeopleWrite:
     def test_flood_of_what_is_no_lease_keeps_no_broadcast_out(
         self, name: str, value: str, database: Database, rows: Rows, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(stored, "MOST_LEASES", 2)
+        monkeypatch.setattr(tables, "MOST_LEASES", 2)
         self.others(database)
         database.variables({name.format(number): value for number in range(20)})
         assert [(row["room_id"], row["phase"]) for row in rows()] == [(7, "on_air")]
@@ -480,18 +480,18 @@ class TestWhatPeopleWrite:
     def test_page_reads_what_belongs_to_the_leases_that_it_reads(
         self, database: Database, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(stored, "MOST_LEASES", 2)
+        monkeypatch.setattr(tables, "MOST_LEASES", 2)
         for number in range(5):
             held = lease(number, title="x" * 40 * number)  # Encrypted values grow in steps of 16 bytes.
             database.variables(ledger(held, ours(held), ours(held), Watch(held.generation)))
         with database.session() as session:
-            names = set(stored.Snapshot(session).names())
+            names = set(tables.Snapshot(session).names())
         read = [lease(number).key.variable for number in (0, 1)]
         assert names == {name + entry for name in read for entry in ("", "-push", "-record", "-watch")}
 
     def test_no_lease_is_too_small_to_be_read(self) -> None:
         smallest = Lease(LeaseKey("", 0, "", "camera"), Owner("", "", ""), "0", NOW, record=True, protected=True)
-        assert len(json.dumps(smallest.to_json())) >= stored.SMALLEST_LEASE
+        assert len(json.dumps(smallest.to_json())) >= tables.SMALLEST_LEASE
 
     @pytest.mark.parametrize(
         "changes",

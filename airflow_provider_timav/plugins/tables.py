@@ -1,7 +1,7 @@
-"""What the page reads of Airflow's tables: rows that people can write, each by itself, and never more than a fixed amount.
+"""Read Variables and XComs from Airflow's tables for the page: people can write them, so each row by itself, and within bounds.
 
-Everything is read as text and parsed here (`reading`): of what an XCom names no class is made, and a value that the database's
-driver or the reader cannot take costs its own row, not the others'.
+Everything is read as text and parsed here (`reading`): no class that an XCom names is instantiated, and a value that the
+database's driver or the reader cannot process costs only its own row.
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ __all__ = ["Snapshot", "among", "as_text", "key_of", "value_of", "xcoms"]
 log = logging.getLogger(__name__)
 
 SMALLEST_LEASE: Final = 256
-"""Characters of a lease: of one whose texts are all empty `Lease.to_json` makes more, and encryption makes it longer."""
+"""Characters. Even a lease with empty texts is longer than this as `Lease.to_json`, and encryption makes it longer."""
 
 LARGEST_STORED: Final = 2 * LARGEST_ENTRY
-"""Bytes of an entry as it is stored: encryption makes it longer by a third."""
+"""Bytes of a stored entry: encryption makes it longer by a third."""
 
 MOST_LEASES: Final = 10_000
 MOST_BYTES: Final = 16 * 1024 * 1024
-"""Of all entries together. The smallest ones are read first, for ours are small: a few that are large keep nobody out."""
+"""Of all entries together. The smallest are read first, because ours are small: a few large ones displace none of them."""
 
 _LEASE: Final = PREFIX.replace("_", "/_") + "_" * 32
-"""The names of leases, and of nothing that is longer or shorter, as a pattern of SQL's."""
+"""A pattern of SQL for the names of leases, of exactly their length."""
 
 
 class Snapshot(Variables):
-    """All leases among the ledger's Variables, with what is claimed and seen under each, read at once.
+    """All leases among the ledger's Variables, with the other entries of each, read at once.
 
-    Only what can be a lease counts towards the bounds, and what goes with it: nothing else keeps a broadcast from the page.
-    ``teams`` holds the team of each, None where it has none.
+    Only Variables that can be a lease, and their other entries, count towards the bounds: no other Variable keeps a broadcast
+    from the page. ``teams`` holds the team of each, None if it has none.
     """
 
     def __init__(self, session: Session) -> None:
@@ -62,23 +62,23 @@ class Snapshot(Variables):
                 self._rows[variable.key] = variable
 
     def get(self, name: str) -> str | None:
-        """Return the value, or None. One that cannot be decrypted is not there."""
+        """Return the value; None if there is none, or if it cannot be decrypted."""
         if (variable := self._rows.get(name)) is None:
             return None
         try:
             text: str | None = variable.val
-        except Exception as broken:  # noqa: BLE001 - whatever the encryption raises: it is this row's alone
+        except Exception as broken:  # noqa: BLE001 - any error of the encryption: it concerns this row alone
             log.debug("The Variable %s cannot be read: %s", name, type(broken).__name__)
             return None
         return text
 
     def names(self) -> Iterable[str]:
-        """Give the names."""
+        """Return the names."""
         return list(self._rows)
 
 
 def _sizes() -> Any:
-    """Return a query for the names and sizes of leases and of what goes with them, the smallest ones first."""
+    """Return a query for the names and sizes of leases and of their other entries, the smallest first."""
     key, size = Variable.key, func.length(Variable._val)
     leases = (
         select(key)
@@ -87,7 +87,7 @@ def _sizes() -> Any:
         .limit(MOST_LEASES)
         .subquery()
     )
-    # By the beginning of its name each entry has one lease at most: databases join that without comparing each with each.
+    # The beginning of an entry's name is that of its lease: databases join by it without comparing every pair.
     return (
         select(key, size)
         .join(leases, leases.c.key == func.substr(key, 1, len(PREFIX) + 32))
@@ -98,7 +98,7 @@ def _sizes() -> Any:
 
 
 _PORTION: Final = 500
-"""Names in one query: databases have a bound for them."""
+"""Names in one query: databases limit them."""
 
 
 def _portions(names: list[str]) -> Iterable[list[str]]:
@@ -106,13 +106,13 @@ def _portions(names: list[str]) -> Iterable[list[str]]:
 
 
 def as_text(xcom: Any) -> Any:
-    """Return the column of an XCom's value, as text; of one that is larger than an entry may be, so much that it shows."""
+    """Return the column of an XCom's value, as text, cut just beyond what an entry may have."""
     text = cast(xcom.value, Text)
     return func.substr(text, 1, LARGEST_ENTRY + 1)
 
 
 def value_of(text: Any) -> Any:
-    """Return the value of an XCom that was read as text; None for what cannot be read."""
+    """Return the value of an XCom that was read as text; None if it cannot be read."""
     try:
         return stored(parsed(text))
     except Unreadable:
@@ -120,7 +120,7 @@ def value_of(text: Any) -> Any:
 
 
 def xcoms(session: Session, keys: Collection[str], tasks: Collection[TaskKey]) -> Mapping[tuple[TaskKey, str], Any]:
-    """Return the XComs of these tasks under these keys, by task and key, in one query; None for what cannot be read."""
+    """Return the XComs of these tasks under these keys, by task and key, in one query; None if it cannot be read."""
     if not tasks:
         return {}
     xcom = XComModel
@@ -134,7 +134,7 @@ def xcoms(session: Session, keys: Collection[str], tasks: Collection[TaskKey]) -
 
 
 def among(table: Any, tasks: Iterable[TaskKey]) -> list[Any]:
-    """Return conditions that hold for these tasks and some more, and that every database has an index for."""
+    """Return conditions that include these tasks, and possibly others, and for which every database has an index."""
     listed = list(tasks)
     return [
         getattr(table, name).in_({getattr(task, name) for task in listed}) for name in ("dag_id", "task_id", "run_id")
@@ -142,5 +142,5 @@ def among(table: Any, tasks: Iterable[TaskKey]) -> list[Any]:
 
 
 def key_of(row: Any) -> TaskKey:
-    """Return the task that a row is of."""
+    """Return the task of a row."""
     return TaskKey(row.dag_id, row.run_id, row.task_id, row.map_index)

@@ -1,6 +1,6 @@
-"""The newest recordings: what the ``result`` tasks of broadcasts have noted for the page.
+"""The page's list of the newest recordings, read from what the ``result`` tasks of broadcasts have noted for it.
 
-Where the newest hundred notes show enough of them, or are all there are, that is one query; it goes on to older ones otherwise.
+One query suffices if the newest hundred notes hold enough recordings, or are all there are; otherwise older ones follow.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from airflow.models.xcom import XComModel
 from sqlalchemy import func, or_, select
 
 from airflow_provider_timav.notes import RECORDING, recording
-from airflow_provider_timav.plugins.stored import as_text, value_of
+from airflow_provider_timav.plugins.tables import as_text, value_of
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -24,27 +24,27 @@ __all__ = ["recordings"]
 
 SHOWN: Final = 20
 OF_ONE_DAG: Final = 50
-"""Notes that are looked at, of which some hold no recording: a DAG with many of those must not hide the others' recordings."""
+"""The most notes that are read of one DAG: one with many notes without a recording must not hide the others' recordings."""
 
-LOOKED_AT: Final = 1000
+MOST_READ: Final = 1000
 PORTION: Final = 100
 """Notes in one query: each may be as large as an entry."""
 
 
 def recordings(session: Session, rights: Rights) -> list[dict[str, Any]]:
-    """Return the recordings of the DAGs that the user may look into, newest first.
+    """Return the recordings of the DAGs that the user may read, newest first.
 
     Each with its run, ``title``, ``room_id``, ``user_id``, ``file_name``, ``file_ids``, ``file_ids_status``, ``outcome``,
-    ``started_at``, ``ended_at``; what is not known is left out.
+    ``started_at``, ``ended_at``; unknown values are left out.
     """
     newest = _newest(rights.readable_dag_ids())
     shown: list[dict[str, Any]] = []
-    for start in range(0, LOOKED_AT, PORTION):
+    for start in range(0, MOST_READ, PORTION):
         notes = session.execute(newest.limit(PORTION).offset(start)).all()
         rights.learn(note.dag_id for note in notes)
         for note in notes:
             known = recording(value_of(note.text))
-            if known is not None and rights.may_look(note.dag_id):
+            if known is not None and rights.may_read_xcoms(note.dag_id):
                 shown.append({"dag_id": note.dag_id, "run_id": note.run_id, **known})
         if len(shown) >= SHOWN or len(notes) < PORTION:
             break
@@ -52,12 +52,12 @@ def recordings(session: Session, rights: Rights) -> list[dict[str, Any]]:
 
 
 def _newest(dag_ids: Collection[str]) -> Any:
-    """Return a query for the notes of these DAGs, newest first, and of each DAG the newest ones only."""
+    """Return a query for the notes of these DAGs, newest first, and only the newest of each DAG."""
     xcom = XComModel
     place = func.row_number().over(partition_by=xcom.dag_id, order_by=xcom.timestamp.desc())
     notes = (
         select(xcom, place.label("place"))
-        # This key is that of few XComs, and an index leads to them.
+        # Few XComs have this key, and an index finds them.
         .where(xcom.key == RECORDING, or_(xcom.task_id == "result", xcom.task_id.endswith(".result", autoescape=True)))
         .where(xcom.dag_id.in_(dag_ids))
         .subquery()
@@ -65,6 +65,6 @@ def _newest(dag_ids: Collection[str]) -> Any:
     return (
         select(notes.dag_id, notes.run_id, as_text(notes).label("text"))
         .where(notes.place <= OF_ONE_DAG)
-        # Portions need an order in which no two are equal.
+        # Reading in portions needs a total order.
         .order_by(notes.timestamp.desc(), notes.dag_run_id, notes.task_id, notes.map_index)
     )

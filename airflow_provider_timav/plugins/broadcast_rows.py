@@ -1,10 +1,10 @@
-"""What is on air: read from the ledger and from what the trigger saw, never from the colours of tasks.
+"""The page's list of broadcasts, read from the ledger and the trigger's verdicts, never from the states of start tasks.
 
-However many broadcasts there are, an update of the page costs five queries (one more for each 500 entries of the ledger): which
-entries there are, the ledger, what their runs have noted, which tasks can still be marked, and the DAGs' teams.
+However many broadcasts there are, an update costs five queries (one more for each 500 entries of the ledger): the names of the
+entries, the ledger, the XComs of their runs, which tasks can still be marked, and the DAGs' teams.
 
-People can write Variables, so an entry is shown only on the word of its run: of a DAG that exists, of the Variable's own team,
-with the same reservation among the run's XComs.
+People can write Variables, so an entry is shown only if its run confirms it: a run of an existing DAG, of the Variable's own
+team, with the same reservation among its XComs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sqlalchemy import select
 from airflow_provider_timav.leases import CONTROL, RELEASE_GRACE, RESERVATION, Control, Ledger, lease_of
 from airflow_provider_timav.leases.confirmation import WITNESSES
 from airflow_provider_timav.notes import PLAYS, plays
-from airflow_provider_timav.plugins.stored import Snapshot, among, key_of, xcoms
+from airflow_provider_timav.plugins.tables import Snapshot, among, key_of, xcoms
 from airflow_provider_timav.runs import FINAL_STATES, TaskKey
 from airflow_provider_timav.stream.watch import Verdict
 from airflow_provider_timav.stream.watch import Watch as Seen
@@ -40,26 +40,26 @@ __all__ = ["broadcasts"]
 
 log = logging.getLogger(__name__)
 
-_BETWEEN_QUESTIONS: Final = ("up_for_reschedule", "scheduled", "queued", None)
-"""States of a start whose claim stands, because it has asked for the host, and that will ask again."""
+_BETWEEN_POLLS: Final = ("up_for_reschedule", "scheduled", "queued", None)
+"""States of a start that waits for the host: its claim stays, because it will poll again."""
 
 _RECORDING: Final = {"ours": "on", "sent": "starting", "foreign": "foreign", "refused": "due", "stopped": "stopped"}
 
 
 @dataclass(frozen=True)
-class Known:
-    """What Airflow's tables say of the runs that broadcasts belong to.
+class RunFacts:
+    """XComs and task states of the runs that broadcasts belong to.
 
-    :param noted: by task and key: what its run has noted; no entry where it has not.
-    :param states: by task: its state; no entry where there is no such task any more.
+    :param noted: XComs, by task and key; no entry if there is none.
+    :param states: task states, by task; no entry if the task no longer exists.
     """
 
     noted: Mapping[tuple[TaskKey, str], Any]
     states: Mapping[TaskKey, str | None]
 
     @classmethod
-    def of(cls, session: Session, leases: Collection[Lease]) -> Known:
-        """Look up the runs of these leases, in two queries."""
+    def of(cls, session: Session, leases: Collection[Lease]) -> RunFacts:
+        """Read those of these leases' runs, in two queries."""
         tasks = {lease.owner.task(name) for lease in leases for name in ("reserve", "start_push", "on_air")}
         ti = TaskInstance
         states = session.execute(
@@ -68,34 +68,34 @@ class Known:
         return cls(xcoms(session, (RESERVATION, CONTROL, PLAYS), tasks), {key_of(row): row.state for row in states})
 
     def confirms(self, lease: Lease) -> bool:
-        """Tell whether the run that a lease names has reserved it."""
+        """Return whether the run that a lease names has reserved it."""
         return any(self.noted.get((lease.owner.task(name), RESERVATION)) == lease.reservation() for name in WITNESSES)
 
     def ended(self, task: TaskKey) -> bool:
-        """Tell whether the task does nothing any more; one that is gone has not ended what it was to end."""
+        """Return whether the task has finished; False for one that no longer exists, which may have left a broadcast on air."""
         return self.states.get(task) in FINAL_STATES
 
     def can_be_marked(self, task: TaskKey) -> bool:
-        """Tell whether marking the task would change anything."""
+        """Return whether marking the task would change anything."""
         return task in self.states and not self.ended(task)
 
 
 def broadcasts(session: Session, rights: Rights, *, now: datetime) -> list[dict[str, Any]]:
-    """Return the broadcasts of the DAGs that the user may look into, oldest first, as dicts of JSON primitives.
+    """Return the broadcasts of the DAGs that the user may read, oldest first, as dicts of JSON primitives.
 
     ===================================  ==================================================================================
-    ``id``                               a digest of the lease and whose it is: no other broadcast ever has it
+    ``id``                               a digest of the lease and its owner, unique for each broadcast
     ``title``, ``room_id``, ``user_id``  as reserved; the title may be None
     ``dag_id``, ``run_id``, ``task_id``  the ``on_air`` task, with ``map_index``
     ``phase``                            ``waiting`` (for the host), ``starting``, ``on_air``, ``ending``
-    ``foreign``                          whether it is somebody else's push, which no stop of this run touches
-    ``since``, ``until``                 ISO 8601; since is None while nothing is on air
+    ``foreign``                          whether the push was started elsewhere: no stop of this run ends it
+    ``since``, ``until``                 ISO 8601; ``since`` is None while nothing is on air
     ``overdue``                          whether it is still on air though its end has passed
-    ``orphan``                           whether its run has no ``on_air`` any more, as after a change of the DAG
+    ``orphan``                           whether its run no longer has its ``on_air``, as after a change of the DAG
     ``recording``                        ``on``, ``starting``, ``stopped``, ``foreign``, ``due``, ``off``
-    ``verdict``, ``verdict_since``       what the trigger saw last, ``UNKNOWN`` where nobody looks
-    ``error``                            what went wrong last, or None
-    ``hls_url``, ``rtmp_url``            where it plays, or None
+    ``verdict``, ``verdict_since``       the trigger's last verdict, ``UNKNOWN`` if it cannot watch the stream
+    ``error``                            the last error, or None
+    ``hls_url``, ``rtmp_url``            the URLs that play it, or None
     ``protected``                        whether viewers need a password
     ``stop``                             how this user can stop it: ``{"task_id", "new_state"}``, or None
     ``extend``                           whether this user can move its end
@@ -106,7 +106,7 @@ def broadcasts(session: Session, rights: Rights, *, now: datetime) -> list[dict[
     for name in sorted({lease_of(name) for name in store.names()}):
         ledger = Ledger(name)
         ledger.store = store
-        ledger.complaint = logging.DEBUG  # each open page asks every few seconds; the reaper complains of it
+        ledger.complaint = logging.DEBUG  # each open page polls every few seconds; the reaper warns of it
         if (lease := ledger.lease()) is not None:
             ledgers.append((ledger, lease))
     rights.learn(lease.owner.dag_id for _, lease in ledgers)
@@ -114,43 +114,43 @@ def broadcasts(session: Session, rights: Rights, *, now: datetime) -> list[dict[
         (ledger, lease)
         for ledger, lease in ledgers
         if rights.is_of_team(lease.owner.dag_id, store.teams.get(ledger.variable))
-        and rights.may_look(lease.owner.dag_id)
+        and rights.may_read_xcoms(lease.owner.dag_id)
     ]
-    known = Known.of(session, [lease for _, lease in seen])
+    facts = RunFacts.of(session, [lease for _, lease in seen])
     rows = [
         row
         for ledger, lease in seen
-        if known.confirms(lease) and (row := _row_by_itself(ledger, lease, known, rights, now=now)) is not None
+        if facts.confirms(lease) and (row := _row_by_itself(ledger, lease, facts, rights, now=now)) is not None
     ]
     return sorted(rows, key=lambda row: (row["since"] is None, row["since"] or row["until"], row["id"]))
 
 
 def _row_by_itself(
-    ledger: Ledger, lease: Lease, known: Known, rights: Rights, *, now: datetime
+    ledger: Ledger, lease: Lease, facts: RunFacts, rights: Rights, *, now: datetime
 ) -> dict[str, Any] | None:
-    """Return a row that can be sent; None, and a line in the log, where what is noted of it breaks our own reading of it."""
+    """Return a row that can be sent; None, and a line in the log, if something stored of it breaks our reader."""
     try:
-        row = _row(ledger, lease, known, rights, now=now)
+        row = _row(ledger, lease, facts, rights, now=now)
         json.dumps(row, allow_nan=False, ensure_ascii=False).encode()
-    except Exception:  # whatever it is, it must not take the page from the others
+    except Exception:  # any error: it must not keep the other rows from the page
         log.exception("The broadcast of the lease %s cannot be shown.", ledger.variable)
         return None
     return row
 
 
-def _row(ledger: Ledger, lease: Lease, known: Known, rights: Rights, *, now: datetime) -> dict[str, Any]:
+def _row(ledger: Ledger, lease: Lease, facts: RunFacts, rights: Rights, *, now: datetime) -> dict[str, Any]:
     owner, generation = lease.owner, lease.generation
     task = owner.task("on_air")
     push, record, watch = ledger.claim("push", generation), ledger.claim("record", generation), ledger.watch(generation)
-    control = _control(known.noted.get((task, CONTROL)), now)
+    control = _control(facts.noted.get((task, CONTROL)), now)
     until = now if control.stop else control.end or ledger.end_in_force(lease)
-    phase = "ending" if control.stop else _phase(push, known, lease)
+    phase = "ending" if control.stop else _phase(push, facts, lease)
     held = any(claim is not None and claim.on_air for claim in (push, record))
-    stop = _stop(known, lease) if rights.may_stop(owner.dag_id) else None
+    stop = _stop(facts, lease) if rights.may_stop(owner.dag_id) else None
     stream = Seen.from_json(None if watch is None else watch.stream)
     summary = stream.summary()
     ours = push is not None and push.state == "ours"
-    hls_url, rtmp_url = plays(known.noted.get((owner.task("start_push"), PLAYS))) if ours else (None, None)
+    hls_url, rtmp_url = plays(facts.noted.get((owner.task("start_push"), PLAYS))) if ours else (None, None)
     absence = "" if stream.verdict in (Verdict.LIVE, Verdict.ENDED) else stream.reason
     return {
         "id": _id(lease),
@@ -167,7 +167,7 @@ def _row(ledger: Ledger, lease: Lease, known: Known, rights: Rights, *, now: dat
         "since": push.at.isoformat() if push is not None and push.state == "ours" else None,
         "until": until.isoformat(),
         "overdue": held and until + RELEASE_GRACE < now,
-        "orphan": task not in known.states,
+        "orphan": task not in facts.states,
         "recording": ("due" if lease.record else "off") if record is None else _RECORDING[record.state],
         "verdict": summary["verdict"],
         "verdict_since": summary["since"],
@@ -177,14 +177,14 @@ def _row(ledger: Ledger, lease: Lease, known: Known, rights: Rights, *, now: dat
         "protected": lease.protected,
         "stop": None if control.stop else stop,
         "extend": not control.stop
-        and (task, CONTROL) in known.noted
-        and known.can_be_marked(task)
+        and (task, CONTROL) in facts.noted
+        and facts.can_be_marked(task)
         and rights.may_extend(owner.dag_id),
     }
 
 
 def _id(lease: Lease) -> str:
-    """Return what no other broadcast has: a generation alone is no secret, and another DAG's lease may have the same."""
+    """Return a unique id: a generation alone is no secret, and another DAG's lease may have the same."""
     held = [lease.key.variable, lease.generation, *lease.owner.task("on_air").to_json().values()]
     return hashlib.sha256(json.dumps(held).encode()).hexdigest()[:32]
 
@@ -192,29 +192,29 @@ def _id(lease: Lease) -> str:
 def _control(value: Any, now: datetime) -> Control:
     try:
         return Control.read(value, now=now)
-    except ConfigurationError:  # the trigger says so where people look
+    except ConfigurationError:  # the trigger reports it in the ledger
         return Control()
 
 
-def _phase(push: Claim | None, known: Known, lease: Lease) -> str:
-    if known.ended(lease.owner.task("on_air")):
+def _phase(push: Claim | None, facts: RunFacts, lease: Lease) -> str:
+    if facts.ended(lease.owner.task("on_air")):
         return "ending"
     start = lease.owner.task("start_push")
     if push is None or push.state == "refused":
-        return "ending" if known.ended(start) else "waiting"
-    if push.state == "sent" and known.states.get(start, "running") in _BETWEEN_QUESTIONS:
+        return "ending" if facts.ended(start) else "waiting"
+    if push.state == "sent" and facts.states.get(start, "running") in _BETWEEN_POLLS:
         return "waiting"
     return {"sent": "starting", "ours": "on_air", "foreign": "on_air", "stopped": "ending"}[push.state]
 
 
-def _stop(known: Known, lease: Lease) -> dict[str, str] | None:
-    """Return which task is to be marked as what, so that the broadcast ends and its run goes on to its end.
+def _stop(facts: RunFacts, lease: Lease) -> dict[str, str] | None:
+    """Return which task to mark with which state, so that the broadcast ends and its run goes on.
 
-    Before the push has started that is the start: it fails, and the stops see to what it may have sent.
+    Before the push has started that is the start: it fails, and the stops end what it may have started.
     """
     start, on_air = lease.owner.task("start_push"), lease.owner.task("on_air")
-    if known.can_be_marked(start):
+    if facts.can_be_marked(start):
         return {"task_id": start.task_id, "new_state": "failed"}
-    if known.can_be_marked(on_air):
+    if facts.can_be_marked(on_air):
         return {"task_id": on_air.task_id, "new_state": "success"}
     return None

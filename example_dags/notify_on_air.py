@@ -1,8 +1,8 @@
-"""Tell a channel when a broadcast is on air, when its stream stalls, and when it is off air, with Airflow's own notifiers.
+"""Notify a channel when a broadcast is on air, when its stream stalls, and when it is off air, with Airflow's own notifiers.
 
-`HttpNotifier` of ``apache-airflow-providers-http`` posts JSON to whatever takes it: a chat's webhook, a status page. Those for
-Slack, Apprise or mail are used the same way. Its connection ``timav_channel`` (type HTTP) holds host and token; path and text
-stand here.
+`HttpNotifier` of ``apache-airflow-providers-http`` posts JSON to a webhook: a chat, a status page. The notifiers for
+Slack, Apprise or mail are used the same way. The connection ``timav_channel`` (type HTTP) holds host and token; path and text
+are below.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from airflow_provider_timav.broadcast import Broadcast
 from airflow_provider_timav.sensors.live_stream import LiveStreamSensor
 
 
-def tell(text: str) -> HttpNotifier:
-    """Return what posts this text; it is rendered with the context of the task whose callback it is."""
+def notify(text: str) -> HttpNotifier:
+    """Return a notifier that posts this text, rendered with the context of the task whose callback it is."""
     return HttpNotifier(
         http_conn_id="timav_channel",
         endpoint="/notify",
@@ -28,7 +28,7 @@ def tell(text: str) -> HttpNotifier:
 
 
 with DAG(
-    dag_id="timav_told_on_air",
+    dag_id="timav_notify_on_air",
     schedule=None,
     tags=["timav", "example"],
     params={
@@ -38,30 +38,30 @@ with DAG(
         "grace": Param(60, type="integer", minimum=1, title="Seconds that a stream may take to appear, or be gone"),
     },
     default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
-    # A broadcast that did not work out is a failed run, whichever task it was.
-    on_failure_callback=tell("the broadcast has failed ({{ run_id }})"),
+    # A failed broadcast is a failed run, whichever of its tasks failed.
+    on_failure_callback=notify("the broadcast has failed ({{ run_id }})"),
     doc_md=__doc__,
 ) as dag:
-    show = Broadcast(
+    broadcast = Broadcast(
         room_id="{{ params.room_id }}",
         user_id="{{ params.user_id }}",
         duration="{{ params.seconds_on_air }}",
         grace="{{ params.grace }}",
         on_stall="notify",
-        on_stall_callback=tell("the stream is {{ stall.verdict }} since {{ stall.since }}"),
+        on_stall_callback=notify("the stream has been {{ stall.verdict }} since {{ stall.since }}"),
     )
     off_air = EmptyOperator(
         task_id="off_air",
-        on_success_callback=tell("off air ({{ ti.xcom_pull(task_ids='broadcast.result', key='outcome') }})"),
+        on_success_callback=notify("off air ({{ ti.xcom_pull(task_ids='broadcast.result', key='outcome') }})"),
     )
-    show >> off_air
+    broadcast >> off_air
 
-    # A push that has started is not yet a picture: what viewers can see counts as on air.
+    # A push that has started is not yet a picture; this waits until viewers can see one.
     LiveStreamSensor(
         task_id="on_air_for_viewers",
-        url=show.hls_url,
+        url=broadcast.hls_url,
         timeout=120,
         deferrable=True,
         retries=0,
-        on_success_callback=tell("on air at {{ task.url }}"),
+        on_success_callback=notify("on air at {{ task.url }}"),
     )
