@@ -92,7 +92,7 @@ class TestRules:
         own = OPTIONS[name].metadata.get("rule") is not None or name in NESTED
         assert own is not (name in bodies.ARGUMENTS)
 
-    @pytest.mark.parametrize("name", set(TEMPLATED) - set(NESTED))
+    @pytest.mark.parametrize("name", sorted(set(TEMPLATED) - set(NESTED)))
     def test_it_is_applied(self, name: str) -> None:
         with pytest.raises(ConfigurationError, match=name) as refused:
             check(name, object())
