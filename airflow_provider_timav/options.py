@@ -126,7 +126,7 @@ def given(value: Any, name: str) -> Any:
 
 
 def check(name: str, value: Any, *, within: str | None = None) -> None:
-    """Hold one argument to its rule. An optional one that was not given has none; neither has a name that is no argument.
+    """Check one argument against its rule. An optional one that was not given has none, and neither has an unknown name.
 
     :param within: the dict that it is an entry of, such as ``push_options``.
     :raises ConfigurationError: naming the argument, the rule and the value, which is left out if it is a password.

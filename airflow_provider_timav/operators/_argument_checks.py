@@ -35,7 +35,7 @@ def hold(arguments: Mapping[str, Any], is_settled: Callable[[Any], bool], *, wit
             # Rendering changes no key of a dict, and may leave some of its values unchanged.
             hold(_as_dict(value, name), is_settled, within=name)
     if within is None:
-        _hold_watermark(arguments, is_settled)
+        _check_watermark(arguments, is_settled)
 
 
 def options(value: Any, name: str) -> dict[str, Any]:
@@ -46,7 +46,7 @@ def options(value: Any, name: str) -> dict[str, Any]:
     return {entry: held for entry, held in _as_dict(value, name).items() if optional(held) is not None}
 
 
-def _hold_watermark(arguments: Mapping[str, Any], is_settled: Callable[[Any], bool]) -> None:
+def _check_watermark(arguments: Mapping[str, Any], is_settled: Callable[[Any], bool]) -> None:
     """Refuse ``watermark_id`` without ``watermark_flag``, whether each is given by itself or in ``push_options``."""
     from airflow_provider_timav.videorelay import rules
 

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     from airflow_provider_timav.leases import Kind, Lease, Ledger
 
-__all__ = ["COME_BACK", "OnAirOperator"]
+__all__ = ["OnAirOperator"]
 
 _NO_STALL = ("UNKNOWN", "STARTING", "LIVE", "RESET")
 """Verdicts for which ``on_stall_callback`` has not been called."""
 
-COME_BACK = timedelta(seconds=15)
+_DEFERRAL_SLACK = timedelta(seconds=15)
 """How long after the end the trigger may still end the broadcast. Then the task resumes on a worker, which ends it."""
 
 
@@ -123,7 +123,7 @@ class OnAirOperator(TimAVOperator):
         hls_url, rtmp_url, _ = self._stream(context, lease)
         self.defer(
             # Without a triggerer that has capacity and serves its queue, the trigger never runs, and never ends anything.
-            timeout=max(end - datetime.now(UTC), timedelta(0)) + COME_BACK,
+            timeout=max(end - datetime.now(UTC), timedelta(0)) + _DEFERRAL_SLACK,
             trigger=OnAirTrigger(
                 lease=lease.to_json(),
                 end=end.isoformat(),
@@ -170,7 +170,7 @@ class OnAirOperator(TimAVOperator):
         if status not in ("deadline", "stopped", "stream_ended"):
             raise RuntimeError(f"the trigger fired an event with an unknown status ({status!r})")
         lease = self._held()
-        ended_at = re.sub(r"\.\d+", "", event["ended_at"])  # the broadcast has ended, whatever this reads
+        ended_at = re.sub(r"\.\d+", "", event["ended_at"])  # not parsed: the broadcast has ended, whatever it says
         self.log.info("Room %s has been off air since %s (%s).", lease.key.room_id, ended_at, status)
         return {"outcome": status, "ended_at": event["ended_at"], "verdict": event.get("verdict", "UNKNOWN")}
 
@@ -182,10 +182,10 @@ class OnAirOperator(TimAVOperator):
             return super().resume_execution(next_method, next_kwargs, context)
         except TaskDeferralTimeout:
             pass
-        return self.come_back(context)
+        return self.end_from_worker(context)
 
     @log_failure
-    def come_back(self, context: Context) -> dict[str, Any]:
+    def end_from_worker(self, context: Context) -> dict[str, Any]:
         """End the broadcast from a worker, because no trigger has; defer again if a person has moved its end.
 
         If a stop fails here, the stop tasks, which come next, retry it.
@@ -211,7 +211,7 @@ class OnAirOperator(TimAVOperator):
                 self.log.error("The %s is not stopped yet: %s", kind, stops.reason(kind))
         ended_at = datetime.now(UTC).isoformat()
         outcome = "deadline"
-        with contextlib.suppress(Exception):  # the broadcast has ended, whatever this reads
+        with contextlib.suppress(Exception):  # the broadcast has ended, even if `control` cannot be read
             if Control.read(lease.owner.task("on_air").raw_xcom(CONTROL), now=now).stop:
                 outcome = "stopped"
         return {"outcome": outcome, "ended_at": ended_at, "verdict": verdict}

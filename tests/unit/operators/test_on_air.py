@@ -222,14 +222,14 @@ def past(run: Run, seconds: float = 15) -> None:
     run["on_air"].xcoms["control"] = {"end": end.isoformat()}
 
 
-def come_back(run: Run, next_kwargs: Any = LATE) -> Any:
+def time_out(run: Run, next_kwargs: Any = LATE) -> Any:
     """Resume as Airflow does once the deferral has timed out."""
     task = run["on_air"]
     operator: Any = task._rendered()
     return task._returned(operator.resume_execution(TRIGGER_FAIL_REPR, next_kwargs, task._context()))
 
 
-class TestComeBack:
+class TestTimedOut:
     """Airflow resumes the task without an event: no triggerer had capacity for its trigger, or served its queue."""
 
     @pytest.fixture
@@ -242,22 +242,22 @@ class TestComeBack:
         return run
 
     def test_broadcast_is_ended_from_the_worker(self, run: Run, timav_emulator: Emulator) -> None:
-        result = come_back(run)
+        result = time_out(run)
         assert result["outcome"] == "deadline"
         assert (timav_emulator.pushes, timav_emulator.recordings) == ((), ())
 
     def test_broadcast_that_a_person_has_told_to_stop_is_stopped(self, run: Run, timav_emulator: Emulator) -> None:
         run["on_air"].xcoms["control"] = {"stop": True}
-        assert come_back(run)["outcome"] == "stopped"
+        assert time_out(run)["outcome"] == "stopped"
         assert (timav_emulator.pushes, timav_emulator.recordings) == ((), ())
 
     def test_control_that_cannot_be_read_changes_nothing(self, run: Run, timav_emulator: Emulator) -> None:
         run["on_air"].xcoms["control"] = {"stop": "at once"}
-        assert come_back(run)["outcome"] == "deadline"
+        assert time_out(run)["outcome"] == "deadline"
         assert timav_emulator.pushes == ()
 
     def test_file_ids_reach_the_result(self, run: Run, timav_emulator: Emulator) -> None:
-        come_back(run)
+        time_out(run)
         ids = timav_emulator.file_ids(run["start_record"].xcoms["file_name"])
         assert run["on_air"].xcoms["stopped"]["file_ids"] == ids
         assert run.execute("stop_record")["file_ids"] == ids
@@ -269,7 +269,7 @@ class TestComeBack:
         with TimAVHook() as hook:
             ids = list(hook.stop_record(room_id=10086, user_id="host_1").file_ids)
         run["on_air"].xcoms["stopped"] = {"file_ids": ids}
-        come_back(run)
+        time_out(run)
         assert run.execute("stop_record")["file_ids"] == ids
 
     @pytest.mark.parametrize("how", ["control", "ledger"])
@@ -281,7 +281,7 @@ class TestComeBack:
             run["on_air"].xcoms.pop("control")
             run.ledger.write_watch(Watch(run.lease.generation, later))
         with pytest.raises(TaskDeferred) as deferred:
-            come_back(run)
+            time_out(run)
         assert datetime.fromisoformat(triggered(deferred.value).end) == later
         assert isinstance(deferred.value.timeout, timedelta)
         assert timedelta(minutes=5) < deferred.value.timeout < timedelta(minutes=6)
@@ -293,7 +293,7 @@ class TestComeBack:
         run["on_air"].xcoms["control"] = {"end": later.isoformat()}
         run.ledger.write_watch(Watch(run.lease.generation, later, {"verdict": verdict}))
         with pytest.raises(TaskDeferred) as deferred:
-            come_back(run)
+            time_out(run)
         assert triggered(deferred.value).told is told
 
     def test_broadcast_that_its_trigger_has_ended_is_not_stopped_twice(
@@ -303,7 +303,7 @@ class TestComeBack:
             run.ledger.write_claim(kind, Claim(run.lease.generation, "stopped"))
         run.ledger.release(run.lease.generation)
         timav_emulator.clear_journal()
-        assert come_back(run)["outcome"] == "deadline"
+        assert time_out(run)["outcome"] == "deadline"
         assert timav_emulator.journal == ()
 
     def test_next_broadcast_in_the_room_is_left_alone(
@@ -312,19 +312,19 @@ class TestComeBack:
         past(run, seconds=60)
         second = Run(supervisor, run_id="second")
         second.start()
-        come_back(run)
+        time_out(run)
         assert len(timav_emulator.pushes) == 1
 
     def test_stop_that_fails_is_left_to_the_stops(self, run: Run, timav_emulator: Emulator) -> None:
         with timav_emulator.unreachable():
-            assert come_back(run)["outcome"] == "deadline"
+            assert time_out(run)["outcome"] == "deadline"
         assert run.execute("stop_push")["outcome"] == "stopped"
         assert run.execute("stop_record")["file_ids_status"] == "complete"
 
     def test_trigger_that_has_failed_is_a_failure(self, run: Run) -> None:
         """A retry makes another one."""
         with pytest.raises(TaskDeferralError):
-            come_back(run, {"error": TriggerFailureReason.TRIGGER_FAILURE})
+            time_out(run, {"error": TriggerFailureReason.TRIGGER_FAILURE})
 
     def test_event_of_the_trigger_is_the_result(self, run: Run) -> None:
         event = {"status": "deadline", "ended_at": datetime.now(UTC).isoformat(), "verdict": "LIVE"}
@@ -335,4 +335,4 @@ class TestComeBack:
 
     def test_verdict_is_the_last_that_was_noted(self, run: Run) -> None:
         run.ledger.write_watch(Watch(run.lease.generation, stream={"verdict": "STALLED"}))
-        assert come_back(run)["verdict"] == "STALLED"
+        assert time_out(run)["verdict"] == "STALLED"
