@@ -1,8 +1,8 @@
-"""Stop broadcasts that are on air past their end, every minute. Unpause this DAG and leave it on.
+"""Switch this one on, and leave it on: every minute it stops what is on air past its end.
 
-A broadcast ends itself, through its trigger and its tasks. This DAG stops those that neither can stop: of a run that timed out
-while its triggerer was down, of a worker that was lost before it handed the broadcast to the triggerer, of a DAG that was
-paused half way. It leaves alone broadcasts whose end is ahead.
+A broadcast ends itself, through its trigger and its tasks. What neither can close (a run that timed out while its triggerer
+was dead, a worker that was lost before it handed the broadcast to the triggerer, a DAG that was paused half way) is closed
+here. What is still wanted is left alone.
 """
 
 from __future__ import annotations

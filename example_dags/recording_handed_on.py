@@ -1,10 +1,10 @@
-"""Record in one DAG, and pick the recording up in another, through an event of an asset.
+"""A recording is made by one DAG and picked up by another, through an event of an asset.
 
-Each recording of the first DAG is an event with its file ids, room, user, file name and times. The second DAG runs for the
-events of the broadcast's series, ``timav://recordings/<DAG id>/<group id>``, from any room, and needs to know only that name. A
-recording is handed on once, whatever is retried or cleared in between.
+Each recording of the first one is an event that carries its file ids, room, user, file name and times. The second one runs for
+the events of the broadcast's series, ``timav://recordings/<DAG id>/<group id>``, whichever room they come from, and has nothing
+to know but that name. A recording is handed on once, whatever is retried or cleared in between.
 
-For the recordings of one host only, schedule the DAG on that host's asset:
+Who wants the recordings of one host only has that host's asset as the schedule:
 ``Asset(uri="timav://timav_default/10086/host_1/camera")``.
 """
 
@@ -42,8 +42,8 @@ with DAG(dag_id="timav_pick_up_recording", schedule=[NEWS], tags=["timav", "exam
 
     @task
     def pick_up(*, triggering_asset_events: Any) -> list[dict[str, Any]]:
-        """Return the data of every recording that this run was started for."""
-        # Only under the alias: each event is listed under its asset as well.
+        """Return what is known of every recording that this run was started for."""
+        # Under the alias: under the asset that it came from, each event stands once more.
         return [event.extra for event in triggering_asset_events[NEWS]]
 
     pick_up()

@@ -1,7 +1,7 @@
-"""Broadcast every Friday evening: wait for the host, push, record, watch, stop, hand the recording on.
+"""A broadcast every Friday evening: wait for the host, push, record, watch, stop, hand on.
 
-`Broadcast` leaves nothing on air, whatever happens in between. A run that comes late (a scheduler that was down, a DAG that was
-unpaused days after its last date) starts nothing. Unpause `timav_reap_broadcasts` as well.
+`Broadcast` sees to it that nothing stays on air, whatever happens in between, and that a run which comes late (a scheduler
+that was down, a DAG that was unpaused days after its last date) starts nothing. Switch `timav_reap_broadcasts` on as well.
 """
 
 from __future__ import annotations
@@ -37,12 +37,12 @@ with DAG(
 
     @task
     def announce(live_urls: list[dict[str, str]]) -> str:
-        """Run as soon as the push has started, while the broadcast is on air."""
+        """Runs as soon as the push has started, while the broadcast is on."""
         return f"on air at {live_urls[0]['url']}"
 
     @task
     def publish(file_ids: list[str], outcome: str) -> dict[str, object]:
-        """Run once the broadcast has ended and both stops have succeeded."""
+        """Runs once the broadcast is over and both stops have succeeded."""
         return {"file_ids": file_ids, "outcome": outcome}
 
     announce(show.live_urls)

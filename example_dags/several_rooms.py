@@ -1,7 +1,7 @@
-"""Broadcast from several rooms at once: the same group, mapped over a list that is known only when the run starts.
+"""Several rooms at once: the same broadcast, mapped over a list that is known only when the run starts.
 
-Each room is a broadcast of its own: if one fails, the others continue. The task that publishes the recordings is inside the
-mapped group, so that one room's failure does not keep the others' recordings from being handed on.
+Each room is a broadcast of its own: where one fails, the others go on. What is to be done with the recordings stands inside of
+the mapped group, so that one room's failure does not keep the others' recordings from being handed on.
 """
 
 from __future__ import annotations

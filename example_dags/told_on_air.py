@@ -1,7 +1,8 @@
 """Tell a channel when a broadcast is on air, when its stream stalls, and when it is off air, with Airflow's own notifiers.
 
-`HttpNotifier` of ``apache-airflow-providers-http`` posts JSON, for instance to a chat's webhook or a status page. Use those for
-Slack, Apprise or mail the same way. Its connection ``timav_channel`` (type HTTP) holds host and token; path and text are below.
+`HttpNotifier` of ``apache-airflow-providers-http`` posts JSON to whatever takes it: a chat's webhook, a status page. Those for
+Slack, Apprise or mail are used the same way. Its connection ``timav_channel`` (type HTTP) holds host and token; path and text
+stand here.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from airflow_provider_timav.sensors.live_stream import LiveStreamSensor
 
 
 def tell(text: str) -> HttpNotifier:
-    """Return a notifier that posts this text, rendered with the context of the task whose callback it is."""
+    """Return what posts this text; it is rendered with the context of the task whose callback it is."""
     return HttpNotifier(
         http_conn_id="timav_channel",
         endpoint="/notify",
@@ -37,7 +38,7 @@ with DAG(
         "grace": Param(60, type="integer", minimum=1, title="Seconds that a stream may take to appear, or be gone"),
     },
     default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
-    # A failed broadcast fails its run, whichever of its tasks failed.
+    # A broadcast that did not work out is a failed run, whichever task it was.
     on_failure_callback=tell("the broadcast has failed ({{ run_id }})"),
     doc_md=__doc__,
 ) as dag:
@@ -55,7 +56,7 @@ with DAG(
     )
     show >> off_air
 
-    # A push that has started is not yet a picture: "on air" is announced once viewers can see it.
+    # A push that has started is not yet a picture: what viewers can see counts as on air.
     LiveStreamSensor(
         task_id="on_air_for_viewers",
         url=show.hls_url,
