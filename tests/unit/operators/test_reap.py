@@ -63,7 +63,7 @@ class TestReaper:
         (report,) = Task(ReapBroadcastsOperator(task_id="reap", timav_conn_ids=ids)).execute()
         assert (report["push"], timav_emulator.pushes) == ("stopped", ())
         told = [record.getMessage() for record in caplog.records if "there is no connection" in record.getMessage()]
-        assert told == ["timav_conn_ids: there is no connection 'studioo', and so no broadcast of it is looked at."]
+        assert told == ["timav_conn_ids: there is no connection 'studioo'; its broadcasts are not looked after."]
 
     @pytest.mark.parametrize("ids", ["studio", 5, [7]])
     def test_a_wrong_constant_is_refused_when_the_dag_is_parsed(self, ids: Any) -> None:

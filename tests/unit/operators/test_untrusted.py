@@ -129,7 +129,7 @@ class TestVariables:
         for _ in range(3):
             assert reaper.execute() == []
         assert set(supervisor.variables) == {name, f"{name}-unread"}
-        assert caplog.text.count("it is removed after a day") == 1
+        assert caplog.text.count("the reaper deletes it after a day") == 1
         supervisor.variables[f"{name}-unread"] = json.dumps({"since": ago(60 * 24 + 1).isoformat()})
         reaper.execute()
         assert supervisor.variables == {}
@@ -416,7 +416,7 @@ class TestNobodyStopsWhatTheyHaveNotStarted:
         supervisor.variables.clear()
         timav_emulator.enter(10086, "host_1")
         foreign_push()
-        with pytest.raises(AirflowFailException, match="was given up"):
+        with pytest.raises(AirflowFailException, match="was released"):
             run.execute("start_push")
         assert run.execute("stop_push") == {"outcome": "never_started"}
         assert len(timav_emulator.pushes) == 1
