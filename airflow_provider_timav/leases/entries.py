@@ -259,7 +259,7 @@ class Watch:
     """The notes of a broadcast's trigger.
 
     :param end: the end in force, if a person has moved it.
-    :param stream: `stream.watch.Watch` as JSON: the verdict, and the memory of having been live.
+    :param stream: `stream.state.StreamState` as JSON: the verdict, and the memory of having been live.
     :param error: the last fault, for people.
     """
 

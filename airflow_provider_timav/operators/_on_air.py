@@ -218,10 +218,10 @@ class OnAirOperator(TimAVOperator):
 
     def _verdict(self, ledger: Ledger, lease: Lease) -> str:
         """Return the last verdict on the stream in the ledger."""
-        from airflow_provider_timav.stream.watch import Watch
+        from airflow_provider_timav.stream.state import StreamState
 
         watch = ledger.watch(lease.generation)
-        return Watch.from_json(None if watch is None else watch.stream).verdict.value
+        return StreamState.from_json(None if watch is None else watch.stream).verdict.value
 
     def _stream(self, context: Context, lease: Lease) -> tuple[str | None, str | None, str]:
         """Return the HLS URL of the push to watch, else its RTMP URL, else why neither can be watched."""

@@ -23,8 +23,8 @@ from airflow_provider_timav.leases.confirmation import WITNESSES
 from airflow_provider_timav.notes import PLAYS, plays
 from airflow_provider_timav.plugins.tables import Snapshot, among, key_of, xcoms
 from airflow_provider_timav.runs import FINAL_STATES, TaskKey
-from airflow_provider_timav.stream.watch import Verdict
-from airflow_provider_timav.stream.watch import Watch as Seen
+from airflow_provider_timav.stream.state import StreamState
+from airflow_provider_timav.stream.verdict import Verdict
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def _row(ledger: Ledger, lease: Lease, facts: RunFacts, rights: Rights, *, now: 
     phase = "ending" if control.stop else _phase(push, facts, lease)
     held = any(claim is not None and claim.on_air for claim in (push, record))
     stop = _stop(facts, lease) if rights.may_stop(owner.dag_id) else None
-    stream = Seen.from_json(None if watch is None else watch.stream)
+    stream = StreamState.from_json(None if watch is None else watch.stream)
     summary = stream.summary()
     ours = push is not None and push.state == "ours"
     hls_url, rtmp_url = plays(facts.noted.get((owner.task("start_push"), PLAYS))) if ours else (None, None)

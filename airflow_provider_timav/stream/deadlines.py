@@ -1,5 +1,6 @@
-"""Time limits of many requests with one timer for all: a timer for each, nearly all of which are cancelled, costs more CPU than
-reading a playlist does.
+"""Time limits of many requests with one timer for all.
+
+A timer for each, nearly all of which are cancelled, costs as much CPU as a third of a playlist.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ class Deadlines:
         return _Deadline(self, end)
 
     def add(self, deadline: _Deadline) -> None:
-        """Wait for a deadline, too."""
+        """Watch a deadline."""
         self._pending.add(deadline)
         if deadline.end < self._timer_at:
             self._set_timer(deadline.end)
 
     def remove(self, deadline: _Deadline) -> None:
-        """Wait for a deadline no longer. The timer stays: the next deadline is later than the one before, as a rule."""
+        """Stop watching a deadline. The timer stays: the next deadline is later than the one before, as a rule."""
         self._pending.discard(deadline)
 
     def _set_timer(self, at: float) -> None:
@@ -73,7 +74,7 @@ class _Deadline:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         self._deadlines.remove(self)
-        # As `asyncio.Timeout` does: if somebody else has cancelled the task, too, it stays cancelled.
+        # As `asyncio.Timeout` does: a task that was cancelled for another reason, too, stays cancelled.
         if (
             self._expired
             and self._task is not None

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from airflow_provider_timav.hooks.timav import Settings
     from airflow_provider_timav.leases import Kind, Lease, Ledger
     from airflow_provider_timav.leases.shutdown import ShutdownReport
-    from airflow_provider_timav.stream.watch import Watch
+    from airflow_provider_timav.stream.state import StreamState
     from airflow_provider_timav.triggers._clock import OnAirClock, Step
 
 __all__ = ["OnAirTrigger"]
@@ -93,7 +93,7 @@ class OnAirTrigger(BaseTrigger):
         self.on_stall = on_stall
         self.told = told
         self.rtmp_url = rtmp_url
-        self._watch: Watch | None = None
+        self._watch: StreamState | None = None
         self._settings: Settings | None = None
         self._stopping: asyncio.Task[ShutdownReport] | None = None
 
@@ -268,14 +268,15 @@ class OnAirTrigger(BaseTrigger):
     ) -> str | None:
         """Return ``stream_ended``, ``stalled`` or ``failed`` once the stream is in such a state, and the options say so."""
         from airflow_provider_timav.stream.reader import follow, shared_reader
-        from airflow_provider_timav.stream.watch import Verdict, Watch
+        from airflow_provider_timav.stream.state import StreamState
+        from airflow_provider_timav.stream.verdict import Verdict
 
-        self._watch = Watch.from_json(memory)
+        self._watch = StreamState.from_json(memory)
         if self._watch.verdict is Verdict.LIVE:
             self.told = False  # since that report, the stream has played again
         began, status = time.time(), ""
 
-        async def enough(watch: Watch) -> bool:
+        async def enough(watch: StreamState) -> bool:
             nonlocal status
             before, self._watch = self._watch, watch
             if before is None or watch.is_news(before):

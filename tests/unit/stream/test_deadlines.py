@@ -1,4 +1,4 @@
-"""Deadlines: what takes longer ends as with ``asyncio.timeout_at``, and one timer serves all."""
+"""Deadlines: a body that takes longer ends as with ``asyncio.timeout_at``, and one timer serves all."""
 
 from __future__ import annotations
 

@@ -461,8 +461,8 @@ class TestRtmp:
     def test_source_that_hangs_is_a_stall(
         self, run: Run, av: FakeAV, on_stall: str, status: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("airflow_provider_timav.stream.watch.UNTOLD_TARGET_DURATION", 0.3)
-        monkeypatch.setattr("airflow_provider_timav.stream.rtmp.LOOK_SECONDS", 0.5)
+        monkeypatch.setattr("airflow_provider_timav.stream.marks.UNTOLD_TARGET_DURATION", 0.3)
+        monkeypatch.setattr("airflow_provider_timav.stream.rtmp.PROBE_SECONDS", 0.5)
         av.packets = at_pace
 
         async def hanging(trigger: OnAirTrigger) -> dict[str, Any]:
