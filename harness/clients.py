@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, Self
+import ssl
+from typing import Any, Protocol, Self
 
+from airflow_provider_timav.emulator import Certificates, Emulator
+from airflow_provider_timav.videorelay import calls
 from airflow_provider_timav.videorelay.aclient import AsyncClient
 from airflow_provider_timav.videorelay.calls import Call
 from airflow_provider_timav.videorelay.client import Client
+from airflow_provider_timav.videorelay.exchange import RetryBudget, Service
+from airflow_provider_timav.videorelay.tls import Identity
+from airflow_provider_timav.videorelay.usersig import StaticUserSig
 
-__all__ = ["KINDS", "AnyClient", "Blocking", "without_pauses"]
+__all__ = ["KINDS", "AnyClient", "Blocking", "ClientOf", "leftovers", "maker", "start", "without_pauses"]
 
 #: The names of both kinds, as ids of parameters that say whether the client is the asynchronous one.
 KINDS = ["sync", "async"]
@@ -69,3 +75,59 @@ def without_pauses(client: AnyClient) -> AnyClient:
     else:
         client.client._sleep = lambda seconds: asyncio.sleep(0)
     return client
+
+
+class ClientOf(Protocol):
+    """Makes a client of the kind that the test is run with; ``contexts`` collects the contexts that it makes."""
+
+    def __call__(
+        self,
+        emulator: Emulator,
+        *,
+        endpoint: str | None = None,
+        proxy: str | None = None,
+        certificates: Certificates | None = None,
+        contexts: list[ssl.SSLContext] | None = None,
+        usersig: str | None = None,
+        identifier: str | None = None,
+    ) -> AnyClient: ...
+
+
+def maker(*, asynchronous: bool) -> ClientOf:
+    """Return what makes clients of one kind, for an emulator, that wait for nothing between posts."""
+
+    def make(
+        emulator: Emulator,
+        *,
+        endpoint: str | None = None,
+        proxy: str | None = None,
+        certificates: Certificates | None = None,
+        contexts: list[ssl.SSLContext] | None = None,
+        usersig: str | None = None,
+        identifier: str | None = None,
+    ) -> AnyClient:
+        own = certificates or emulator.certificates
+        identity = Identity.load(client_cert=own.client_cert_pem, private_key=own.client_key_pem)
+        credential = StaticUserSig(usersig or emulator.usersig)
+        where = endpoint or emulator.api_url
+        service = Service(where, emulator.sdkappid, identifier or emulator.identifier, credential)
+        made = [] if contexts is None else contexts
+
+        def context() -> ssl.SSLContext:
+            made.append(identity.context(emulator.certificates.ca_pem))
+            return made[-1]
+
+        kind = AsyncClient if asynchronous else Client
+        client = kind(service, context, proxy=proxy)
+        return without_pauses(Blocking(client) if isinstance(client, AsyncClient) else client)
+
+    return make
+
+
+def start(client: AnyClient, emulator: Emulator, **limits: Any) -> Any:
+    """Start the push of the emulator's host.
+
+    With a budget of its own: the process's would be spent by the faults of earlier tests.
+    """
+    call = calls.start_push(room_id=emulator.room_id, user_id=emulator.user_id)
+    return client.call(call, budget=RetryBudget(), **limits)

@@ -27,7 +27,7 @@ LONGEST_FIRST = (
         "test_crash_points",
     ),
     *("test_catalogue", "test_demo", "test_whole_sites", "test_wheel"),
-    *("test_playlists", "test_limits", "test_bench"),
+    *("test_playlist", "test_limits", "test_bench"),
 )
 """The files that take long; the others come after them, so that no worker is left alone with a long one.
 

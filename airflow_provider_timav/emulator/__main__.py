@@ -23,9 +23,11 @@ from airflow_provider_timav.emulator.switches import Switches
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+__all__ = ["main"]
+
 
 def _room(text: str) -> tuple[int, list[str]]:
-    """Reads `10086:host_1,host_2`; a user id may hold colons, and there may be none."""
+    """Return the room and users of `10086:host_1,host_2`; a user id may hold colons, and there may be none."""
     room_id, _, users = text.partition(":")
     if not (room_id.isascii() and room_id.isdecimal() and int(room_id) < 2**32):
         raise argparse.ArgumentTypeError(f"{text!r} does not begin with a room number")
@@ -33,14 +35,14 @@ def _room(text: str) -> tuple[int, list[str]]:
 
 
 def _whole(text: str) -> int:
-    """Reads decimal digits; int() would also take `1_000`, and digits of other scripts."""
+    """Return the number that decimal digits write; int() would also take `1_000`, and digits of other scripts."""
     if not re.fullmatch("[0-9]{1,20}", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number")
     return int(text)
 
 
 def _decimal(text: str) -> float:
-    """Reads decimal digits, with a fraction or without."""
+    """Return the number that decimal digits write, with a fraction or without."""
     if not re.fullmatch(r"[0-9]+(\.[0-9]+)?", text):
         raise argparse.ArgumentTypeError(f"{text!r} is not a number")
     return float(text)
@@ -57,7 +59,7 @@ def _flag(text: str) -> bool:
 
 
 def _meanings() -> dict[str, str]:
-    """Reads what each switch means where it is written: below its field."""
+    """Return the meaning of each switch, read from the text below its field."""
     body = ast.parse(textwrap.dedent(inspect.getsource(Switches))).body[0]
     statements = body.body if isinstance(body, ast.ClassDef) else []
     return {
@@ -118,7 +120,7 @@ def _write_privately(path: Path, text: str) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until SIGINT or SIGTERM; returns 0 then, and 1 when a port is taken or the file cannot be written."""
+    """Serve until SIGINT or SIGTERM; return 0 then, and 1 when a port is taken or the file cannot be written."""
     parser = _parser()
     options = parser.parse_args(arguments)
     rooms: dict[int, list[str]] = {}

@@ -1,4 +1,4 @@
-"""What the audience fetches over plain HTTP: playlists and segments under `/live/<room>/<user>/<kind>/`."""
+"""The audience's side, over plain HTTP: playlists and segments under `/live/<room>/<user>/<kind>/`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from airflow_provider_timav.emulator.world import KINDS, Identity
 if TYPE_CHECKING:
     from airflow_provider_timav.emulator.world import World
 
+__all__ = ["answer"]
+
 # Players in a browser fetch from another origin; playlists must be asked for each time.
 _HEADERS: Final = {"Access-Control-Allow-Origin": "*", "Cache-Control": "no-store"}
 _PLAYLIST: Final = "application/vnd.apple.mpegurl"
 
 
 def answer(world: World, path: str, now: float) -> Response:
-    """Answers a GET of `path` (percent-encoded); 404 for all that is not, or is no longer, there."""
+    """Return the answer to a GET of `path` (percent-encoded): 404 for all that is not, or is no longer, there."""
     parts = path.split("/")
     identity = _identity(parts[2:5])
     stream = world.stream(identity) if identity else None

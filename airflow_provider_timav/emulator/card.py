@@ -11,6 +11,8 @@ from functools import lru_cache
 from importlib.resources import files
 from typing import Final
 
+__all__ = ["SEGMENT_SECONDS", "Card", "shipped_card"]
+
 SEGMENT_SECONDS: Final = 2
 _PACKET: Final = 188
 _CLOCK: Final = 90_000  # ticks per second of time stamps
@@ -41,7 +43,7 @@ class Card:
         )
 
     def segment(self, index: int) -> bytes:
-        """Returns the segment at `index` (0 is the stream's first), about 13 KB of MPEG-TS, 2 s long."""
+        """Return the segment at `index` (0 is the stream's first), about 13 KB of MPEG-TS, 2 s long."""
         rounds, place = divmod(index, len(self._segments))
         shift = rounds * self._round_ticks + _LEAD - self._first_ticks
         counts = {
@@ -65,7 +67,7 @@ class Card:
 
 @lru_cache(maxsize=1)
 def shipped_card() -> Card:
-    """Returns the card that is shipped with the package, read once."""
+    """Return the card that is shipped with the package, read once."""
     folder = files("airflow_provider_timav.emulator") / "media"
     names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".ts"))
     return Card([(folder / name).read_bytes() for name in names])
@@ -85,7 +87,7 @@ def _shift_clock_reference(packet: memoryview, shift: int) -> None:
 
 
 def _elementary_header(packet: bytes | memoryview) -> int | None:
-    """Returns where the packet's PES header starts, or None when it starts none with time stamps."""
+    """Return where the packet's PES header starts, or None when it starts none with time stamps."""
     starts_unit, has_payload = packet[1] & 0x40, packet[3] & 0x10
     if not starts_unit or not has_payload:
         return None

@@ -15,6 +15,8 @@ except ImportError as error:
 if TYPE_CHECKING:
     from datetime import datetime
 
+__all__ = ["Certificates"]
+
 
 class Certificates:
     """A certificate authority of its own with one server and one client certificate, all EC keys in PEM text.
@@ -36,7 +38,7 @@ class Certificates:
         not_before: datetime | None = None,
         not_after: datetime | None = None,
     ) -> tuple[str, str]:
-        """Issues another client certificate; returns certificate and key as PEM text.
+        """Issue another client certificate; return certificate and key as PEM text.
 
         `not_before` and `not_after` bound its validity (None: the years 2000 to 2999), so that one which has expired, or is not
         valid yet, can be had.
@@ -44,7 +46,7 @@ class Certificates:
         return _pem(self._authority.issue_cert(common_name=common_name, not_before=not_before, not_after=not_after))
 
     def server_context(self) -> ssl.SSLContext:
-        """Returns the server's side: TLS 1.2 or newer, a client certificate of this authority required."""
+        """Return the server's side: TLS 1.2 or newer, a client certificate of this authority required."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         # Tickets are for coming back without a whole handshake; they take a third of one, and here nobody comes back with one.
@@ -55,7 +57,7 @@ class Certificates:
         return context
 
     def client_context(self) -> ssl.SSLContext:
-        """Returns a client's side that trusts this authority alone and presents the client certificate."""
+        """Return a client's side that trusts this authority alone and presents the client certificate."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.load_verify_locations(cadata=self.ca_pem)

@@ -1,4 +1,4 @@
-"""The control interface: what `Emulator`'s methods do, as JSON over HTTP under `/control` of the media port.
+"""The control interface: the methods of `Emulator`, as JSON over HTTP under `/control` of the media port.
 
 For programs that cannot call the methods, such as a demo in another process. It is for this machine only: the port is
 on loopback, and a browser's page from elsewhere is kept out by asking for JSON and for a loopback host name.
@@ -9,16 +9,20 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import unquote
 
 from airflow_provider_timav.emulator.http import Response, json_response
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
-    from airflow_provider_timav.emulator.emulator import Emulator
     from airflow_provider_timav.emulator.http import Request
+    from airflow_provider_timav.emulator.journal import JournalEntry
+    from airflow_provider_timav.emulator.playlist import Change
+    from airflow_provider_timav.emulator.world import Push, Recording
+
+__all__ = ["ROUTES", "Control", "Directed"]
 
 ROUTES: Final = {
     "GET /control": "this list",
@@ -36,14 +40,46 @@ ROUTES: Final = {
 }
 
 
+# ruff: noqa: D102 - the methods are explained at `Emulator`
+class Directed(Protocol):
+    """The part of `Emulator` that control requests call, without an import of it."""
+
+    @property
+    def rooms(self) -> Mapping[int, frozenset[str]]: ...
+    @property
+    def pushes(self) -> tuple[Push, ...]: ...
+    @property
+    def recordings(self) -> tuple[Recording, ...]: ...
+    @property
+    def journal(self) -> tuple[JournalEntry, ...]: ...
+    @property
+    def pending_faults(self) -> list[dict[str, object]]: ...
+    @property
+    def connections(self) -> int: ...
+    @property
+    def handshakes(self) -> int: ...
+    @property
+    def handshake_failures(self) -> tuple[str, ...]: ...
+
+    def open_room(self, room_id: int, *user_ids: str) -> None: ...
+    def close_room(self, room_id: int) -> bool: ...
+    def enter(self, room_id: int, user_id: str, after: float = 0.0) -> None: ...
+    def leave(self, room_id: int, user_id: str) -> bool: ...
+    def file_ids(self, file_name: str) -> list[str]: ...
+    def clear_journal(self) -> None: ...
+    def fail_next(self, n: int = 1, operation: str | None = None, **fault: Any) -> None: ...
+    def clear_faults(self) -> None: ...
+    def change_stream(self, change: Change, room_id: int | None = None, user_id: str | None = None) -> None: ...
+
+
 class Control:
     """Answers control requests by calling the emulator."""
 
-    def __init__(self, emulator: Emulator) -> None:
+    def __init__(self, emulator: Directed) -> None:
         self._emulator = emulator
 
     def answer(self, request: Request) -> Response:
-        """Answers one request: 200 with JSON; 400 naming the field, 403, 404 or 415 with `{"error": text}`."""
+        """Return the answer to one request: 200 with JSON; 400 naming the field, 403, 404 or 415 with `{"error": text}`."""
         host = request.headers.get("host", "").rsplit(":", 1)[0]
         if host not in ("127.0.0.1", "localhost"):
             return _error(403, "the control interface is called by a loopback name")

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from airflow_provider_timav.emulator.journal import JournalEntry
     from airflow_provider_timav.emulator.playlist import Change, Stream
 
+__all__ = ["DEFAULT_ROOM_ID", "DEFAULT_USER_ID", "Emulator"]
+
 DEFAULT_ROOM_ID: Final = 10086
 DEFAULT_USER_ID: Final = "host_1"
 DEFAULT_ROOMS: Final[Mapping[int, Iterable[str]]] = {DEFAULT_ROOM_ID: [DEFAULT_USER_ID]}
@@ -44,9 +46,10 @@ class Emulator:
     naming it.
 
     `rooms` maps the rooms that are open from the start to the users in them. Ports of 0 are chosen by the system, and
-    are known while it runs. `clock` returns Unix time and may be replaced in tests of what takes long. `on_request` is
-    called with each journal entry, in the server's thread. `credentials_of` is another emulator whose application,
-    credentials and certificates this one has, too: a process that talks to hundreds has then one set of secrets to mask.
+    are known while it runs. `clock` returns Unix time and may be replaced in tests of long waits. `on_request` is called
+    with each journal entry, in the server's thread; it may be replaced at any time. `credentials_of` is another emulator
+    whose application, credentials and certificates this one has, too: a process that talks to hundreds has then one set
+    of secrets to mask.
     """
 
     def __init__(
@@ -75,7 +78,7 @@ class Emulator:
         self.certificates: Certificates = Certificates() if credentials_of is None else credentials_of.certificates
         self.secret_key: str = secrets.token_hex(32) if credentials_of is None else credentials_of.secret_key
         self._clock = clock
-        self._on_request = on_request
+        self.on_request = on_request
         self._lock = threading.RLock()
         self._journal: list[JournalEntry] = []
         self._faults = Faults()
@@ -109,15 +112,16 @@ class Emulator:
     # --- running -------------------------------------------------------------------------------------------------
 
     def start(self) -> Self:
-        """Serves from now on, at the same ports as before if it was stopped; returns itself. `with` does this.
+        """Serve from now on, at the same ports as before if it was stopped; return itself. `with` does this.
 
-        Raises OSError when a port is taken, RuntimeError when it is already running.
+        :raises OSError: when a port is taken.
+        :raises RuntimeError: when it is already running.
         """
         self._server.start()
         return self
 
     def stop(self) -> None:
-        """Ends every connection and the thread. State and journal can still be read."""
+        """End every connection and the thread. State and journal can still be read."""
         self._server.stop()
 
     def __enter__(self) -> Self:
@@ -131,16 +135,16 @@ class Emulator:
 
     @property
     def api_url(self) -> str:
-        """Where the API is: scheme, host and port. The certificate is valid for 127.0.0.1 and localhost."""
+        """The API's address: scheme, host and port. The certificate is valid for 127.0.0.1 and localhost."""
         return f"https://{HOST}:{self._api.port}"
 
     @property
     def media_url(self) -> str:
-        """Where playlists and the control interface are: scheme, host and port."""
+        """The address of playlists and the control interface: scheme, host and port."""
         return f"http://{HOST}:{self._media.port}"
 
     def connection(self, *, sign: bool = False, **extra_overrides: Any) -> dict[str, Any]:
-        """Returns a ready Airflow connection, as `AIRFLOW_CONN_TIMAV_DEFAULT` takes it once it is dumped as JSON.
+        """Return a ready Airflow connection, as `AIRFLOW_CONN_TIMAV_DEFAULT` takes it once it is dumped as JSON.
 
         With `sign=True` it holds the secret key, so that UserSigs are signed by the client, in place of a UserSig. Any
         other keyword replaces a key of `extra`; None removes it.
@@ -166,7 +170,7 @@ class Emulator:
         return {**connection, "extra": merged}
 
     def connection_json(self) -> str:
-        """Returns `connection()` as JSON on one line."""
+        """Return `connection()` as JSON on one line."""
         return json.dumps(self.connection())
 
     def sign(
@@ -178,7 +182,7 @@ class Emulator:
         issued_at: float | None = None,
         validity_seconds: int = usersig.VALIDITY_SECONDS,
     ) -> str:
-        """Signs a UserSig, by default a good one; each argument makes it another's, another key's, or an old one."""
+        """Return a UserSig, by default a good one; each argument makes it another's, another key's, or an old one."""
         return usersig.sign(
             sdkappid=self.sdkappid if sdkappid is None else sdkappid,
             identifier=self.identifier if identifier is None else identifier,
@@ -191,12 +195,12 @@ class Emulator:
 
     @property
     def rooms(self) -> dict[int, frozenset[str]]:
-        """The rooms that are open now, and who is in each."""
+        """The rooms that are open now, and the users in each."""
         with self._lock:
             return self._world.rooms
 
     def open_room(self, room_id: int, *user_ids: str) -> None:
-        """Opens a room with these users in it, or lets them enter the one that is open."""
+        """Open a room with these users in it, or let them enter the one that is open."""
         require_uint32("room_id", room_id)
         for user_id in user_ids:
             require_text("user_ids", user_id)
@@ -204,13 +208,13 @@ class Emulator:
             self._world.open_room(room_id, user_ids)
 
     def close_room(self, room_id: int) -> bool:
-        """Closes a room, which ends every push and recording in it; returns whether it was open."""
+        """Close a room, which ends every push and recording in it; return whether it was open."""
         require_uint32("room_id", room_id)
         with self._lock:
             return self._world.close_room(room_id)
 
     def enter(self, room_id: int, user_id: str, after: float = 0.0) -> None:
-        """Lets a user enter in `after` seconds; a room that does not exist is opened by that."""
+        """Let a user enter in `after` seconds; a room that does not exist is opened by that."""
         require_uint32("room_id", room_id)
         require_text("user_id", user_id)
         require_seconds("after", after)
@@ -218,32 +222,32 @@ class Emulator:
             self._world.enter(room_id, user_id, after)
 
     def leave(self, room_id: int, user_id: str) -> bool:
-        """Lets a user leave (and not arrive, if that was to come); returns whether the user was in the room."""
+        """Let a user leave (and not arrive, if that was to come); return whether the user was in the room."""
         require_uint32("room_id", room_id)
         require_text("user_id", user_id)
         with self._lock:
             return self._world.leave(room_id, user_id)
 
     def members(self, room_id: int) -> frozenset[str]:
-        """Returns who is in a room; nobody in one that does not exist."""
+        """Return the users in a room; none in a room that does not exist."""
         return self.rooms.get(room_id, frozenset())
 
     # --- what runs -----------------------------------------------------------------------------------------------
 
     @property
     def pushes(self) -> tuple[Push, ...]:
-        """What is on air now, oldest first."""
+        """The pushes that run now, oldest first."""
         with self._lock:
             return self._world.pushes
 
     @property
     def recordings(self) -> tuple[Recording, ...]:
-        """What is being recorded now, oldest first."""
+        """The recordings that run now, oldest first."""
         with self._lock:
             return self._world.recordings
 
     def file_ids(self, file_name: str) -> list[str]:
-        """Returns the ids of all files made under a name, oldest first, also when the answer that had them was lost."""
+        """Return the ids of all files made under a name, oldest first, also when the answer that had them was lost."""
         require_text("file_name", file_name)
         with self._lock:
             return self._world.file_ids(file_name)
@@ -251,9 +255,9 @@ class Emulator:
     # --- faults --------------------------------------------------------------------------------------------------
 
     def fail_next(self, n: int = 1, operation: str | None = None, **fault: Any) -> None:
-        """Lets something go wrong with the next `n` requests, or the next `n` of one operation.
+        """Let something go wrong with the next `n` requests, or the next `n` of one operation.
 
-        `operation` is one of start_push, stop_push, start_record, stop_record, kick_members. `fault` is the vocabulary
+        `operation` is a name in the table of operations, such as `start_push` or `kick_members`. `fault` is the vocabulary
         of `Fault`, for example `drop="after"`, `code=40000208`, `status=503, headers={"Retry-After": "1"}`.
         """
         made = fault_from(fault)
@@ -263,19 +267,19 @@ class Emulator:
             self._close_idle()
 
     def clear_faults(self) -> None:
-        """Forgets the faults that have not happened yet."""
+        """Forget the faults that have not happened yet."""
         with self._lock:
             self._faults.clear()
 
     @property
     def pending_faults(self) -> list[dict[str, object]]:
-        """What is queued: `{"n": left, "operation": name or None, "fault": text}`, first to happen first."""
+        """The queued faults: `{"n": left, "operation": name or None, "fault": text}`, first to happen first."""
         with self._lock:
             return self._faults.pending()
 
     @contextmanager
     def unreachable(self) -> Iterator[None]:
-        """Closes the API's port while the block runs: connections are refused by the system."""
+        """Close the API's port while the block runs: connections are refused by the system."""
         self._server.run(self._api.close)
         try:
             yield
@@ -285,25 +289,25 @@ class Emulator:
     # --- streams -------------------------------------------------------------------------------------------------
 
     def freeze(self, room_id: int | None = None, user_id: str | None = None, kind: Kind = "camera") -> None:
-        """Stops a stream's playlist; `resume` lets it go on. Without arguments: the default room's host's camera."""
+        """Stop a stream's playlist; `resume` lets it go on. Without arguments: the default room's host's camera."""
         self.change_stream("freeze", room_id, user_id, kind)
 
     def resume(self, room_id: int | None = None, user_id: str | None = None, kind: Kind = "camera") -> None:
-        """Undoes whatever was done to a stream."""
+        """Undo every change to a stream."""
         self.change_stream("resume", room_id, user_id, kind)
 
     def reset_stream(self, room_id: int | None = None, user_id: str | None = None, kind: Kind = "camera") -> None:
-        """Starts a stream again with segment 0: its media sequence goes back, as after an encoder's restart."""
+        """Start a stream again with segment 0: its media sequence goes back, as after an encoder's restart."""
         self.change_stream("reset", room_id, user_id, kind)
 
     def end_stream(self, room_id: int | None = None, user_id: str | None = None, kind: Kind = "camera") -> None:
-        """Ends a stream's playlist with EXT-X-ENDLIST; the push itself still runs for the API."""
+        """End a stream's playlist with EXT-X-ENDLIST; the push itself still runs for the API."""
         self.change_stream("end", room_id, user_id, kind)
 
     def change_stream(
         self, change: Change, room_id: int | None = None, user_id: str | None = None, kind: Kind = "camera"
     ) -> None:
-        """Changes what the audience of one stream gets.
+        """Change the stream that one audience gets.
 
         `freeze`, `resume`, `reset`, `end` as the methods of these names; `absent`: 404 for everything; `error`: 500 for
         everything; `empty`: a playlist without segments; `hollow`: segments without bytes. `resume` undoes them.
@@ -332,23 +336,23 @@ class Emulator:
             return tuple(self._journal)
 
     def clear_journal(self) -> None:
-        """Forgets the requests so far."""
+        """Forget the requests so far."""
         with self._lock:
             self._journal.clear()
 
     @property
     def connections(self) -> int:
-        """How many TCP connections the API's port has accepted."""
+        """The number of TCP connections that the API's port has accepted."""
         return self._api.connections
 
     @property
     def handshakes(self) -> int:
-        """How many TLS handshakes were completed at the API's port."""
+        """The number of TLS handshakes that were completed at the API's port."""
         return self._api.handshakes
 
     @property
     def handshake_failures(self) -> tuple[str, ...]:
-        """Why TLS handshakes failed, oldest first: OpenSSL's reasons in lower case."""
+        """The reasons of failed TLS handshakes, oldest first: OpenSSL's in lower case."""
         return tuple(self._api.handshake_failures)
 
     # --- inside --------------------------------------------------------------------------------------------------
@@ -356,8 +360,8 @@ class Emulator:
     def _record(self, entry: JournalEntry) -> None:
         self._journal.append(entry)
         _log.info("%s", entry.line())
-        if self._on_request is not None:
-            self._on_request(entry)
+        if self.on_request is not None:
+            self.on_request(entry)
 
     def _gate(self) -> Literal["refuse", "stall"] | None:
         with self._lock:

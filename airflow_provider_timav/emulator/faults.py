@@ -1,4 +1,4 @@
-"""Faults on demand: what goes wrong with the next requests."""
+"""Faults on demand, for the next requests."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ import json
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from airflow_provider_timav.emulator.protocol import OPERATIONS, OperationName
+from airflow_provider_timav.emulator.operations import OPERATIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_provider_timav.emulator.journal import Layer
+
+__all__ = ["NO_FAULT", "Fault", "Faults", "fault_from", "merge_patch"]
 
 _UNSET: Final[Any] = object()
 _WAYS: Final = ("refuse", "stall", "drop", "reset", "status", "code", "answer", "raw", "patch")
@@ -109,7 +111,7 @@ class Fault:
 
     @property
     def ways(self) -> list[str]:
-        """The names of what goes wrong, delays and drips aside."""
+        """The names of the ways in which it goes wrong, delays and drips aside."""
         return [name for name in _WAYS if (self.has_answer if name == "answer" else _given(getattr(self, name)))]
 
     @property
@@ -119,7 +121,7 @@ class Fault:
 
     @property
     def of_connection(self) -> bool:
-        """Whether it befalls a connection before there is a request."""
+        """Whether it concerns a connection, before there is a request."""
         return self.refuse or self.stall
 
     @property
@@ -154,7 +156,10 @@ class Faults:
         self._queue: list[_Queued] = []
 
     def add(self, fault: Fault, n: int = 1, operation: str | None = None) -> None:
-        """Queues a fault. Raises ValueError naming the field that is wrong."""
+        """Queue a fault.
+
+        :raises ValueError: naming the field that is wrong.
+        """
         _require(_is_int(n, 1, 2**31), "n", "1 or more")
         if operation is not None and operation not in OPERATIONS:
             raise ValueError(f"operation is one of {', '.join(OPERATIONS)}, not {operation!r}")
@@ -164,12 +169,12 @@ class Faults:
             raise ValueError("operation: a connection that is refused or stalled has none yet")
         self._queue.append(_Queued(fault, n, operation))
 
-    def take(self, operation: OperationName | None) -> Fault | None:
-        """Takes the first fault that is meant for a request of this operation (None: of no readable one)."""
+    def take(self, operation: str | None) -> Fault | None:
+        """Take the first fault that is meant for a request of this operation (None: of no readable one)."""
         return self._take(lambda queued: not queued.fault.of_connection and queued.operation in (None, operation))
 
     def take_for_connection(self) -> Fault | None:
-        """Takes the first fault that is meant for a connection."""
+        """Take the first fault that is meant for a connection."""
         return self._take(lambda queued: queued.fault.of_connection)
 
     def _take(self, matches: Callable[[_Queued], bool]) -> Fault | None:
@@ -182,11 +187,11 @@ class Faults:
         return None
 
     def clear(self) -> None:
-        """Forgets all faults that have not happened."""
+        """Forget all faults that have not happened."""
         self._queue.clear()
 
     def pending(self) -> list[dict[str, object]]:
-        """Returns what is queued: how many times, for which operation, what."""
+        """Return the queued faults: how many times, for which operation, which fault."""
         return [{"n": item.left, "operation": item.operation, "fault": str(item.fault)} for item in self._queue]
 
 
@@ -198,7 +203,10 @@ class _Queued:
 
 
 def fault_from(arguments: Mapping[str, Any]) -> Fault:
-    """Makes a fault of keyword arguments. Raises ValueError for one that does not exist."""
+    """Return the fault that keyword arguments make.
+
+    :raises ValueError: for an argument that no fault has.
+    """
     known = {item.name for item in fields(Fault)}
     for name in arguments:
         if name not in known:
@@ -207,7 +215,7 @@ def fault_from(arguments: Mapping[str, Any]) -> Fault:
 
 
 def merge_patch(target: object, patch: object) -> object:
-    """Applies a JSON merge patch (RFC 7396) and returns the result; changes nothing in place."""
+    """Return the result of a JSON merge patch (RFC 7396); change nothing in place."""
     if not isinstance(patch, dict):
         return patch
     merged = dict(target) if isinstance(target, dict) else {}

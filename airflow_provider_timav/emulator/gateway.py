@@ -6,17 +6,23 @@ from typing import TYPE_CHECKING, Final
 from urllib.parse import parse_qsl
 
 from airflow_provider_timav.emulator import usersig
-from airflow_provider_timav.emulator.protocol import UINT32, Failure
+from airflow_provider_timav.emulator.operations import UINT32
+from airflow_provider_timav.emulator.protocol import Failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+__all__ = ["PATH", "check", "random_number", "read_query"]
 
 PATH: Final = "/v3/openim/videorelay"
 _KNOWN: Final = frozenset({"usersig", "identifier", "sdkappid", "random", "apn", "contenttype"})
 
 
 def read_query(query: str) -> dict[str, str]:
-    """Decodes the query strictly. Raises Failure (60002) when it cannot be, or names a parameter twice."""
+    """Return the parameters of a query, decoded strictly.
+
+    :raises Failure: of the gateway (60002) if it cannot be decoded, or names a parameter twice.
+    """
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query), errors="strict")
     except ValueError:
@@ -29,7 +35,10 @@ def read_query(query: str) -> dict[str, str]:
 def check(
     *, method: str, path: str, query: str, sdkappid: int, identifier: str, secret_key: str, now: float
 ) -> Mapping[str, str]:
-    """Checks all that stands before the body and returns the parameters. Raises Failure of layer "gateway"."""
+    """Check all that stands before the body; return the parameters.
+
+    :raises Failure: of the gateway.
+    """
     if path.rstrip("/") != PATH:
         raise Failure("gateway", 60009, "no such resource")
     if method != "POST":
@@ -66,7 +75,7 @@ def check(
 
 
 def random_number(parameters: Mapping[str, str]) -> int | None:
-    """Returns the parameter `random`, or None when it is none."""
+    """Return the parameter `random`, or None if it is no unsigned 32-bit integer."""
     text = parameters.get("random", "")
     is_number = text.isascii() and text.isdigit() and len(text) <= 10
     return int(text) if is_number and int(text) < UINT32 else None

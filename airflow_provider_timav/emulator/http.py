@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+__all__ = ["BadRequest", "Connection", "Request", "Response", "json_response"]
+
 MAX_HEAD_BYTES: Final = 64 * 1024
 MAX_BODY_BYTES: Final = 1024 * 1024
 _CHUNK: Final = 64 * 1024
@@ -28,7 +30,7 @@ T = TypeVar("T")
 
 
 class BadRequest(Exception):
-    """What was sent is not a request that can be served; `status` is the answer."""
+    """The bytes that came are no request that can be served; `status` is the answer."""
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -58,7 +60,7 @@ class Response:
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def encode(self, *, keep_alive: bool = True, head_only: bool = False) -> bytes:
-        """Returns the bytes to send."""
+        """Return the bytes to send."""
         try:
             phrase = HTTPStatus(self.status).phrase
         except ValueError:
@@ -74,7 +76,7 @@ class Response:
 
 
 def json_response(document: object, status: int = 200) -> Response:
-    """Returns a document as an answer."""
+    """Return a document as an answer."""
     body = json.dumps(document, ensure_ascii=False).encode()
     return Response(status=status, body=body, content_type="application/json; charset=utf-8")
 
@@ -96,9 +98,9 @@ class Connection:
     # --- bytes ---------------------------------------------------------------------------------------------------
 
     async def start_tls(self, context: ssl.SSLContext) -> None:
-        """Does the server's side of the handshake; `client` is the certificate's common name afterwards.
+        """Do the server's side of the handshake; `client` is the certificate's common name afterwards.
 
-        Raises ssl.SSLError or OSError when it fails; `close` then sends the peer the alert that says why.
+        :raises ssl.SSLError: or OSError when it fails; `close` then sends the peer the alert that says why.
         """
         tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         await self._pump(tls.do_handshake)
@@ -108,7 +110,7 @@ class Connection:
         self.client = str(names.get("commonName", ""))
 
     async def _pump(self, step: Callable[..., T], *arguments: Any) -> T:
-        """Runs one step of the TLS engine, carrying its bytes to and from the socket."""
+        """Run one step of the TLS engine, carrying its bytes to and from the socket."""
         while True:
             try:
                 result = step(*arguments)
@@ -137,7 +139,7 @@ class Connection:
             return b""
 
     async def write(self, payload: bytes) -> None:
-        """Sends bytes."""
+        """Send bytes."""
         if self._tls is None:
             self._writer.write(payload)
             await self._writer.drain()
@@ -148,7 +150,10 @@ class Connection:
     # --- requests ------------------------------------------------------------------------------------------------
 
     async def read_request(self) -> Request | None:
-        """Reads the next request; None when the peer has closed. Raises BadRequest."""
+        """Return the next request, or None when the peer has closed.
+
+        :raises BadRequest: for bytes that are no request that can be served.
+        """
         while b"\r\n\r\n" not in self._buffer:
             if len(self._buffer) > MAX_HEAD_BYTES:
                 raise BadRequest(431, "the head is too long")
@@ -217,7 +222,7 @@ class Connection:
     # --- ends ----------------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Closes in good order: what was written arrives."""
+        """Close in good order: the bytes that were written arrive."""
         with suppress(OSError):
             if self._tls is not None:
                 with suppress(ssl.SSLError):  # the peer's own goodbye is not waited for
@@ -227,18 +232,18 @@ class Connection:
         self.abort()
 
     def reset(self) -> None:
-        """Ends with a TCP reset; what was not read by the peer is lost."""
+        """End with a TCP reset; bytes that the peer has not read are lost."""
         raw = self._writer.get_extra_info("socket")
         with suppress(OSError):
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.abort()
 
     def abort(self) -> None:
-        """Ends at once."""
+        """End at once."""
         self._writer.transport.abort()
 
     async def _linger(self) -> None:
-        """Lets the peer read what was sent: closing on unread bytes would reset the connection and lose it."""
+        """Let the peer read to the end: closing on unread bytes would reset the connection and lose it."""
         with suppress(OSError, TimeoutError):
             if self._writer.can_write_eof():
                 self._writer.write_eof()

@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from datetime import datetime
 
+__all__ = ["JournalEntry", "Layer"]
+
 Layer = Literal["gateway", "head", "body"]
 
 
@@ -49,7 +51,7 @@ class JournalEntry:
         return self.user_ids[0] if len(self.user_ids) == 1 else None
 
     def line(self) -> str:
-        """Returns the entry as one readable line, without its time."""
+        """Return the entry as one readable line, without its time."""
         parts = [f"{self.operation or self.method + ' ' + self.path:<12}"]
         if self.room_id is not None:
             parts.append(f"room {self.room_id}")

@@ -7,6 +7,8 @@ from typing import Final, Literal, get_args
 
 from airflow_provider_timav.emulator.card import SEGMENT_SECONDS
 
+__all__ = ["CHANGES", "RATES", "Change", "Stream"]
+
 WINDOW: Final = 5  # segments in a playlist
 KEPT: Final = 10  # further segments that can still be fetched after they left it; players lag behind
 RATES: Final = {0: "original", 10: "sd", 20: "hd"}
@@ -37,37 +39,37 @@ class Stream:
         return self._still_since is not None
 
     def produced(self, now: float) -> int:
-        """Returns how many segments exist: one from the start, one more every 2 s of the stream's own time."""
+        """Return how many segments exist: one from the start, one more every 2 s of the stream's own time."""
         time = now if self._still_since is None else min(now, self._still_since)
         if time < self._origin:
             return 0
         return 1 + math.floor((time - self._origin) * self._speed / SEGMENT_SECONDS)
 
     def freeze(self, now: float) -> None:
-        """Stops the playlist: same segments, same sequence number, until `resume`."""
+        """Stop the playlist: same segments, same sequence number, until `resume`."""
         if self._still_since is None:
             self._still_since = now
 
     def resume(self, now: float) -> None:
-        """Undoes every condition; a frozen playlist goes on where it stood."""
+        """Undo every condition; a frozen playlist goes on where it stood."""
         self.condition = "live"
         if self._still_since is not None:
             self._origin += now - self._still_since
             self._still_since = None
 
     def reset(self, now: float) -> None:
-        """Starts again with segment 0, as an encoder does that was restarted: the sequence number goes back."""
+        """Start again with segment 0, as an encoder does that was restarted: the sequence number goes back."""
         self._origin = now
         self._still_since = None
         self.condition = "live"
 
     def end(self, now: float, how: Literal["endlist", "stall", "absent"]) -> None:
-        """Ends the stream: the playlist stands still for good and says so (`endlist`), does not, or is gone."""
+        """End the stream: the playlist stands still for good and says so (`endlist`), does not, or is gone."""
         self.freeze(now)
         self.condition = "live" if how == "stall" else how
 
     def change(self, change: Change, now: float) -> None:
-        """Does what `change` says: a method of that name, or a condition until `resume`."""
+        """Make a change: a method of that name, or a condition until `resume`."""
         match change:
             case "freeze":
                 self.freeze(now)
@@ -81,7 +83,7 @@ class Stream:
                 self.condition = condition
 
     def media_playlist(self, rate: str, now: float) -> str | int:
-        """Returns the media playlist of `rate`, or the HTTP status in its place."""
+        """Return the media playlist of `rate`, or the HTTP status in its place."""
         produced = self.produced(now)
         if self.condition == "error":
             return 500
@@ -102,7 +104,7 @@ class Stream:
         return "\n".join(lines) + "\n"
 
     def master_playlist(self, now: float) -> str | int:
-        """Returns the playlist of all rates, or the HTTP status in its place (404 as long as there is no segment)."""
+        """Return the playlist of all rates, or the HTTP status in its place (404 as long as there is no segment)."""
         lines = ["#EXTM3U"]
         for rate in self.rates:
             media = self.media_playlist(rate, now)
@@ -115,7 +117,7 @@ class Stream:
         return "\n".join(lines) + "\n"
 
     def segment_status(self, rate: str, sequence: int, now: float) -> int:
-        """Returns 200 when segment `sequence` can be fetched, otherwise the HTTP status in its place."""
+        """Return 200 when segment `sequence` can be fetched, otherwise the HTTP status in its place."""
         if self.condition == "error":
             return 500
         produced = self.produced(now)

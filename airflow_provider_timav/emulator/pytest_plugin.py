@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from airflow_provider_timav.emulator import Emulator
 
+__all__ = ["timav_emulator"]
+
 
 @pytest.fixture
 def timav_emulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Emulator]:

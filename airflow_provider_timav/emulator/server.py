@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     Handler = Callable[[Connection, Request], Awaitable[bool]]
     Gate = Callable[[], Literal["refuse", "stall"] | None]
 
+__all__ = ["HOST", "Port", "Server"]
+
 HOST: Final = "127.0.0.1"
 _IDLE_SECONDS: Final = 75.0
 _HANDSHAKE_SECONDS: Final = 10.0
@@ -44,13 +46,16 @@ class Port:
         self._tasks: dict[asyncio.Task[None], Connection] = {}
 
     async def open(self) -> None:
-        """Listens; an OSError says that the port is taken."""
+        """Listen.
+
+        :raises OSError: when the port is taken.
+        """
         if self._server is None:
             self._server = await asyncio.start_server(self._accept, HOST, self.port, limit=2**18, backlog=1024)
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
-        """Stops listening, so that connections are refused, and ends those that exist."""
+        """Stop listening, so that connections are refused, and end those that exist."""
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -61,7 +66,7 @@ class Port:
         await asyncio.sleep(0)  # aborted transports close their sockets in the loop's next round
 
     def close_idle(self) -> None:
-        """Closes the connections that are kept alive and wait for a next request."""
+        """Close the connections that are kept alive and wait for a next request."""
         for connection in self._tasks.values():
             if not connection.busy:
                 connection.abort()
@@ -131,7 +136,11 @@ class Server:
         self._stop: asyncio.Event | None = None
 
     def start(self) -> None:
-        """Starts the thread; returns when all ports listen. Raises OSError when one is taken, RuntimeError if it runs."""
+        """Start the thread; return when all ports listen.
+
+        :raises OSError: when a port is taken.
+        :raises RuntimeError: if it is running.
+        """
         if self.is_running:
             raise RuntimeError("the emulator is already running")
         started: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -146,7 +155,7 @@ class Server:
             raise
 
     def stop(self) -> None:
-        """Ends all connections and the thread; returns when nothing is left. May be called twice."""
+        """End all connections and the thread; return when nothing is left. May be called twice."""
         if self._thread is None:
             return
         if self._loop is not None and self._stop is not None and self._thread.is_alive():
@@ -156,7 +165,7 @@ class Server:
         self._thread = None
 
     def run(self, work: Callable[[], Coroutine[None, None, T]]) -> T:
-        """Runs `work` in the server's loop and returns its result; not to be called from that loop."""
+        """Run `work` in the server's loop and return its result; not to be called from that loop."""
         if self._loop is None or self._thread is None:
             raise RuntimeError("the emulator is not running")
         return asyncio.run_coroutine_threadsafe(work(), self._loop).result(_START_SECONDS)

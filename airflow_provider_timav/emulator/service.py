@@ -12,9 +12,8 @@ from airflow_provider_timav.emulator import gateway, protocol
 from airflow_provider_timav.emulator.faults import NO_FAULT, merge_patch
 from airflow_provider_timav.emulator.http import Connection, Request, Response, json_response
 from airflow_provider_timav.emulator.journal import JournalEntry
-from airflow_provider_timav.emulator.playlist import RATES
-from airflow_provider_timav.emulator.protocol import Failure, Operation
-from airflow_provider_timav.emulator.world import Identity, Refused
+from airflow_provider_timav.emulator.protocol import Failure
+from airflow_provider_timav.emulator.world import Refused
 
 if TYPE_CHECKING:
     import threading
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from airflow_provider_timav.emulator.journal import Layer
     from airflow_provider_timav.emulator.switches import Switches
     from airflow_provider_timav.emulator.world import World
+
+__all__ = ["Application", "Service"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +70,7 @@ class Service:
         self._record = record
 
     async def handle(self, connection: Connection, request: Request) -> bool:
-        """Answers one request, or lets happen to it what is queued; returns whether the connection goes on."""
+        """Answer one request, or let the queued fault happen to it; return whether the connection goes on."""
         try:
             document = protocol.parse(request.body)
         except Failure:
@@ -138,23 +139,17 @@ class Service:
                 now=self._clock(),
             )
             document = protocol.parse(request.body)
-            operation = protocol.read(document, sdkappid=self._application.sdkappid)
+            command = protocol.read(document, sdkappid=self._application.sdkappid)
+            operation = command.operation
             try:
-                result, executed = self._perform(operation)
+                result, executed = operation.perform(self._world, self._switches, command)
             except Refused as refused:
-                code = protocol.body_code(operation.name, refused.code)
+                code = (operation.family.base or 0) + refused.code
                 raise Failure("body", code, refused.reason) from None
         except Failure as failure:
             return self._failure(document, failure)
-        return _Outcome(document=self._finish(self._success(document, operation, result)), executed=executed)
-
-    def _success(self, document: object, operation: Operation, result: dict[str, Any]) -> dict[str, Any]:
-        if operation.name == "kick_members":
-            head_only = protocol.head_answer(document)
-            return (
-                {**head_only, "rspbody": {"rsp_0x1": {"uint32_result": 0}}} if self._switches.kick_body else head_only
-            )
-        return protocol.body_answer(document, _sub_cmd(operation), result)
+        answer = protocol.head_answer(document) if result is None else protocol.body_answer(document, operation, result)
+        return _Outcome(document=self._finish(answer), executed=executed)
 
     def _failure(self, document: object, failure: Failure) -> _Outcome:
         if failure.layer == "gateway":
@@ -162,13 +157,11 @@ class Service:
         elif failure.layer == "head":
             answer = self._finish(protocol.head_answer(document, failure.code, failure.reason), failed=True)
         else:
-            sub_cmd = _sub_cmd_of(document)
-            answer = protocol.body_answer(document, sub_cmd, {}, failure.code, failure.reason)
-            answer = self._finish(answer, failed=True)
+            answer = self._finish(protocol.failed_body(document, failure.code, failure.reason), failed=True)
         return _Outcome(document=answer, layer=failure.layer, code=failure.code, reason=failure.reason)
 
     def _finish(self, answer: dict[str, Any], *, failed: bool = False) -> dict[str, Any]:
-        """Gives an answer the shape that the switches say."""
+        """Return an answer in the shape that the switches ask for."""
         body = answer.get("rspbody")
         if body and not self._switches.wrap_body:
             answer = {**answer, "rspbody": next(iter(body.values()))}
@@ -177,50 +170,6 @@ class Service:
         if self._switches.action_status and not failed:
             answer = {"ActionStatus": "OK", "ErrorCode": 0, "ErrorInfo": "", **answer}
         return answer
-
-    # --- what an operation does ----------------------------------------------------------------------------------
-
-    def _perform(self, operation: Operation) -> tuple[dict[str, Any], bool]:
-        """Executes; returns the result's fields and whether the state changed. Raises Refused."""
-        if operation.kind is None:
-            # The service confirms nothing here: who is not there, or a room that is not, is no failure.
-            left = [self._world.remove(operation.room_id, user_id) for user_id in operation.user_ids]
-            return {}, any(left)
-        identity = Identity(operation.room_id, operation.user_ids[0], operation.kind)
-        if operation.name == "start_push":
-            return self._start_push(identity, operation), True
-        if operation.name == "stop_push":
-            self._world.stop_push(identity)
-            return {}, True
-        if operation.name == "start_record":
-            self._world.start_recording(identity, operation.fields["string_file_name"])
-            return {}, True
-        ran = len(self._world.recordings)
-        recording = self._world.stop_recording(identity)
-        return {"str_fileID": list(recording.file_ids)}, len(self._world.recordings) < ran
-
-    def _start_push(self, identity: Identity, operation: Operation) -> dict[str, Any]:
-        rates = tuple(RATES[code] for code in operation.fields.get("rpt_rate_type", [0]))
-        push = self._world.start_push(
-            identity,
-            live_code=operation.fields["uint32_live_code"],
-            rates=rates,
-            tape=bool(operation.fields["uint32_tape_flag"]),
-            channel_name=operation.fields.get("str_channel_name"),
-        )
-        result: dict[str, Any] = {"uint64_channel_id": push.channel_id}
-        if push.tape_task_id is not None:
-            result["uint32_tape_task_id"] = push.tape_task_id
-        result["msg_live_url"] = [
-            {
-                "uint32_type": live_url.type,
-                "string_play_url": live_url.url,
-                # Left out for the original rate: so the specification, and so clients must read it.
-                **({self._switches.rate_key: live_url.rate} if live_url.rate else {}),
-            }
-            for live_url in push.live_urls
-        ]
-        return result
 
 
 def _encode(outcome: _Outcome, fault: Fault, request: Request) -> bytes:
@@ -241,7 +190,7 @@ def _encode(outcome: _Outcome, fault: Fault, request: Request) -> bytes:
 
 
 async def _send(connection: Connection, answer: bytes, fault: Fault) -> bool:
-    """Sends an answer as the fault has it; returns whether the connection can go on."""
+    """Send an answer as the fault has it; return whether the connection can go on."""
     if fault.reset:
         connection.reset()
         return False
@@ -254,18 +203,6 @@ async def _send(connection: Connection, answer: bytes, fault: Fault) -> bool:
     else:
         await connection.write(answer)
     return fault.raw is None and fault.truncate is None
-
-
-def _sub_cmd(operation: Operation) -> int:
-    return 6 if operation.name in ("start_push", "stop_push") else 5
-
-
-def _sub_cmd_of(document: Any) -> int:
-    try:
-        sub_cmd = document["reqhead"]["uint32_sub_cmd"]
-    except (TypeError, KeyError):
-        return 6
-    return sub_cmd if type(sub_cmd) is int else 6
 
 
 def _with_strings(value: Any) -> Any:

@@ -1,9 +1,11 @@
-"""What the specification leaves open, each as a switch."""
+"""Switches, one for each point that the specification leaves open."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Literal, get_args, get_type_hints
+
+__all__ = ["Switches"]
 
 AfterStop = Literal["endlist", "stall", "absent"]
 RepeatedStop = Literal[412, 413]

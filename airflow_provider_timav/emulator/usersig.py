@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Final, TypedDict, cast
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+__all__ = ["VALIDITY_SECONDS", "UserSigRefused", "sign", "sign_with_star", "verify"]
+
 VALIDITY_SECONDS: Final = 180 * 86400  # the vendor's default
 _MAX_JSON_BYTES: Final = 4096  # a UserSig's claims take about 200; more is not inflated
 _TO_URL = str.maketrans("+/=", "*-_")
@@ -32,7 +34,7 @@ _KINDS: Final = {"TLS.identifier": str, "TLS.sdkappid": int, "TLS.time": int, "T
 
 
 class UserSigRefused(Exception):
-    """The UserSig does not prove what it should; `code` is the gateway's."""
+    """The UserSig does not prove the identity that it is sent for; `code` is the gateway's."""
 
     def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
@@ -43,7 +45,7 @@ class UserSigRefused(Exception):
 def sign(
     *, sdkappid: int, identifier: str, secret_key: str, issued_at: float, validity_seconds: int = VALIDITY_SECONDS
 ) -> str:
-    """Signs a UserSig for `identifier`, valid for `validity_seconds` from `issued_at` (Unix time)."""
+    """Return a UserSig for `identifier`, valid for `validity_seconds` from `issued_at` (Unix time)."""
     claims: dict[str, object] = {
         "TLS.ver": "2.0",
         "TLS.identifier": identifier,
@@ -56,7 +58,7 @@ def sign(
 
 
 def sign_with_star(*, sdkappid: int, identifier: str, secret_key: str, issued_at: float) -> str:
-    """Signs a UserSig that contains a `*`, as nearly all do: the character that HTTP libraries encode differently."""
+    """Return a UserSig that contains a `*`, as nearly all do: the character that HTTP libraries encode differently."""
     for earlier in range(1000):
         usersig = sign(
             sdkappid=sdkappid, identifier=identifier, secret_key=secret_key, issued_at=int(issued_at) - earlier
@@ -67,9 +69,9 @@ def sign_with_star(*, sdkappid: int, identifier: str, secret_key: str, issued_at
 
 
 def verify(usersig: str, *, sdkappid: int, identifier: str, secret_key: str, now: float) -> None:
-    """Checks that `usersig` is `identifier`'s for the application `sdkappid`, signed with its key and not expired.
+    """Check that `usersig` is `identifier`'s for the application `sdkappid`, signed with its key and not expired.
 
-    Raises UserSigRefused with the gateway's code: 70002 empty, 70003 unreadable, 70014 another application's, 70013
+    :raises UserSigRefused: with the gateway's code: 70002 empty, 70003 unreadable, 70014 another application's, 70013
     another identifier's, 70009 signed with another key, 70001 expired.
     """
     if not usersig:

@@ -17,19 +17,21 @@ if TYPE_CHECKING:
 
     from airflow_provider_timav.emulator.switches import Switches
 
+__all__ = ["KINDS", "LIVE_CODES", "Identity", "Kind", "LiveUrl", "Push", "Recording", "Refused", "World"]
+
 Kind = Literal["camera", "screen"]
 KINDS: Final[tuple[Kind, ...]] = ("camera", "screen")
 LIVE_CODES: Final = {1: ("hls",), 5: ("rtmp",), 6: ("hls", "rtmp")}
 TYPE_OF: Final = {"hls": 1, "rtmp": 5}
 _RATE_CODES: Final = {"original": 0, "sd": 10, "hd": 20}
-# Both above 2^53, where JavaScript, and so Airflow's UI, rounds: whoever handles them as numbers is found out.
+# Both above 2^53, where JavaScript, and so Airflow's UI, rounds: a reader that handles them as numbers is found out.
 _FIRST_CHANNEL: Final = 16_093_425_727_655_551_234
 _FIRST_FILE: Final = 5_285_890_803_757_278_095
 _FIRST_TAPE_TASK: Final = 880
 
 
 class Identity(NamedTuple):
-    """What a push or a recording is known by."""
+    """The identity of a push or a recording."""
 
     room_id: int
     user_id: str
@@ -104,17 +106,17 @@ class World:
 
     @property
     def rooms(self) -> dict[int, frozenset[str]]:
-        """The open rooms and who is in each."""
+        """The open rooms and the users in each."""
         self._let_arrive()
         return {room: frozenset(users) for room, users in self._rooms.items()}
 
     def open_room(self, room_id: int, user_ids: Iterable[str] = ()) -> None:
-        """Opens a room, or adds users to one that is open."""
+        """Open a room, or add users to one that is open."""
         self._let_arrive()
         self._rooms.setdefault(room_id, set()).update(user_ids)
 
     def close_room(self, room_id: int) -> bool:
-        """Closes a room, which ends every push and recording in it; returns whether it was open."""
+        """Close a room, which ends every push and recording in it; return whether it was open."""
         self._let_arrive()
         self._arrivals = [arrival for arrival in self._arrivals if arrival[1] != room_id]
         for identity in [identity for identity in self._pushes if identity.room_id == room_id]:
@@ -124,19 +126,19 @@ class World:
         return self._rooms.pop(room_id, None) is not None
 
     def enter(self, room_id: int, user_id: str, after: float = 0.0) -> None:
-        """Lets a user enter in `after` seconds; a room that does not exist is opened by it, as the first user does."""
+        """Let a user enter in `after` seconds; a room that does not exist is opened by it, as the first user does."""
         self._let_arrive()
         self._arrivals.append((self._clock() + after, room_id, user_id))
         self._let_arrive()
 
     def leave(self, room_id: int, user_id: str) -> bool:
-        """Lets a user leave, and not arrive if that was to come; returns whether the user was in the room."""
+        """Let a user leave, and not arrive if that was to come; return whether the user was in the room."""
         self._let_arrive()
         self._arrivals = [arrival for arrival in self._arrivals if arrival[1:] != (room_id, user_id)]
         return self.remove(room_id, user_id)
 
     def remove(self, room_id: int, user_id: str) -> bool:
-        """Removes a member, as a kick does: who is still to arrive arrives. Returns whether the user was in the room."""
+        """Remove a member, as a kick does; return whether the user was in the room. A user who is still to arrive arrives."""
         self._let_arrive()
         users = self._rooms.get(room_id, set())
         if user_id not in users:
@@ -154,13 +156,16 @@ class World:
 
     @property
     def pushes(self) -> tuple[Push, ...]:
-        """What is on air now, oldest first."""
+        """The pushes that run now, oldest first."""
         return tuple(self._pushes.values())
 
     def start_push(
         self, identity: Identity, *, live_code: int, rates: tuple[str, ...], tape: bool, channel_name: str | None
     ) -> Push:
-        """Puts a stream on air. Raises Refused with 410, 411 or 415."""
+        """Put a stream on air.
+
+        :raises Refused: with 410, 411 or 415.
+        """
         self._require_room_and_user(identity, absent_user=411)
         if identity in self._pushes:
             raise Refused(415, "start repeated, the user is pushing")
@@ -190,7 +195,10 @@ class World:
         return push
 
     def stop_push(self, identity: Identity) -> None:
-        """Takes a stream off air. Raises Refused with 410, 411, 412 or 413."""
+        """Take a stream off air.
+
+        :raises Refused: with 410, 411, 412 or 413.
+        """
         if identity in self._pushes:
             self._let_arrive()
             self._end_push(identity)
@@ -199,7 +207,7 @@ class World:
         raise Refused(self._switches.repeated_stop, "stop repeated, the push is already stopped")
 
     def stream(self, identity: Identity) -> Stream | None:
-        """Returns the playlists of the latest push of `identity`, which may have ended; None if there was none."""
+        """Return the playlists of the latest push of `identity`, which may have ended; None if there was none."""
         return self._streams.get(identity)
 
     @property
@@ -235,11 +243,14 @@ class World:
 
     @property
     def recordings(self) -> tuple[Recording, ...]:
-        """What is being recorded now, oldest first."""
+        """The recordings that run now, oldest first."""
         return tuple(self._recordings.values())
 
     def start_recording(self, identity: Identity, file_name: str) -> Recording:
-        """Starts a recording. Raises Refused with 410, 411 or 415."""
+        """Start a recording.
+
+        :raises Refused: with 410, 411 or 415.
+        """
         self._require_room_and_user(identity, absent_user=self._switches.absent_recorder)
         if identity in self._recordings:
             raise Refused(415, "start repeated, the user is recording")
@@ -254,7 +265,10 @@ class World:
         return recording
 
     def stop_recording(self, identity: Identity) -> Recording:
-        """Ends a recording and returns it with its file ids. Raises Refused with 410, 411, 412 or 413."""
+        """End a recording; return it with its file ids.
+
+        :raises Refused: with 410, 411, 412 or 413.
+        """
         if identity in self._recordings:
             self._let_arrive()
             return self._end_recording(identity)
@@ -266,7 +280,7 @@ class World:
         raise Refused(self._switches.repeated_stop, "stop repeated, the recording is already stopped")
 
     def file_ids(self, file_name: str) -> list[str]:
-        """Returns the ids of all files that were made under a name, oldest first, told to a client or not."""
+        """Return the ids of all files that were made under a name, oldest first, told to a client or not."""
         return [
             file_id
             for recording in self._ended_recordings

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from airflow.sdk import BaseHook
 
@@ -18,9 +18,18 @@ from airflow_provider_timav.videorelay.pem import ANYWHERE, is_text
 
 if TYPE_CHECKING:
     import ssl
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
+    from typing import Unpack
 
     from airflow_provider_timav.videorelay.aclient import AsyncClient
+    from airflow_provider_timav.videorelay.bodies import (
+        KickMembersArguments,
+        StartPushArguments,
+        StartRecordArguments,
+        StopPushArguments,
+        StopRecordArguments,
+    )
+    from airflow_provider_timav.videorelay.calls import Call
     from airflow_provider_timav.videorelay.client import Client
     from airflow_provider_timav.videorelay.exchange import Service
     from airflow_provider_timav.videorelay.models import (
@@ -36,6 +45,8 @@ if TYPE_CHECKING:
 __all__ = ["Settings", "TimAVHook"]
 
 log = logging.getLogger(__name__)
+
+ResultT = TypeVar("ResultT")
 
 ROTATION_SECONDS: Final = 1.0
 """How long a pair of files that is just being replaced is given; a stop in a signal handler has little more than that."""
@@ -168,127 +179,75 @@ class TimAVHook(BaseHook):
         self.close()
 
     @without_variables
-    def start_push(
-        self,
-        *,
-        room_id: int | str,
-        user_id: str,
-        live_code: str | int = "hls",
-        sdk_type: str | int = "normal",
-        push_data_type: str | int = "camera",
-        tape_flag: bool = False,
-        channel_name: str | None = None,
-        channel_describe: str | None = None,
-        player_password: str | None = None,
-        watermark_flag: bool | None = None,
-        watermark_id: int | None = None,
-        rate_types: Sequence[str | int] | str | None = None,
-    ) -> StartPushResult:
+    def call(self, call: Call[ResultT], **limits: Any) -> ResultT:
+        """Send an operation of ``videorelay.calls`` and return its result: the one way from operators to the service.
+
+        :param call: what to send, checked; the same call can be sent again.
+        :param limits: ``max_posts`` and ``seconds``, as ``Client.call`` takes them.
+        :raises ConfigurationError: see ``settings``.
+        :raises CertificateError: see ``get_conn``.
+        :raises TimAVError: what came of it; see ``videorelay.errors``.
+        """
+        return self.get_conn().call(call, **limits)
+
+    @without_variables
+    def start_push(self, **arguments: Unpack[StartPushArguments]) -> StartPushResult:
         """Start a push (specification, 0x6 with operation 1). The user must be in the room.
 
+        :param arguments: those of ``StartPushOperator`` that go to the service: ``room_id``, ``user_id``, and optional ones.
         :raises ConfigurationError: naming the argument that breaks a rule, before anything is sent.
         :raises AlreadyRunning: if a push of this room, user and kind of data runs; its URLs are not in that answer.
         :raises TimAVError: see ``videorelay.errors``.
         """
         from airflow_provider_timav.videorelay import calls
 
-        call = calls.start_push(
-            room_id=room_id,
-            user_id=user_id,
-            live_code=live_code,
-            sdk_type=sdk_type,
-            push_data_type=push_data_type,
-            tape_flag=tape_flag,
-            channel_name=channel_name,
-            channel_describe=channel_describe,
-            player_password=player_password,
-            watermark_flag=watermark_flag,
-            watermark_id=watermark_id,
-            rate_types=rate_types,
-        )
-        return self.get_conn().call(call)
+        return self.call(calls.start_push(**arguments))
 
-    def stop_push(
-        self,
-        *,
-        room_id: int | str,
-        user_id: str,
-        sdk_type: str | int = "normal",
-        push_data_type: str | int = "camera",
-    ) -> StopPushResult:
+    def stop_push(self, **arguments: Unpack[StopPushArguments]) -> StopPushResult:
         """Stop a push (0x6 with operation 2). A push that is stopped or gone already is a result, no error.
 
+        :param arguments: ``room_id``, ``user_id``, and ``sdk_type`` and ``push_data_type`` as at the start.
         :raises ConfigurationError: naming the argument that breaks a rule, before anything is sent.
         :raises TimAVError: see ``videorelay.errors``.
         """
         from airflow_provider_timav.videorelay import calls
 
-        call = calls.stop_push(room_id=room_id, user_id=user_id, sdk_type=sdk_type, push_data_type=push_data_type)
-        return self.get_conn().call(call)
+        return self.call(calls.stop_push(**arguments))
 
-    def start_record(
-        self,
-        *,
-        room_id: int | str,
-        user_id: str,
-        file_name: str,
-        tags: Sequence[str] | str | None = None,
-        class_id: int | None = None,
-        transcode: bool | None = None,
-        screenshot: bool | None = None,
-        watermark: bool | None = None,
-        sdk_type: str | int = "normal",
-        record_data_type: str | int = "camera",
-    ) -> StartRecordResult:
+    def start_record(self, **arguments: Unpack[StartRecordArguments]) -> StartRecordResult:
         """Start a recording (0x5 with operation 1). The user must be in the room.
 
+        :param arguments: those of ``StartRecordOperator`` that go to the service: ``room_id``, ``user_id``, ``file_name``, and
+            optional ones.
         :raises ConfigurationError: naming the argument that breaks a rule, before anything is sent.
         :raises AlreadyRunning: for 30000415, which means that a recording runs, or that the user does not exist.
         :raises TimAVError: see ``videorelay.errors``.
         """
         from airflow_provider_timav.videorelay import calls
 
-        call = calls.start_record(
-            room_id=room_id,
-            user_id=user_id,
-            file_name=file_name,
-            tags=tags,
-            class_id=class_id,
-            transcode=transcode,
-            screenshot=screenshot,
-            watermark=watermark,
-            sdk_type=sdk_type,
-            record_data_type=record_data_type,
-        )
-        return self.get_conn().call(call)
+        return self.call(calls.start_record(**arguments))
 
-    def stop_record(
-        self,
-        *,
-        room_id: int | str,
-        user_id: str,
-        sdk_type: str | int = "normal",
-        record_data_type: str | int = "camera",
-    ) -> StopRecordResult:
+    def stop_record(self, **arguments: Unpack[StopRecordArguments]) -> StopRecordResult:
         """Stop a recording (0x5 with operation 2) and return its file ids. They come only once.
 
+        :param arguments: ``room_id``, ``user_id``, and ``sdk_type`` and ``record_data_type`` as at the start.
         :raises ConfigurationError: naming the argument that breaks a rule, before anything is sent.
         :raises TimAVError: see ``videorelay.errors``.
         """
         from airflow_provider_timav.videorelay import calls
 
-        call = calls.stop_record(room_id=room_id, user_id=user_id, sdk_type=sdk_type, record_data_type=record_data_type)
-        return self.get_conn().call(call)
+        return self.call(calls.stop_record(**arguments))
 
-    def kick_members(self, *, room_id: int | str, user_ids: Sequence[str] | str) -> KickMembersResult:
-        """Ask for 1 to 10 members to be removed from a room (0x1). The service does not confirm that they are gone.
+    def kick_members(self, **arguments: Unpack[KickMembersArguments]) -> KickMembersResult:
+        """Request the removal of 1 to 10 members from a room (0x1). The service does not confirm that they are gone.
 
+        :param arguments: ``room_id`` and ``user_ids``.
         :raises ConfigurationError: naming the argument that breaks a rule, before anything is sent.
         :raises TimAVError: see ``videorelay.errors``.
         """
         from airflow_provider_timav.videorelay import calls
 
-        return self.get_conn().call(calls.kick_members(room_id=room_id, user_ids=user_ids))
+        return self.call(calls.kick_members(**arguments))
 
     def test_connection(self) -> tuple[bool, str]:
         """Say whether certificate and credential are accepted, by a call that changes nothing: a stop of a push in room 0.

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_timav.arguments import optional
 from airflow_provider_timav.links import PushConsoleLink, WatchLiveLink, live_page
-from airflow_provider_timav.operators._base import said_on_failure
-from airflow_provider_timav.operators._options import options
-from airflow_provider_timav.operators._start import StartOperator
+from airflow_provider_timav.operators._argument_checks import options
+from airflow_provider_timav.operators._arguments import own_arguments
+from airflow_provider_timav.operators._base import log_failure
+from airflow_provider_timav.operators._start import CheckedStart, StartOperator
 from airflow_provider_timav.operators._stop import StopOperator
 
 if TYPE_CHECKING:
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_timav.hooks.timav import TimAVHook
-    from airflow_provider_timav.operators._intent import Claim
 
 __all__ = ["StartPushOperator", "StopPushOperator"]
 
@@ -28,10 +27,6 @@ def _place(url: str | None) -> str:
     from airflow_provider_timav.stream.address import place
 
     return place(url) if url else "none"
-
-
-def _identity(arguments: dict[str, Any]) -> dict[str, Any]:
-    return {name: arguments[name] for name in _IDENTITY if name in arguments}
 
 
 class StartPushOperator(StartOperator):
@@ -51,30 +46,18 @@ class StartPushOperator(StartOperator):
     :param tape_flag: record while pushing. No file id of such a recording ever comes through this API: whoever wants file ids
         uses ``StartRecordOperator``.
     :param channel_name: the channel's name.
-    :param channel_describe: the channel's description.
-    :param player_password: what a viewer must know. It works only with the vendor's own player: other players, and the
-        sensor, cannot play such a stream.
-    :param watermark_flag: put a watermark on the picture, one that was uploaded in the vendor's console.
-    :param watermark_id: which one; 0 is the default. Has no effect without the flag, and is refused then.
+    :param player_password: the password that a viewer must enter. It works only with the vendor's own player: other players,
+        and the sensor, cannot play such a stream.
     :param rate_types: one or more of ``original``, ``sd`` (550K), ``hd`` (900K) (or 0, 10, 20); each gives URLs of its own.
-    :param push_options: ``channel_describe``, ``watermark_flag`` and ``watermark_id`` as one dict, or as a JSON object in one
-        string, where that is what a task or a form gives; what is given by itself counts before it.
+    :param push_options: the arguments below as one dict, or as a JSON object in one string, for a task or a form that gives
+        them so; an argument that is given by itself counts first.
+    :param channel_describe: the channel's description.
+    :param watermark_flag: put a watermark on the picture, one that was uploaded in the vendor's console.
+    :param watermark_id: the watermark's number; 0 is the default. It has no effect without the flag, and is refused then.
     :raises TimAVError: see ``videorelay.errors``; a wrong argument is a ``ConfigurationError`` before anything is sent.
     """
 
     kind = "push"
-    _fields = (
-        *_IDENTITY,
-        "live_code",
-        "tape_flag",
-        "channel_name",
-        "channel_describe",
-        "player_password",
-        "watermark_flag",
-        "watermark_id",
-        "rate_types",
-    )
-    template_fields: Sequence[str] = (*StartOperator.template_fields, *_fields, "push_options")
     operator_extra_links = (WatchLiveLink(), PushConsoleLink())
 
     def __init__(
@@ -111,7 +94,10 @@ class StartPushOperator(StartOperator):
         self.push_options = push_options
         self.check_constants(StartPushOperator.template_fields)
 
-    @said_on_failure
+    _own_arguments = own_arguments(__init__)
+    template_fields: Sequence[str] = (*StartOperator.template_fields, *_own_arguments)
+
+    @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the push; return its result."""
         result = self.start(context)
@@ -132,8 +118,8 @@ class StartPushOperator(StartOperator):
         )
         return result
 
-    def checked_arguments(self, context: Context) -> dict[str, Any]:
-        """Return the arguments of ``TimAVHook.start_push``; a viewers' password is masked in logs from here on."""
+    def checked_start(self, context: Context) -> CheckedStart:
+        """Return the calls that start and stop this push; a viewers' password is masked in logs from here on."""
         from airflow.sdk.log import mask_secret
 
         from airflow_provider_timav.videorelay import calls
@@ -141,25 +127,10 @@ class StartPushOperator(StartOperator):
 
         if (password := optional(self.player_password)) is not None:
             mask_secret([*forms(str(password))])
-        own = self.arguments(*self._fields, "push_options")
+        own = self.arguments(*self._own_arguments)
         arguments = options(own.pop("push_options", None), "push_options") | own
-        calls.start_push(**arguments)
-        return arguments
-
-    def send_start(self, hook: TimAVHook, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Send 0x6 with operation 1."""
-        return hook.start_push(**arguments).model_dump(mode="json", exclude_none=True)
-
-    def send_stop(self, hook: TimAVHook, arguments: dict[str, Any], **limits: Any) -> Sequence[str]:
-        """Send 0x6 with operation 2."""
-        from airflow_provider_timav.videorelay import calls
-
-        hook.get_conn().call(calls.stop_push(**_identity(arguments)), **limits)
-        return ()
-
-    def settle_own(self, hook: TimAVHook, arguments: dict[str, Any]) -> tuple[dict[str, Any], Claim]:
-        """Stop and start again: the URLs of a push come only with the start, and an audience without URLs sees nothing."""
-        return self.restart(hook, arguments), "ours"
+        identity = {name: arguments[name] for name in _IDENTITY if name in arguments}
+        return CheckedStart(arguments, calls.start_push(**arguments), calls.stop_push(**identity))
 
 
 class StopPushOperator(StopOperator):
@@ -174,7 +145,6 @@ class StopPushOperator(StopOperator):
     """
 
     kind = "push"
-    template_fields: Sequence[str] = (*StopOperator.template_fields, *_IDENTITY)
     operator_extra_links = (PushConsoleLink(),)
 
     def __init__(
@@ -193,7 +163,10 @@ class StopPushOperator(StopOperator):
         self.push_data_type = push_data_type
         self.check_constants(StopPushOperator.template_fields)
 
-    @said_on_failure
+    _own_arguments = own_arguments(__init__)
+    template_fields: Sequence[str] = (*StopOperator.template_fields, *_own_arguments)
+
+    @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Stop the push; return how it ended."""
         from airflow_provider_timav.videorelay import calls
@@ -207,6 +180,6 @@ class StopPushOperator(StopOperator):
             with self.make_hook() as hook:
                 result = self.send(hook, call).model_dump(mode="json", exclude_none=True)
         self.note_off_air(arguments)
-        self.give_up_claim()
+        self.release_claim()
         self.log.info("Push of %s in room %s: %s.", self.user_id, self.room_id, result["outcome"])
         return result

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_timav.arguments import flag, optional
 from airflow_provider_timav.links import RecordingConsoleLink, RecordingLink
-from airflow_provider_timav.operators._base import said_on_failure
-from airflow_provider_timav.operators._options import options
-from airflow_provider_timav.operators._start import StartOperator
+from airflow_provider_timav.operators._argument_checks import options
+from airflow_provider_timav.operators._arguments import own_arguments
+from airflow_provider_timav.operators._base import log_failure
+from airflow_provider_timav.operators._start import CheckedStart, StartOperator
 from airflow_provider_timav.operators._stop import StopOperator
 from airflow_provider_timav.videorelay.errors import RecordingLost
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_timav.hooks.timav import TimAVHook
-    from airflow_provider_timav.operators._intent import Claim
 
 __all__ = ["StartRecordOperator", "StopRecordOperator"]
 
@@ -39,23 +39,21 @@ class StartRecordOperator(StartOperator):
     :param room_id: the room (``uint32_auth_key``), 0 to 2^32 - 1.
     :param user_id: the user to record.
     :param file_name: the recording's name; left out, one that is the same over retries and unique for this recording.
+    :param sdk_type: ``normal`` or ``iot_camera`` (or 1, 2).
+    :param record_data_type: ``camera`` or ``screen`` (or 0, 1).
+    :param requested: whether to record at all; without, the task succeeds as ``not_requested``. For graphs whose shape must
+        not hang on what is known only when they run.
+    :param record_options: the arguments below as one dict, or as a JSON object in one string, for a task or a form that gives
+        them so; an argument that is given by itself counts first.
     :param tags: tags of the video.
     :param class_id: the video's class.
     :param transcode: transcode it.
     :param screenshot: take screenshots of it.
     :param watermark: put a watermark on it.
-    :param sdk_type: ``normal`` or ``iot_camera`` (or 1, 2).
-    :param record_data_type: ``camera`` or ``screen`` (or 0, 1).
-    :param requested: whether to record at all; without, the task succeeds as ``not_requested``. For graphs whose shape must
-        not hang on what is known only when they run.
-    :param record_options: ``tags``, ``class_id``, ``transcode``, ``screenshot`` and ``watermark`` as one dict, or as a JSON
-        object in one string, where that is what a task or a form gives; what is given by itself counts before it.
     :raises TimAVError: see ``videorelay.errors``; a wrong argument is a ``ConfigurationError`` before anything is sent.
     """
 
     kind = "record"
-    _fields = (*_IDENTITY, "file_name", "tags", "class_id", "transcode", "screenshot", "watermark")
-    template_fields: Sequence[str] = (*StartOperator.template_fields, *_fields, "requested", "record_options")
     operator_extra_links = (RecordingLink(), RecordingConsoleLink())
 
     def __init__(
@@ -90,7 +88,10 @@ class StartRecordOperator(StartOperator):
         self.record_options = record_options
         self.check_constants(StartRecordOperator.template_fields)
 
-    @said_on_failure
+    _own_arguments = own_arguments(__init__)
+    template_fields: Sequence[str] = (*StartOperator.template_fields, *_own_arguments)
+
+    @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the recording; return its result."""
         if optional(self.requested) is not None and not flag(self.requested, "requested"):
@@ -106,34 +107,24 @@ class StartRecordOperator(StartOperator):
         )
         return result
 
-    def checked_arguments(self, context: Context) -> dict[str, Any]:
-        """Return the arguments of ``TimAVHook.start_record``, with a file name."""
+    def checked_start(self, context: Context) -> CheckedStart:
+        """Return the calls that start and stop this recording, which has a file name in any case."""
         from airflow_provider_timav.videorelay import calls
 
-        own = self.arguments(*self._fields, "record_options")
+        own = self.arguments(*(name for name in self._own_arguments if name != "requested"))
         arguments = options(own.pop("record_options", None), "record_options") | own
         if "file_name" not in arguments:
             arguments["file_name"] = default_file_name(self.room_id, context["ti"])
-        calls.start_record(**arguments)
-        return arguments
-
-    def send_start(self, hook: TimAVHook, arguments: dict[str, Any]) -> dict[str, Any]:
-        """Send 0x5 with operation 1."""
-        return hook.start_record(**arguments).model_dump(mode="json", exclude_none=True)
-
-    def send_stop(self, hook: TimAVHook, arguments: dict[str, Any], **limits: Any) -> Sequence[str]:
-        """Send 0x5 with operation 2; its file ids are of a recording that nobody wants any more, and are logged."""
-        from airflow_provider_timav.videorelay import calls
-
         identity = {name: arguments[name] for name in _IDENTITY if name in arguments}
-        stopped = hook.get_conn().call(calls.stop_record(**identity), **limits)
+        start, stop = calls.start_record(**arguments), calls.stop_record(**identity)
+        return CheckedStart(arguments, start, stop, known={"file_name": arguments["file_name"]})
+
+    def send_stop(self, hook: TimAVHook, checked: CheckedStart, **limits: Any) -> Any:
+        """Send 0x5 with operation 2; its file ids are of a recording that is not wanted any more, and are logged."""
+        stopped = super().send_stop(hook, checked, **limits)
         if stopped.file_ids:
             self.log.warning("The recording that ran before ended with the file ids %s.", ", ".join(stopped.file_ids))
-        return stopped.file_ids
-
-    def settle_own(self, hook: TimAVHook, arguments: dict[str, Any]) -> tuple[dict[str, Any], Claim]:
-        """Leave it running: unlike a push, a recording has nothing in its answer that would be missing."""
-        return {"outcome": "adopted", "file_name": arguments["file_name"]}, "sent"
+        return stopped
 
 
 def _own_file_ids(noted: Any, start_id: Any) -> Sequence[str]:
@@ -171,7 +162,6 @@ class StopRecordOperator(StopOperator):
     """
 
     kind = "record"
-    template_fields: Sequence[str] = (*StopOperator.template_fields, *_IDENTITY, "require_file_ids")
     operator_extra_links = (RecordingLink(), RecordingConsoleLink())
 
     def __init__(
@@ -192,7 +182,10 @@ class StopRecordOperator(StopOperator):
         self.require_file_ids = require_file_ids
         self.check_constants(StopRecordOperator.template_fields)
 
-    @said_on_failure
+    _own_arguments = own_arguments(__init__)
+    template_fields: Sequence[str] = (*StopOperator.template_fields, *_own_arguments)
+
+    @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Stop the recording; return its file ids."""
         from airflow_provider_timav.videorelay import calls
@@ -209,7 +202,7 @@ class StopRecordOperator(StopOperator):
                     result = self.send(hook, call).model_dump(mode="json", exclude_none=True)
             result = self._with_file_ids(result, context)
         self.note_off_air(arguments)
-        self.give_up_claim()
+        self.release_claim()
         self.log.info(
             "Recording of %s in room %s: %s. File ids (%s): %s.",
             self.user_id,

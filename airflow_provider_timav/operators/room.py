@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.operators._base import TimAVOperator, said_on_failure
+from airflow_provider_timav.operators._arguments import own_arguments
+from airflow_provider_timav.operators._base import TimAVOperator, log_failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,27 +26,28 @@ class KickMembersOperator(TimAVOperator):
     :raises TimAVError: see ``videorelay.errors``; a wrong argument is a ``ConfigurationError`` before anything is sent.
     """
 
-    template_fields: Sequence[str] = (*TimAVOperator.template_fields, "room_id", "user_ids")
-
     def __init__(self, *, room_id: int | str, user_ids: Sequence[str] | str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.room_id = room_id
         self.user_ids = user_ids
         self.check_constants(KickMembersOperator.template_fields)
 
+    _own_arguments = own_arguments(__init__)
+    template_fields: Sequence[str] = (*TimAVOperator.template_fields, *_own_arguments)
+
     def subject(self) -> str:
         """Return whose removal this is."""
         return f"Removal of {self.user_ids} from room {self.room_id}"
 
-    @said_on_failure
+    @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Ask for the members' removal."""
         from airflow_provider_timav.videorelay import calls
 
-        arguments = self.arguments("room_id", "user_ids")
-        calls.kick_members(**arguments)
+        arguments = self.arguments(*self._own_arguments)
+        call = calls.kick_members(**arguments)
         self.log_request(arguments)
         with self.make_hook() as hook:
-            result = hook.kick_members(**arguments).model_dump(mode="json", exclude_none=True)
+            result = hook.call(call).model_dump(mode="json", exclude_none=True)
         self.log.info("Removal of %s from room %s: requested.", ", ".join(result["user_ids"]), self.room_id)
         return result

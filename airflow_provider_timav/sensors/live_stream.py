@@ -12,7 +12,8 @@ from airflow.sdk import BaseSensorOperator, conf
 from airflow.sdk.bases.sensor import PokeReturnValue
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
-from airflow_provider_timav.arguments import check, given, is_constant, one_of, optional, template_marks, time_span
+from airflow_provider_timav.arguments import is_constant, one_of, optional, template_marks, time_span
+from airflow_provider_timav.options import check, given
 from airflow_provider_timav.retry import TimAVRetryPolicy
 from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.templates import TextStaysText

@@ -15,13 +15,13 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from airflow_provider_timav.frames import forget_variables
-from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.blame import error_of
 from airflow_provider_timav.videorelay.calls import Call
 from airflow_provider_timav.videorelay.errors import TimAVError
 from airflow_provider_timav.videorelay.exchange import Exchange, Post, Service
 from airflow_provider_timav.videorelay.line import Proxy, RequestLine
 from airflow_provider_timav.videorelay.outcomes import table
+from airflow_provider_timav.videorelay.reply import Reply
 from airflow_provider_timav.videorelay.tls import unmade
 from airflow_provider_timav.videorelay.transport import Flight, TlsObject, in_flight
 

@@ -27,10 +27,10 @@ from aiohttp.client_proto import ResponseHandler
 from yarl import URL
 
 from airflow_provider_timav.names import Names
-from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.exchange import CONNECT_SECONDS, READ_SECONDS, Post
 from airflow_provider_timav.videorelay.http1 import AnswerReader
 from airflow_provider_timav.videorelay.line import Secret, introduced
+from airflow_provider_timav.videorelay.reply import Reply
 from airflow_provider_timav.videorelay.transport import HEADERS, PatientSocket, current_flight
 
 __all__ = ["send"]

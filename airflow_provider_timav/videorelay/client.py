@@ -26,7 +26,6 @@ import requests.adapters
 from requests.structures import CaseInsensitiveDict
 
 from airflow_provider_timav.frames import without_variables
-from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.blame import error_of
 from airflow_provider_timav.videorelay.calls import Call
 from airflow_provider_timav.videorelay.errors import TimAVError
@@ -38,6 +37,7 @@ from airflow_provider_timav.videorelay.exchange import (
     Service,
 )
 from airflow_provider_timav.videorelay.line import Proxy, RequestLine
+from airflow_provider_timav.videorelay.reply import Reply
 from airflow_provider_timav.videorelay.sockets import Pool, TlsSocket
 from airflow_provider_timav.videorelay.tls import unmade
 from airflow_provider_timav.videorelay.transport import HEADERS, Flight, TlsObject, in_flight

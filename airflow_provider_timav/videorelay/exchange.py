@@ -19,7 +19,6 @@ from dataclasses import dataclass, field
 from typing import Final, Generic, TypeVar
 
 from airflow_provider_timav import hosts
-from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.calls import Call
 from airflow_provider_timav.videorelay.errors import (
     AlreadyRunning,
@@ -29,8 +28,9 @@ from airflow_provider_timav.videorelay.errors import (
     TransportError,
 )
 from airflow_provider_timav.videorelay.line import PATH, PLACEHOLDER, Secret
-from airflow_provider_timav.videorelay.models import UINT32_MAX
 from airflow_provider_timav.videorelay.outcomes import OutcomeClass
+from airflow_provider_timav.videorelay.reply import Reply
+from airflow_provider_timav.videorelay.rules import UINT32_MAX
 from airflow_provider_timav.videorelay.usersig import Credential
 
 __all__ = ["Exchange", "Post", "Service", "endpoint"]
@@ -187,7 +187,7 @@ class Exchange(Generic[ResultT]):
         self._numbers = numbers or _random_numbers
         self._budget = budget
         self._usersig = Secret.quoted(service.credential.usersig())
-        self._confided = tuple(Secret.quoted(each.get_secret_value()) for each in call.request.secrets)
+        self._confided = tuple(Secret.quoted(each) for each in call.request.secrets)
         self._signed_again = False
         self._in_doubt = False
         self._post: Post | None = None
@@ -295,7 +295,7 @@ class Exchange(Generic[ResultT]):
         seq = self._post.seq if self._post else 0
         call = self.call
         return error.about(
-            operation=call.operation, room_id=call.room_id, user_ids=call.user_ids, seq=seq, posts=self.posts
+            operation=call.operation.name, room_id=call.room_id, user_ids=call.user_ids, seq=seq, posts=self.posts
         )
 
 

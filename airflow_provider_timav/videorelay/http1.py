@@ -19,8 +19,8 @@ from typing import Any, Final, Literal
 
 import h11
 
-from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.exchange import ANSWER_BYTES
+from airflow_provider_timav.videorelay.reply import Reply
 
 __all__ = ["HEAD_BYTES", "MOST_INTERIM", "AnswerReader", "BrokenAnswerError", "TooLargeError"]
 

@@ -29,15 +29,15 @@ import importlib.resources
 import re
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, get_args
 
 from airflow_provider_timav.videorelay import errors
 
 __all__ = ["Action", "Family", "Layer", "Outcome", "OutcomeClass", "classify", "table"]
 
-Family = Literal["push", "record", "kick"]
+Family = Literal["push", "record", "room"]
 Layer = Literal["gateway", "head", "body"]
-Action = Literal["start", "stop", "kick"]
+Action = Literal["start", "stop", "remove"]
 
 
 class OutcomeClass(StrEnum):
@@ -135,15 +135,13 @@ class Outcome:
 
 @functools.cache
 def table() -> dict[tuple[str, str, int | str | None], Row]:
-    """Return the table by family (``push``, ``record``, ``kick`` or ``any``), layer and code (see ``Row``)."""
+    """Return the table by family (``push``, ``record``, ``room`` or ``any``), layer and code (see ``Row``)."""
     text = importlib.resources.files(__package__).joinpath("outcomes.csv").read_text(encoding="utf-8")
     rows = {}
     for line in csv.DictReader(text.splitlines()):
         written = line["code"]
         code = None if written == "*" else written if written.endswith("xx") else int(written)
-        classes = {
-            action: OutcomeClass(line[f"on_{action}"]) for action in ("start", "stop", "kick") if line[f"on_{action}"]
-        }
+        classes = {action: OutcomeClass(line[f"on_{action}"]) for action in get_args(Action) if line[f"on_{action}"]}
         executed: Any = line["executed"]
         rows[line["family"], line["layer"], code] = Row(
             line["family"], line["layer"], code, line["meaning"], line["advice"], executed, classes, line["error"]
@@ -164,9 +162,8 @@ def classify(*, family: Family, layer: Layer, code: int, action: Action, said: s
     :param said: what the service says of it, fit to be quoted.
     """
     rows = table()
-    owner = family if layer == "body" else "any"
     looked_for = _SERVER_TIMED_OUT if code == _MAY_HAVE_TIMED_OUT and _TIMED_OUT.search(said) else code
-    for each in (looked_for, f"{code // 100}xx", None):
+    for owner, each in ((family, looked_for), ("any", looked_for), ("any", f"{code // 100}xx"), ("any", None)):
         row = rows.get((owner, layer, each))
         if row is not None and action in row.classes:
             break

@@ -13,7 +13,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 __all__ = [
-    "ARGUMENTS",
     "DATA_TYPES",
     "LIVE_CODES",
     "RATE_TYPES",
@@ -178,9 +177,14 @@ def counted(least: int, most: int) -> Callable[[list[Any]], list[Any]]:
     return check
 
 
-def _list_of(
+def list_of(
     entry: Callable[[Any], Any], count: Callable[[list[Any]], list[Any]] | None = None
-) -> Callable[[Any], Any]:
+) -> Callable[[Any], list[Any]]:
+    """Return a check that takes a list whose entries each hold to a rule.
+
+    :param count: a check of the list as a whole.
+    """
+
     def check(value: Any) -> list[Any]:
         found = []
         for position, one in enumerate(listed(value)):
@@ -193,32 +197,10 @@ def _list_of(
     return check
 
 
-live_code, sdk_type, data_type, rate_type = (one_of(words) for words in (LIVE_CODES, SDK_TYPES, DATA_TYPES, RATE_TYPES))
-rate_count, user_count = counted(1, len(RATE_TYPES)), counted(1, 10)
-
-ARGUMENTS: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "room_id": uint,
-    "user_id": user,
-    "user_ids": _list_of(user, user_count),
-    "live_code": live_code,
-    "sdk_type": sdk_type,
-    "push_data_type": data_type,
-    "record_data_type": data_type,
-    "tape_flag": flag,
-    "channel_name": text,
-    "channel_describe": text,
-    "player_password": name,
-    "watermark_flag": flag,
-    "watermark_id": uint,
-    "rate_types": _list_of(rate_type, rate_count),
-    "file_name": name,
-    "tags": _list_of(name),
-    "class_id": uint,
-    "transcode": flag,
-    "screenshot": flag,
-    "watermark": flag,
-}
-"""Each argument's rule: returns what goes to the service, or raises ``Broken``."""
+live_code, sdk_type, data_type = (one_of(words) for words in (LIVE_CODES, SDK_TYPES, DATA_TYPES))
+rate_types = list_of(one_of(RATE_TYPES), counted(1, len(RATE_TYPES)))
+tags = list_of(name)
+user_ids = list_of(user, counted(1, 10))
 
 REQUIRED: Final = frozenset({"room_id", "user_id", "user_ids"})
 """The arguments that no operation which has them goes without."""

@@ -15,9 +15,9 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.http1 import AnswerReader
 from airflow_provider_timav.videorelay.line import RequestLine, Secret
+from airflow_provider_timav.videorelay.reply import Reply
 
 __all__ = ["HEADERS", "Flight", "PatientSocket", "TlsObject", "current_flight", "in_flight"]
 

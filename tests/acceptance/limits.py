@@ -153,7 +153,7 @@ def codes(stage: Stage, form: Form) -> Iterator[Row]:
     operations = {
         "push": {"start": "start_push", "stop": "stop_push"},
         "record": {"start": "start_record", "stop": "stop_record"},
-        "kick": {"kick": "kick_members"},
+        "room": {"remove": "kick_members"},
     }
     posts: dict[str, Counter[int]] = {}
     for (family, layer, code), row in rows().items():

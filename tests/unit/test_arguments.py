@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from airflow_provider_timav.arguments import DEFAULTS, flag, given, optional, point_in_time, time_span
+from airflow_provider_timav.arguments import flag, optional, point_in_time, shown, time_span
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 
@@ -120,20 +119,19 @@ def test_wrong_point_in_time_names_the_field(value: Any) -> None:
 
 @pytest.mark.parametrize("value", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "3000-01-01T00:00:00Z"])
 def test_point_in_time_at_the_ends_of_the_calendar_is_none(value: str) -> None:
-    """From there nobody can count on: 30 s later there is no date any more."""
+    """30 s after the last of them there is no date."""
     with pytest.raises(ConfigurationError, match=r"^ends_at must be within the years") as wrong:
         point_in_time(value, "ends_at")
     assert wrong.value.field == "ends_at"
 
 
-@pytest.mark.parametrize("blank", [None, "", "None"])
-def test_option_that_was_left_empty_has_its_default(blank: Any) -> None:
-    assert given(blank, "wait_for_user") == timedelta(minutes=5)
-    assert given(0, "wait_for_user") == 0
+class Unshowable:
+    """What has no text."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("on purpose")
 
 
-def test_defaults_are_those_of_the_signatures() -> None:
-    from airflow_provider_timav.broadcast import Broadcast
-
-    signature = inspect.signature(Broadcast).parameters
-    assert {name: signature[name].default for name in DEFAULTS} == DEFAULTS
+def test_a_value_that_cannot_be_shown_is_named_by_its_type() -> None:
+    assert shown(Unshowable()) == "this Unshowable"
+    assert shown("x" * 1000) == "'" + "x" * 76 + "..."

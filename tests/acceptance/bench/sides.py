@@ -26,9 +26,9 @@ from airflow.providers.http.hooks.http import HttpHook
 
 from airflow_provider_timav.hooks.timav import Settings, TimAVHook
 from airflow_provider_timav.videorelay import calls
-from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.exchange import Exchange, Post, Service
 from airflow_provider_timav.videorelay.line import PLACEHOLDER
+from airflow_provider_timav.videorelay.reply import Reply
 from airflow_provider_timav.videorelay.usersig import StaticUserSig
 from tests.acceptance.bench.service import ServiceProcess
 

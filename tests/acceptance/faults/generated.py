@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
 from airflow_provider_timav.videorelay import calls
-from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.calls import Call
 from airflow_provider_timav.videorelay.errors import TimAVError
+from airflow_provider_timav.videorelay.reply import Reply
 
 __all__ = ["generated", "read_all"]
 
@@ -49,7 +49,7 @@ CODINGS: Final = ("utf-8", "utf-8-sig", "utf-16", "utf-32", "gbk", "latin-1")
 def _truth(chance: random.Random, call: Call[Any]) -> dict[str, Any]:
     """Return an answer as the service gives it, with some code or none."""
     head: dict[str, Any] = {
-        "uint32_sub_cmd": call.request.sub_cmd,
+        "uint32_sub_cmd": call.operation.sub_cmd,
         "uint32_seq": SEQ,
         "uint32_auth_key": ROOM,
         "uint32_sdk_appid": 1400000001,
@@ -58,7 +58,7 @@ def _truth(chance: random.Random, call: Call[Any]) -> dict[str, Any]:
     }
     if chance.random() < 0.1:
         return {"ActionStatus": "FAIL", "ErrorCode": chance.choice((60003, 70001, 60008, 91000)), "ErrorInfo": "错误"}
-    family = {"push": 40000000, "record": 30000000, "kick": 0}[call.family]
+    family = {"push": 40000000, "record": 30000000, "room": 0}[call.operation.family]
     code = chance.choice(CODES)
     body: dict[str, Any] = {"uint32_result": family + code if code else 0, "str_errorinfo": "成功"}
     if not code:
@@ -71,7 +71,7 @@ def _truth(chance: random.Random, call: Call[Any]) -> dict[str, Any]:
                 {"uint32_type": 5, "string_play_url": "rtmp://a.example/x", "RateType ": 20},
             ],
         }
-    return {"reqhead": head, "rspbody": {f"rsp_0x{call.request.sub_cmd:x}": body}}
+    return {"reqhead": head, "rspbody": {f"rsp_0x{call.operation.sub_cmd:x}": body}}
 
 
 def _places(value: Any) -> Iterator[tuple[Any, Any]]:

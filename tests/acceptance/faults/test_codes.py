@@ -23,7 +23,7 @@ pytestmark = pytest.mark.faults
 ACTIONS = {
     "push": {"on_start": "start_push", "on_stop": "stop_push"},
     "record": {"on_start": "start_record", "on_stop": "stop_record"},
-    "kick": {"on_kick": "kick_members"},
+    "room": {"on_remove": "kick_members"},
 }
 UNKNOWN = 987654321
 POLICY = TimAVRetryPolicy()

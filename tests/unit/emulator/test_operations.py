@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from airflow_provider_timav.emulator import Emulator, Switches
+from airflow_provider_timav.emulator.operations import OPERATIONS
 from harness.caller import START_PUSH, START_RECORD, STOP_PUSH, STOP_RECORD, Caller, request
+from tests.data import vectors
 
 FAMILIES = [
     pytest.param(6, START_PUSH, STOP_PUSH, 40_000_000, "uint32_push_data_type", id="push"),
@@ -201,6 +203,25 @@ def test_a_wrong_body_is_refused(emulator: Emulator, caller: Caller, sub_cmd: in
     assert caller.code(sub_cmd, fields) == code
     assert (emulator.pushes, emulator.recordings) == ((), ())
     assert not emulator.journal[-1].executed
+
+
+@pytest.mark.parametrize(
+    ("sub_cmd", "fields", "code"),
+    [(6, {**STOP_PUSH, "uint32_oper": 3}, 40000005), (5, {**STOP_RECORD, "uint32_oper": 3}, 30000000)],
+)
+def test_an_operation_that_is_not_in_the_table_is_refused_and_stops_nothing(
+    emulator: Emulator, caller: Caller, sub_cmd: int, fields: Fields, code: int
+) -> None:
+    caller.call(6, START_PUSH)
+    caller.call(5, START_RECORD)
+    assert caller.code(sub_cmd, fields) == code
+    assert (len(emulator.pushes), len(emulator.recordings)) == (1, 1)
+    entry = emulator.journal[-1]
+    assert (entry.operation, entry.executed, entry.code) == (None, False, code)
+
+
+def test_table_has_the_operations_of_the_golden_vectors() -> None:
+    assert set(OPERATIONS) == {case["call"] for case in vectors("requests")["cases"]}
 
 
 @pytest.mark.parametrize(("sub_cmd", "code"), [(6, 40000001), (5, 30000001)])

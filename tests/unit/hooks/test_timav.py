@@ -156,6 +156,16 @@ def test_all_five_operations_reach_the_service(
     assert not timav_emulator.recordings
 
 
+def test_checked_call_can_be_sent_again_within_limits(timav_emulator: Emulator) -> None:
+    stop = calls.stop_push(room_id=timav_emulator.room_id, user_id=timav_emulator.user_id)
+    timav_emulator.fail_next(1, status=503)
+    with TimAVHook() as hook:
+        with pytest.raises(TimAVError, match="HTTP 503"):
+            hook.call(stop, max_posts=1, seconds=5.0)
+        assert len(timav_emulator.journal) == 1
+        assert hook.call(stop).outcome == "already_stopped"
+
+
 def test_second_call_makes_no_handshake_no_look_up_and_no_context(
     timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

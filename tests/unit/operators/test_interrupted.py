@@ -180,7 +180,7 @@ class TestWithinOneProcess:
 
         with TimAVHook() as hook:
             hook.start_push(**HOST)
-        monkeypatch.setattr(StartPushOperator, "_come_to_one", interrupts)
+        monkeypatch.setattr(StartPushOperator, "_decide", interrupts)
         with pytest.raises(KeyboardInterrupt):
             start_push()
         interrupted._stop_all()
@@ -199,8 +199,8 @@ class TestWithinOneProcess:
     ) -> None:
         send = StartPushOperator.send_start
 
-        def interrupted_after(self: Any, hook: Any, arguments: Any) -> Any:
-            send(self, hook, arguments)
+        def interrupted_after(self: Any, hook: Any, checked: Any) -> Any:
+            send(self, hook, checked)
             signal.raise_signal(signal.SIGINT)
 
         monkeypatch.setattr(StartPushOperator, "send_start", interrupted_after)
@@ -220,7 +220,7 @@ class TestWithinOneProcess:
         ctrl_c()
         interrupted._stop_all()
         assert timav_emulator.pushes == ()
-        assert "The record of host in room 1 may be on air still" in caplog.text
+        assert "The record of host in room 1 may still be on air" in caplog.text
 
 
 def test_lease_makes_it_a_broadcasts(timav_emulator: Emulator) -> None:

@@ -159,7 +159,7 @@ class TestPush:
     def test_what_is_given_by_itself_counts_before_them(self, timav_emulator: Emulator) -> None:
         task = push(channel_describe="", watermark_flag=False, push_options={"watermark_flag": True})
         operator: Any = task.operator
-        assert operator.checked_arguments({"ti": task})["watermark_flag"] is False
+        assert operator.checked_start({"ti": task}).arguments["watermark_flag"] is False
 
     @pytest.mark.parametrize(
         ("given", "field"),

@@ -6,11 +6,14 @@ import json
 from collections.abc import Callable
 from typing import Any
 
-from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.calls import Call
 from airflow_provider_timav.videorelay.errors import TimAVError, TransportError
 from airflow_provider_timav.videorelay.exchange import Exchange, Post, RetryBudget, Service
+from airflow_provider_timav.videorelay.reply import Reply
 from airflow_provider_timav.videorelay.usersig import StaticUserSig
+
+REFUSED = b'{"ActionStatus":"FAIL","ErrorCode":70001,"ErrorInfo":"expired"}'
+"""The body of a refusal by the gateway."""
 
 Answer = Reply | TimAVError | Callable[[dict[str, Any]], Reply]
 

@@ -27,12 +27,6 @@ from harness.look_ups import looked_up
 from harness.peer import BlackHole, Peer, Wire
 
 
-@pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    with Emulator() as running:
-        yield running
-
-
 def client_of(
     emulator: Emulator,
     *,

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
-import dataclasses
-import functools
 import gzip
-import http.client
-import json
 import resource
 import socket
 import ssl
@@ -17,20 +12,16 @@ import time
 import urllib.parse
 import warnings
 import zlib
-from collections.abc import Callable, Iterator
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
-import aiohttp
 import pytest
 import requests.adapters
-from hypothesis import given
-from hypothesis import strategies as st
 
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.emulator.certificates import Certificates
 from airflow_provider_timav.videorelay import calls, exchange, sockets
 from airflow_provider_timav.videorelay import client as client_module
-from airflow_provider_timav.videorelay.aclient import AsyncClient
 from airflow_provider_timav.videorelay.client import Client
 from airflow_provider_timav.videorelay.errors import (
     AmbiguousOutcome,
@@ -42,89 +33,12 @@ from airflow_provider_timav.videorelay.errors import (
     TimAVError,
     TransportError,
 )
-from airflow_provider_timav.videorelay.exchange import RetryBudget, Service
-from airflow_provider_timav.videorelay.tls import Identity
 from airflow_provider_timav.videorelay.transport import current_flight
-from airflow_provider_timav.videorelay.usersig import StaticUserSig
-from harness.canary import Canaries, everything_logged
-from harness.clients import KINDS, AnyClient, Blocking, without_pauses
+from harness.clients import AnyClient, Blocking, ClientOf, start
 from harness.look_ups import looked_up
 from harness.peer import BlackHole, Peer, Wire
 
 FOREIGN = Certificates()
-REFUSED = b'{"ActionStatus":"FAIL","ErrorCode":70001,"ErrorInfo":"expired"}'
-
-
-@pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    with Emulator() as running:
-        yield running
-
-
-class ClientOf(Protocol):
-    """Makes a client of the kind that the test is run with; ``contexts`` collects the contexts that it makes."""
-
-    def __call__(
-        self,
-        emulator: Emulator,
-        *,
-        endpoint: str | None = None,
-        proxy: str | None = None,
-        certificates: Certificates | None = None,
-        contexts: list[ssl.SSLContext] | None = None,
-        usersig: str | None = None,
-        identifier: str | None = None,
-    ) -> AnyClient: ...
-
-
-def maker(*, asynchronous: bool) -> ClientOf:
-    def make(
-        emulator: Emulator,
-        *,
-        endpoint: str | None = None,
-        proxy: str | None = None,
-        certificates: Certificates | None = None,
-        contexts: list[ssl.SSLContext] | None = None,
-        usersig: str | None = None,
-        identifier: str | None = None,
-    ) -> AnyClient:
-        own = certificates or emulator.certificates
-        identity = Identity.load(client_cert=own.client_cert_pem, private_key=own.client_key_pem)
-        credential = StaticUserSig(usersig or emulator.usersig)
-        where = endpoint or emulator.api_url
-        service = Service(where, emulator.sdkappid, identifier or emulator.identifier, credential)
-        made = [] if contexts is None else contexts
-
-        def context() -> ssl.SSLContext:
-            made.append(identity.context(emulator.certificates.ca_pem))
-            return made[-1]
-
-        kind = AsyncClient if asynchronous else Client
-        client = kind(service, context, proxy=proxy)
-        return without_pauses(Blocking(client) if isinstance(client, AsyncClient) else client)
-
-    return make
-
-
-@pytest.fixture(params=[False, True], ids=KINDS)
-def client_of(request: pytest.FixtureRequest) -> ClientOf:
-    return maker(asynchronous=request.param)
-
-
-@pytest.fixture
-def async_client_of() -> ClientOf:
-    return maker(asynchronous=True)
-
-
-@pytest.fixture
-def sync_client_of() -> ClientOf:
-    return maker(asynchronous=False)
-
-
-def start(client: AnyClient, emulator: Emulator, **limits: Any) -> Any:
-    # A budget of its own: the process's would be spent by the faults of earlier tests.
-    call = calls.start_push(room_id=emulator.room_id, user_id=emulator.user_id)
-    return client.call(call, budget=RetryBudget(), **limits)
 
 
 FAULTS: dict[str, tuple[dict[str, Any], type[TimAVError], int]] = {
@@ -438,103 +352,6 @@ def test_whatever_a_library_raises_does_not_get_out(
     assert "usersig" not in str(failed.value)
 
 
-class TestLine:
-    """The UserSig is in the request that arrives, and in nothing that a library was given."""
-
-    LOOKALIKE = "usersig=***&"
-
-    def test_what_looks_like_the_placeholder_arrives_as_it_is(self, emulator: Emulator, client_of: ClientOf) -> None:
-        arrived: list[Wire] = []
-
-        def fault(wire: Wire) -> None:
-            arrived.append(wire)
-            wire.answer(b"", status="403 No")
-
-        with Peer(emulator, fault=fault, faults_left=2) as peer:
-            endpoint = f"https://127.0.0.1:{peer.port}"
-            for usersig, identifier in (("***", self.LOOKALIKE), (self.LOOKALIKE, "***")):
-                with client_of(emulator, endpoint=endpoint, usersig=usersig, identifier=identifier) as client:
-                    with pytest.raises(ProtocolError):
-                        client.call(calls.stop_push(room_id=1, user_id=self.LOOKALIKE))
-        for wire, (usersig, identifier) in zip(
-            arrived, (("***", self.LOOKALIKE), (self.LOOKALIKE, "***")), strict=True
-        ):
-            query = urllib.parse.parse_qs(urllib.parse.urlsplit(wire.target).query, strict_parsing=True)
-            assert (query["usersig"], query["identifier"]) == ([usersig], [identifier])
-            assert "***" not in wire.target
-            assert json.loads(wire.body)["reqhead"]["rpt_to_Account"] == [self.LOOKALIKE]
-
-    def test_long_one_arrives_whole(self, emulator: Emulator, client_of: ClientOf) -> None:
-        """Longer than what TLS sends in one piece."""
-        arrived: list[str] = []
-
-        def fault(wire: Wire) -> None:
-            arrived.append(wire.target)
-            wire.answer(b"", status="403 No")
-
-        with Peer(emulator, fault=fault, faults_left=1) as peer:
-            with client_of(emulator, endpoint=f"https://127.0.0.1:{peer.port}", usersig="x" * 50_000) as client:
-                with pytest.raises(ProtocolError):
-                    client.call(calls.stop_push(room_id=1, user_id="a"))
-        assert f"?usersig={'x' * 50_000}&identifier=" in arrived[0]
-
-    def test_each_post_has_its_own(self, emulator: Emulator, client_of: ClientOf) -> None:
-        """Over a connection that is kept, and where a refused one was signed anew."""
-        arrived: list[str] = []
-
-        def fault(wire: Wire) -> None:
-            arrived.append(urllib.parse.unquote(wire.target.partition("usersig=")[2].partition("&")[0]))
-            wire.answer(wire.execute() if len(arrived) != 2 else REFUSED)
-
-        given: list[str] = []
-
-        class Signer:
-            renewable = True
-
-            def usersig(self) -> str:
-                given.append(emulator.sign(issued_at=time.time() - 100 + len(given)))
-                return given[-1]
-
-        with Peer(emulator, fault=fault, faults_left=9) as peer:
-            with client_of(emulator, endpoint=f"https://127.0.0.1:{peer.port}") as client:
-                bare = client.client if isinstance(client, Blocking) else client
-                bare._service = dataclasses.replace(bare._service, credential=Signer())
-                for _ in range(3):
-                    client.call(calls.stop_push(room_id=1, user_id="a"), budget=RetryBudget())
-        assert len(set(given)) == 4
-        assert arrived == given
-
-    def test_who_watches_the_libraries_sees_a_placeholder(
-        self,
-        emulator: Emulator,
-        client_of: ClientOf,
-        monkeypatch: pytest.MonkeyPatch,
-        capfd: pytest.CaptureFixture[str],
-    ) -> None:
-        """What http.client prints, what urllib3 and asyncio log, and what aiohttp traces."""
-        seen: list[str] = []
-        trace = aiohttp.TraceConfig()
-
-        async def note(session: Any, context: Any, params: Any) -> None:
-            seen.append(repr(params))
-
-        for name in dir(trace):
-            if name.startswith("on_"):
-                getattr(trace, name).append(note)
-        made: Any = aiohttp.ClientSession.__init__
-        traced = functools.partialmethod(made, trace_configs=[trace])
-        monkeypatch.setattr(aiohttp.ClientSession, "__init__", traced)
-        monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
-        with everything_logged() as lines, client_of(emulator) as client:
-            start(client, emulator)
-        printed = capfd.readouterr()
-        told = "\n".join([*seen, *lines, printed.out, printed.err])
-        assert "usersig=***&identifier" in told
-        canaries = Canaries()
-        canaries.add("UserSig", emulator.usersig)
-        assert canaries.hits(told) == set()
-
-
 class TestTrust:
     def test_nothing_widens_the_trust(
         self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch, client_of: ClientOf
@@ -661,180 +478,6 @@ class TestConnections:
         monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
         with client_of(emulator) as client:
             assert start(client, emulator).outcome == "started"
-
-
-class TestProxy:
-    """C12: through a proxy, the same certificate and the same trust."""
-
-    def test_call_goes_through(
-        self, emulator: Emulator, connect_proxy: Callable[..., Any], client_of: ClientOf
-    ) -> None:
-        contexts: list[ssl.SSLContext] = []
-        with connect_proxy() as proxy, client_of(emulator, proxy=proxy.url, contexts=contexts) as client:
-            assert start(client, emulator).outcome == "started"
-            assert proxy.tunnels == 1
-            assert len(contexts[0].get_ca_certs()) == 1
-
-    @pytest.mark.parametrize(
-        ("given", "sent"),
-        [
-            ("user:pr0xypass", b"user:pr0xypass"),
-            ("user", b"user:"),
-            ("CORP\\joe:p%40ss", b"CORP\\joe:p@ss"),
-            ("joe:密码", "joe:密码".encode()),
-            (None, None),
-        ],
-        ids=["user and password", "user", "encoded", "no ASCII", "none"],
-    )
-    def test_proxy_gets_its_own_credentials_and_no_others(
-        self,
-        given: str | None,
-        sent: bytes | None,
-        emulator: Emulator,
-        connect_proxy: Callable[..., Any],
-        client_of: ClientOf,
-    ) -> None:
-        """The same with both clients, with the request for a tunnel, once for each tunnel."""
-        with connect_proxy() as proxy:
-            place = proxy.url.rpartition("@")[2]
-            url = f"http://{place}" if given is None else f"http://{given}@{place}"
-            with client_of(emulator, proxy=url) as client:
-                for _ in range(2):
-                    client.call(calls.stop_push(room_id=1, user_id="a"))
-            assert len(proxy.heads) == proxy.tunnels == (2 if isinstance(client, Blocking) else 1)
-            for head in proxy.heads:
-                port = urllib.parse.urlsplit(emulator.api_url).port
-                assert head.startswith(f"CONNECT 127.0.0.1:{port} HTTP/1.".encode())
-                lines = [
-                    line.partition(b": ")[2] for line in head.splitlines() if b"roxy-authorization" in line.lower()
-                ]
-                assert lines == ([] if sent is None else [b"Basic " + base64.b64encode(sent)])
-                assert b"usersig" not in head
-
-    @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
-    def test_proxy_may_be_an_address_of_ipv6(
-        self, emulator: Emulator, connect_proxy: Callable[..., Any], client_of: ClientOf
-    ) -> None:
-        with connect_proxy(host="::1") as proxy, client_of(emulator, proxy=proxy.url) as client:
-            assert start(client, emulator).outcome == "started"
-            assert proxy.tunnels == 1
-
-    def test_proxy_wants_other_credentials(
-        self, emulator: Emulator, connect_proxy: Callable[..., Any], client_of: ClientOf
-    ) -> None:
-        with connect_proxy(status=407) as proxy, client_of(emulator, proxy=proxy.url) as client:
-            with pytest.raises(ProtocolError, match="407") as failed:
-                start(client, emulator)
-        assert failed.value.field == "proxy"
-        assert "pr0xypass" not in str(failed.value)
-
-    def test_nobody_there(self, emulator: Emulator, client_of: ClientOf) -> None:
-        with client_of(emulator, proxy="http://user:pr0xypass@127.0.0.1:1") as client:
-            with pytest.raises(TransportError, match="the proxy was not reached") as failed:
-                start(client, emulator)
-        assert "pr0xypass" not in str(failed.value)
-
-    def test_proxy_that_never_answers(
-        self, emulator: Emulator, connect_proxy: Callable[..., Any], client_of: ClientOf
-    ) -> None:
-        with connect_proxy(status=None) as proxy, client_of(emulator, proxy=proxy.url) as client:
-            began = time.monotonic()
-            with pytest.raises(TransportError):
-                start(client, emulator, max_posts=1, seconds=1.0)
-            assert time.monotonic() - began < 5.0
-
-
-def in_one_segment(wire: Wire, *pieces: bytes, behind: bytes = b"") -> None:
-    """Send each of these as a record of TLS, all of them at once, and then bytes as they are."""
-    wire.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
-    for piece in pieces:
-        wire.send(piece)
-    socket.socket.send(wire.connection, behind)
-    wire.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
-
-
-def ok(body: bytes) -> bytes:
-    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
-
-
-class TestConnectionOutOfStep:
-    """What nobody has asked for is never read as the answer to the next post: that one would count as refused, and run."""
-
-    @staticmethod
-    def answered(wire: Wire, *others: bytes, padding: int = 0, behind: bytes = b"") -> bool:
-        """Answer truly, with this behind it; return whether the connection was used again."""
-        in_one_segment(wire, ok(wire.execute() + b" " * padding), *others, behind=behind)
-        return wire.connection.recv(1) != b""
-
-    @pytest.mark.parametrize("padding", [0, 100, 15_000, 16_300, 40_000])
-    @pytest.mark.parametrize(
-        "facts",
-        [
-            pytest.param({"others": (ok(REFUSED),)}, id="another answer"),
-            pytest.param({"others": (b"\r\n",)}, id="a blank line"),
-            pytest.param({"behind": b"\x17\x03\x03\x00\x50" + b"x" * 9}, id="part of a record"),
-            pytest.param({"behind": b"\x17\x03"}, id="part of a record's head"),
-        ],
-    )
-    def test_what_came_behind_an_answer(
-        self, padding: int, facts: dict[str, Any], emulator: Emulator, sync_client_of: ClientOf
-    ) -> None:
-        used_again: list[bool] = []
-
-        def fault(wire: Wire) -> None:
-            used_again.append(
-                self.answered(wire, *facts.get("others", ()), padding=padding, behind=facts.get("behind", b""))
-            )
-
-        with (
-            Peer(emulator, fault=fault, faults_left=1) as peer,
-            sync_client_of(emulator, endpoint=f"https://127.0.0.1:{peer.port}") as client,
-        ):
-            assert start(client, emulator).outcome == "started"
-            stop = calls.stop_push(room_id=emulator.room_id, user_id=emulator.user_id)
-            assert client.call(stop, max_posts=1).outcome == "stopped"
-            assert peer.connections == 2
-        assert used_again == [False]
-
-    def test_connection_that_holds_no_more_is_used_again(self, emulator: Emulator, sync_client_of: ClientOf) -> None:
-        """The tickets of TLS 1.3 come together with the first answer, and are no answer."""
-        with Peer(emulator) as peer, sync_client_of(emulator, endpoint=f"https://127.0.0.1:{peer.port}") as client:
-            for _ in range(2):
-                start(client, emulator)
-                client.call(calls.stop_push(room_id=emulator.room_id, user_id=emulator.user_id))
-            assert (peer.connections, peer.posts) == (1, 4)
-
-    @pytest.mark.parametrize("body", [b"<html>", b'{"reqhead": {}}', REFUSED], ids=["no JSON", "another's", "refusal"])
-    def test_answer_that_ends_a_call_badly_ends_its_connection(
-        self, body: bytes, emulator: Emulator, sync_client_of: ClientOf
-    ) -> None:
-        used_again: list[bool] = []
-
-        def fault(wire: Wire) -> None:
-            wire.send(ok(body))
-            used_again.append(wire.connection.recv(1) != b"")
-
-        with (
-            Peer(emulator, fault=fault, faults_left=1) as peer,
-            sync_client_of(emulator, endpoint=f"https://127.0.0.1:{peer.port}") as client,
-        ):
-            with pytest.raises(TimAVError):
-                start(client, emulator, max_posts=1)
-            assert start(client, emulator, max_posts=1).outcome == "started"
-        assert used_again == [False]
-
-    @given(st.lists(st.integers(0, 40), max_size=9), st.integers(0, 40), st.lists(st.integers(1, 30), max_size=30))
-    def test_end_of_a_record_is_known_however_it_comes(self, whole: list[int], part: int, sizes: list[int]) -> None:
-        sent = b"".join(b"\x17\x03\x03" + size.to_bytes(2, "big") + b"x" * size for size in whole)
-        begun = (b"\x17\x03\x03\x00\x28" + b"x" * 40)[:part]
-        theirs, ours = socket.socketpair()
-        with theirs, sockets._PlainSocket(fileno=ours.detach()) as plain:
-            for content, between in ((sent, True), (begun, part == 0)):
-                theirs.sendall(content)
-                left = len(content)
-                for size in [*sizes, 1000, 1000, 1000]:
-                    left -= len(plain.recv(min(size, left))) if left else 0
-                assert plain.is_between_records is between
 
 
 @pytest.mark.parametrize("trouble", [OSError(24, "Too many open files"), RuntimeError("no")], ids=["system", "library"])

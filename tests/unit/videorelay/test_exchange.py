@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from airflow_provider_timav.videorelay import calls
-from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.errors import (
     AlreadyRunning,
     AmbiguousOutcome,
@@ -22,6 +21,7 @@ from airflow_provider_timav.videorelay.errors import (
     TransportError,
 )
 from airflow_provider_timav.videorelay.exchange import Exchange, RetryBudget, Service, endpoint
+from airflow_provider_timav.videorelay.reply import Reply
 from airflow_provider_timav.videorelay.usersig import SignedUserSig, StaticUserSig
 from tests.unit.videorelay.peers import Talk, gateway, head, kicked, lost, refused, result
 

@@ -15,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.exchange import ANSWER_BYTES
 from airflow_provider_timav.videorelay.http1 import (
     FIELD_BYTES,
@@ -27,6 +26,7 @@ from airflow_provider_timav.videorelay.http1 import (
     BrokenAnswerError,
     TooLargeError,
 )
+from airflow_provider_timav.videorelay.reply import Reply
 
 BODY = b'{"reqhead": {}}'
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\nContent-Type: application/json\r\n\r\n" % len(BODY) + BODY

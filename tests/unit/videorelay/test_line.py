@@ -4,23 +4,35 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import dataclasses
 import functools
 import html
+import http.client
 import json
 import re
+import socket
 import ssl
+import time
 import traceback
 import urllib.parse
 from collections.abc import Callable
 from typing import Any
 
+import aiohttp
 import pytest
 import trustme
 
+from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.proxies import secrets
-from airflow_provider_timav.videorelay.errors import ConfigurationError
+from airflow_provider_timav.videorelay import calls
+from airflow_provider_timav.videorelay.errors import ConfigurationError, ProtocolError, TransportError
+from airflow_provider_timav.videorelay.exchange import RetryBudget
 from airflow_provider_timav.videorelay.line import PLACEHOLDER, Proxy, RequestLine, Secret, forms, introduced
 from airflow_provider_timav.videorelay.transport import Flight, TlsObject, in_flight
+from harness.canary import Canaries, everything_logged
+from harness.clients import Blocking, ClientOf, start
+from harness.peer import Peer, Wire
+from tests.unit.videorelay.peers import REFUSED
 
 USERSIG = "eJw*tzcz2+Value/of-a_UserSig="
 QUOTED = b"eJw%2Atzcz2%2BValue%2Fof-a_UserSig%3D"
@@ -362,3 +374,181 @@ class TestForms:
     def test_nothing_hides_nothing(self) -> None:
         assert forms("") == set()
         assert Secret.quoted("").hide_in("text") == "text"
+
+
+class TestCall:
+    """The UserSig is in the request that arrives, and in nothing that a library was given."""
+
+    LOOKALIKE = "usersig=***&"
+
+    def test_what_looks_like_the_placeholder_arrives_as_it_is(self, emulator: Emulator, client_of: ClientOf) -> None:
+        arrived: list[Wire] = []
+
+        def fault(wire: Wire) -> None:
+            arrived.append(wire)
+            wire.answer(b"", status="403 No")
+
+        with Peer(emulator, fault=fault, faults_left=2) as peer:
+            endpoint = f"https://127.0.0.1:{peer.port}"
+            for usersig, identifier in (("***", self.LOOKALIKE), (self.LOOKALIKE, "***")):
+                with client_of(emulator, endpoint=endpoint, usersig=usersig, identifier=identifier) as client:
+                    with pytest.raises(ProtocolError):
+                        client.call(calls.stop_push(room_id=1, user_id=self.LOOKALIKE))
+        for wire, (usersig, identifier) in zip(
+            arrived, (("***", self.LOOKALIKE), (self.LOOKALIKE, "***")), strict=True
+        ):
+            query = urllib.parse.parse_qs(urllib.parse.urlsplit(wire.target).query, strict_parsing=True)
+            assert (query["usersig"], query["identifier"]) == ([usersig], [identifier])
+            assert "***" not in wire.target
+            assert json.loads(wire.body)["reqhead"]["rpt_to_Account"] == [self.LOOKALIKE]
+
+    def test_long_one_arrives_whole(self, emulator: Emulator, client_of: ClientOf) -> None:
+        """Longer than what TLS sends in one piece."""
+        arrived: list[str] = []
+
+        def fault(wire: Wire) -> None:
+            arrived.append(wire.target)
+            wire.answer(b"", status="403 No")
+
+        with Peer(emulator, fault=fault, faults_left=1) as peer:
+            with client_of(emulator, endpoint=f"https://127.0.0.1:{peer.port}", usersig="x" * 50_000) as client:
+                with pytest.raises(ProtocolError):
+                    client.call(calls.stop_push(room_id=1, user_id="a"))
+        assert f"?usersig={'x' * 50_000}&identifier=" in arrived[0]
+
+    def test_each_post_has_its_own(self, emulator: Emulator, client_of: ClientOf) -> None:
+        """Over a connection that is kept, and where a refused one was signed anew."""
+        arrived: list[str] = []
+
+        def fault(wire: Wire) -> None:
+            arrived.append(urllib.parse.unquote(wire.target.partition("usersig=")[2].partition("&")[0]))
+            wire.answer(wire.execute() if len(arrived) != 2 else REFUSED)
+
+        given: list[str] = []
+
+        class Signer:
+            renewable = True
+
+            def usersig(self) -> str:
+                given.append(emulator.sign(issued_at=time.time() - 100 + len(given)))
+                return given[-1]
+
+        with Peer(emulator, fault=fault, faults_left=9) as peer:
+            with client_of(emulator, endpoint=f"https://127.0.0.1:{peer.port}") as client:
+                bare = client.client if isinstance(client, Blocking) else client
+                bare._service = dataclasses.replace(bare._service, credential=Signer())
+                for _ in range(3):
+                    client.call(calls.stop_push(room_id=1, user_id="a"), budget=RetryBudget())
+        assert len(set(given)) == 4
+        assert arrived == given
+
+    def test_who_watches_the_libraries_sees_a_placeholder(
+        self,
+        emulator: Emulator,
+        client_of: ClientOf,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        """What http.client prints, what urllib3 and asyncio log, and what aiohttp traces."""
+        seen: list[str] = []
+        trace = aiohttp.TraceConfig()
+
+        async def note(session: Any, context: Any, params: Any) -> None:
+            seen.append(repr(params))
+
+        for name in dir(trace):
+            if name.startswith("on_"):
+                getattr(trace, name).append(note)
+        made: Any = aiohttp.ClientSession.__init__
+        traced = functools.partialmethod(made, trace_configs=[trace])
+        monkeypatch.setattr(aiohttp.ClientSession, "__init__", traced)
+        monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
+        with everything_logged() as lines, client_of(emulator) as client:
+            start(client, emulator)
+        printed = capfd.readouterr()
+        told = "\n".join([*seen, *lines, printed.out, printed.err])
+        assert "usersig=***&identifier" in told
+        canaries = Canaries()
+        canaries.add("UserSig", emulator.usersig)
+        assert canaries.hits(told) == set()
+
+
+class TestCallThroughAProxy:
+    """C12: through a proxy, the same certificate and the same trust."""
+
+    def test_call_goes_through(
+        self, emulator: Emulator, connect_proxy: Callable[..., Any], client_of: ClientOf
+    ) -> None:
+        contexts: list[ssl.SSLContext] = []
+        with connect_proxy() as proxy, client_of(emulator, proxy=proxy.url, contexts=contexts) as client:
+            assert start(client, emulator).outcome == "started"
+            assert proxy.tunnels == 1
+            assert len(contexts[0].get_ca_certs()) == 1
+
+    @pytest.mark.parametrize(
+        ("given", "sent"),
+        [
+            ("user:pr0xypass", b"user:pr0xypass"),
+            ("user", b"user:"),
+            ("CORP\\joe:p%40ss", b"CORP\\joe:p@ss"),
+            ("joe:密码", "joe:密码".encode()),
+            (None, None),
+        ],
+        ids=["user and password", "user", "encoded", "no ASCII", "none"],
+    )
+    def test_proxy_gets_its_own_credentials_and_no_others(
+        self,
+        given: str | None,
+        sent: bytes | None,
+        emulator: Emulator,
+        connect_proxy: Callable[..., Any],
+        client_of: ClientOf,
+    ) -> None:
+        """The same with both clients, with the request for a tunnel, once for each tunnel."""
+        with connect_proxy() as proxy:
+            place = proxy.url.rpartition("@")[2]
+            url = f"http://{place}" if given is None else f"http://{given}@{place}"
+            with client_of(emulator, proxy=url) as client:
+                for _ in range(2):
+                    client.call(calls.stop_push(room_id=1, user_id="a"))
+            assert len(proxy.heads) == proxy.tunnels == (2 if isinstance(client, Blocking) else 1)
+            for head in proxy.heads:
+                port = urllib.parse.urlsplit(emulator.api_url).port
+                assert head.startswith(f"CONNECT 127.0.0.1:{port} HTTP/1.".encode())
+                lines = [
+                    line.partition(b": ")[2] for line in head.splitlines() if b"roxy-authorization" in line.lower()
+                ]
+                assert lines == ([] if sent is None else [b"Basic " + base64.b64encode(sent)])
+                assert b"usersig" not in head
+
+    @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")
+    def test_proxy_may_be_an_address_of_ipv6(
+        self, emulator: Emulator, connect_proxy: Callable[..., Any], client_of: ClientOf
+    ) -> None:
+        with connect_proxy(host="::1") as proxy, client_of(emulator, proxy=proxy.url) as client:
+            assert start(client, emulator).outcome == "started"
+            assert proxy.tunnels == 1
+
+    def test_proxy_wants_other_credentials(
+        self, emulator: Emulator, connect_proxy: Callable[..., Any], client_of: ClientOf
+    ) -> None:
+        with connect_proxy(status=407) as proxy, client_of(emulator, proxy=proxy.url) as client:
+            with pytest.raises(ProtocolError, match="407") as failed:
+                start(client, emulator)
+        assert failed.value.field == "proxy"
+        assert "pr0xypass" not in str(failed.value)
+
+    def test_nobody_there(self, emulator: Emulator, client_of: ClientOf) -> None:
+        with client_of(emulator, proxy="http://user:pr0xypass@127.0.0.1:1") as client:
+            with pytest.raises(TransportError, match="the proxy was not reached") as failed:
+                start(client, emulator)
+        assert "pr0xypass" not in str(failed.value)
+
+    def test_proxy_that_never_answers(
+        self, emulator: Emulator, connect_proxy: Callable[..., Any], client_of: ClientOf
+    ) -> None:
+        with connect_proxy(status=None) as proxy, client_of(emulator, proxy=proxy.url) as client:
+            began = time.monotonic()
+            with pytest.raises(TransportError):
+                start(client, emulator, max_posts=1, seconds=1.0)
+            assert time.monotonic() - began < 5.0

@@ -68,7 +68,7 @@ def test_table_has_no_row_more() -> None:
 
 
 @pytest.mark.parametrize("code", [*sorted(later()), 70099, 70021, 70300, 70399])
-@pytest.mark.parametrize(("family", "action"), [("push", "start"), ("record", "stop"), ("kick", "kick")])
+@pytest.mark.parametrize(("family", "action"), [("push", "start"), ("record", "stop"), ("room", "remove")])
 def test_later_codes_refuse_as_70003_does(code: int, family: Family, action: Action) -> None:
     """Listed or not: by these, the vendor's account system refuses, and nothing was executed."""
     ours = classify(family=family, layer="gateway", code=code, action=action)
@@ -105,7 +105,7 @@ def test_third_party_check_that_took_too_long_is_worth_a_retry(said: str, kind: 
     assert (outcome.outcome_class, outcome.error().executed, outcome.error().code) == (kind, "no", 70017)
 
 
-ASKED = [(family, action) for family in ("push", "record") for action in ("start", "stop")] + [("kick", "kick")]
+ASKED = [(family, action) for family in ("push", "record") for action in ("start", "stop")] + [("room", "remove")]
 
 
 @pytest.mark.parametrize(("family", "action"), ASKED, ids=[f"{family}-{action}" for family, action in ASKED])

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_timav.videorelay import calls
-from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.errors import TimAVError
 from airflow_provider_timav.videorelay.exchange import Exchange, RetryBudget, Service
+from airflow_provider_timav.videorelay.reply import Reply
 from airflow_provider_timav.videorelay.said import LONGEST, fit_to_quote
 from airflow_provider_timav.videorelay.usersig import StaticUserSig
 

@@ -13,11 +13,11 @@ import pytest
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.videorelay import calls
 from airflow_provider_timav.videorelay.aclient import AsyncClient
-from airflow_provider_timav.videorelay.answers import Reply
 from airflow_provider_timav.videorelay.client import Client
 from airflow_provider_timav.videorelay.errors import ConfigurationError, TimAVError
 from airflow_provider_timav.videorelay.exchange import Exchange, RetryBudget, Service, endpoint
 from airflow_provider_timav.videorelay.line import PLACEHOLDER
+from airflow_provider_timav.videorelay.reply import Reply
 from airflow_provider_timav.videorelay.tls import Identity
 from airflow_provider_timav.videorelay.usersig import StaticUserSig
 from harness.clients import KINDS, AnyClient, Blocking
