@@ -78,7 +78,7 @@ class _NamesOf(Names):
     """The addresses of one kind. A name with addresses of both kinds is a public one, and only its public ones are used.
 
     :param public: of which kind; None of both.
-    :param seconds: for one look-up of a name.
+    :param seconds: to resolve one name.
     """
 
     def __init__(self, names: RememberedNames, *, public: bool | None, seconds: float) -> None:
