@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_timav.videorelay.aclient import AsyncClient
     from airflow_provider_timav.videorelay.bodies import (
-        KickMembersArguments,
+        RemoveMembersArguments,
         StartPushArguments,
         StartRecordArguments,
         StopPushArguments,
@@ -238,7 +238,7 @@ class TimAVHook(BaseHook):
 
         return self.call(calls.stop_record(**arguments))
 
-    def kick_members(self, **arguments: Unpack[KickMembersArguments]) -> KickMembersResult:
+    def kick_members(self, **arguments: Unpack[RemoveMembersArguments]) -> KickMembersResult:
         """Request the removal of 1 to 10 members from a room (0x1). The service does not confirm that they are gone.
 
         :param arguments: ``room_id`` and ``user_ids``.

@@ -22,8 +22,8 @@ __all__ = [
     "OPTIONS",
     "REQUESTS",
     "BrokenArgument",
-    "KickMembersArguments",
     "RemoveMembers",
+    "RemoveMembersArguments",
     "Request",
     "StartPush",
     "StartPushArguments",
@@ -214,7 +214,7 @@ class StartRecord(StopRecord):
     watermark: bool | None = _argument(rules.flag, "uint32_IsWaterMark", None, option_of="record_options")
 
 
-class KickMembersArguments(TypedDict):
+class RemoveMembersArguments(TypedDict):
     """The arguments of ``RemoveMembers``."""
 
     room_id: int | str

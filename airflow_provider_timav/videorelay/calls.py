@@ -17,8 +17,8 @@ from typing import Any, Final, Generic, TypeVar, Unpack
 from airflow_provider_timav.videorelay.answers import Echo, body_fields
 from airflow_provider_timav.videorelay.bodies import (
     BrokenArgument,
-    KickMembersArguments,
     RemoveMembers,
+    RemoveMembersArguments,
     Request,
     StartPush,
     StartPushArguments,
@@ -277,7 +277,7 @@ def stop_record(**arguments: Unpack[StopRecordArguments]) -> Call[StopRecordResu
     return _STOP_RECORD.call(arguments)
 
 
-def kick_members(**arguments: Unpack[KickMembersArguments]) -> Call[KickMembersResult]:
+def kick_members(**arguments: Unpack[RemoveMembersArguments]) -> Call[KickMembersResult]:
     """Return the call that removes 1 to 10 members from a room (0x1).
 
     :raises ConfigurationError: naming the argument that breaks a rule of the specification.
