@@ -38,7 +38,7 @@ from airflow_provider_timav.videorelay.models import (
     StopPushResult,
     StopRecordResult,
 )
-from airflow_provider_timav.videorelay.outcomes import Action, Family, Outcome, OutcomeClass
+from airflow_provider_timav.videorelay.outcomes import Action, Outcome, OutcomeClass
 from airflow_provider_timav.videorelay.reply import Reply
 from airflow_provider_timav.videorelay.values import digits, live_urls, texts
 
@@ -67,7 +67,7 @@ class Operation(Generic[RequestT, ResultT]):
 
     :param name: the name of the hook's method.
     :param sub_cmd: ``uint32_sub_cmd`` of the head; the body is named after it.
-    :param oper: ``uint32_oper`` of the body; None if this sub-command knows one operation only.
+    :param oper: ``uint32_oper`` of the body; None if the specification gives this sub-command no body.
     :param family: what it is about, as the table of result codes has it.
     :param action: what it does to it; the table of result codes has a column for each.
     :param read: makes the result of the request and the fields of the answer's body.
@@ -77,7 +77,7 @@ class Operation(Generic[RequestT, ResultT]):
     name: str
     sub_cmd: int
     oper: int | None = None
-    family: Family
+    family: str
     action: Action
     request: type[RequestT]
     read: Callable[[RequestT, dict[str, Any]], ResultT]
@@ -148,7 +148,14 @@ class Call(Generic[ResultT]):
         """
         operation = self.operation
         echo = Echo(operation.sub_cmd, seq, self.request.room_id, cookie)
-        answer = body_fields(reply, family=operation.family, action=operation.action, echo=echo, hide=hide)
+        answer = body_fields(
+            reply,
+            family=operation.family,
+            action=operation.action,
+            echo=echo,
+            has_body=operation.oper is not None,
+            hide=hide,
+        )
         if isinstance(answer, dict):
             return operation.read(self.request, answer)
         # On a stop, "already stopped" and "not there" are results; on a start, "already running" is for the caller to judge.

@@ -33,9 +33,8 @@ from typing import Any, Final, Literal, get_args
 
 from airflow_provider_timav.videorelay import errors
 
-__all__ = ["Action", "Family", "Layer", "Outcome", "OutcomeClass", "classify", "table"]
+__all__ = ["Action", "Layer", "Outcome", "OutcomeClass", "classify", "table"]
 
-Family = Literal["push", "record", "room"]
 Layer = Literal["gateway", "head", "body"]
 Action = Literal["start", "stop", "remove"]
 
@@ -155,9 +154,10 @@ _SERVER_TIMED_OUT: Final = 70169
 _TIMED_OUT: Final = re.compile(r"time[ds]?[ -]?out|超时", re.IGNORECASE)
 
 
-def classify(*, family: Family, layer: Layer, code: int, action: Action, said: str = "") -> Outcome:
+def classify(*, family: str, layer: Layer, code: int, action: Action, said: str = "") -> Outcome:
     """Return what a non-zero result code means for an action; codes that the table lacks get a fallback.
 
+    :param family: the operation's (``calls.OPERATIONS``); one that the table does not name has no codes of its own.
     :param code: the result; 0 counts only for a gateway that says FAIL all the same.
     :param said: what the service says of it, fit to be quoted.
     """
