@@ -31,7 +31,7 @@ INT32_MIN: Final = -(2**31)
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """What the answer to a request must repeat: it tells our answer from somebody else's."""
+    """The fields that the answer to a request must repeat, so that an answer to another request is not taken for it."""
 
     sub_cmd: int
     seq: int
@@ -85,7 +85,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _depth(value: Any) -> int:
-    """Return how deep a value is nested, without recursion: depth is what is in doubt."""
+    """Return how deep a value is nested, without recursion, because its depth is in doubt."""
     deepest, todo = 0, [(value, 1)]
     while todo:
         item, depth = todo.pop()
