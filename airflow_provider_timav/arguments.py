@@ -7,6 +7,7 @@ rendering, with the same message.
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Callable
@@ -22,6 +23,7 @@ __all__ = [
     "is_constant",
     "one_of",
     "optional",
+    "own_arguments",
     "point_in_time",
     "shown",
     "template_marks",
@@ -201,3 +203,12 @@ def point_in_time(value: Any, field: str) -> datetime:
             f"{field} must be within the years 1970 to 2999, it is {value.isoformat()}", field=field
         )
     return value
+
+
+def own_arguments(init: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the keyword-only arguments that an ``__init__`` names itself, in their order.
+
+    :param init: as the class body has it, before Airflow wraps it.
+    """
+    parameters = inspect.signature(init).parameters.values()
+    return tuple(each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY)

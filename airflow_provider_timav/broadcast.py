@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from airflow.sdk import AssetAlias, BaseOperator, TaskGroup
 
 from airflow_provider_timav.assets import series_of
-from airflow_provider_timav.operators.broadcast import (
-    BroadcastResultOperator,
-    OnAirOperator,
-    ReserveBroadcastOperator,
-)
+from airflow_provider_timav.operators._on_air import OnAirOperator
+from airflow_provider_timav.operators._reservation import ReserveBroadcastOperator
+from airflow_provider_timav.operators._result import BroadcastResultOperator
 from airflow_provider_timav.operators.push import StartPushOperator, StopPushOperator
 from airflow_provider_timav.operators.record import StartRecordOperator, StopRecordOperator
 from airflow_provider_timav.options import OPTIONS, BroadcastOptions

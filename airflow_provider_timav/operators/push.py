@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.arguments import optional
+from airflow_provider_timav.arguments import optional, own_arguments
 from airflow_provider_timav.links import PushConsoleLink, WatchLiveLink, live_page
 from airflow_provider_timav.operators._argument_checks import options
-from airflow_provider_timav.operators._arguments import own_arguments
 from airflow_provider_timav.operators._base import log_failure
 from airflow_provider_timav.operators._start import CheckedStart, StartOperator
 from airflow_provider_timav.operators._stop import StopOperator

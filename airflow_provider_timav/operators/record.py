@@ -6,10 +6,9 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.arguments import flag, optional
+from airflow_provider_timav.arguments import flag, optional, own_arguments
 from airflow_provider_timav.links import RecordingConsoleLink, RecordingLink
 from airflow_provider_timav.operators._argument_checks import options
-from airflow_provider_timav.operators._arguments import own_arguments
 from airflow_provider_timav.operators._base import log_failure
 from airflow_provider_timav.operators._start import CheckedStart, StartOperator
 from airflow_provider_timav.operators._stop import StopOperator

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.operators._arguments import own_arguments
+from airflow_provider_timav.arguments import own_arguments
 from airflow_provider_timav.operators._base import TimAVOperator, log_failure
 
 if TYPE_CHECKING:
