@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.arguments import optional, own_arguments
+from airflow_provider_timav.arguments import none_if_blank, own_arguments
 from airflow_provider_timav.links import PushConsoleLink, WatchLiveLink, live_page
-from airflow_provider_timav.operators._argument_checks import options
+from airflow_provider_timav.operators._argument_checks import given_entries
 from airflow_provider_timav.operators._base import log_failure
 from airflow_provider_timav.operators._start import CheckedStart, StartOperator
 from airflow_provider_timav.operators._stop import StopOperator
@@ -124,10 +124,10 @@ class StartPushOperator(StartOperator):
         from airflow_provider_timav.videorelay import calls
         from airflow_provider_timav.videorelay.line import forms
 
-        if (password := optional(self.player_password)) is not None:
+        if (password := none_if_blank(self.player_password)) is not None:
             mask_secret([*forms(str(password))])
         own = self.arguments(*self._own_arguments)
-        arguments = options(own.pop("push_options", None), "push_options") | own
+        arguments = given_entries(own.pop("push_options", None), "push_options") | own
         identity = {name: arguments[name] for name in _IDENTITY if name in arguments}
         return CheckedStart(arguments, calls.start_push(**arguments), calls.stop_push(**identity))
 

@@ -6,9 +6,9 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.arguments import flag, optional, own_arguments
+from airflow_provider_timav.arguments import none_if_blank, own_arguments, parse_bool
 from airflow_provider_timav.links import RecordingConsoleLink, RecordingLink
-from airflow_provider_timav.operators._argument_checks import options
+from airflow_provider_timav.operators._argument_checks import given_entries
 from airflow_provider_timav.operators._base import log_failure
 from airflow_provider_timav.operators._start import CheckedStart, StartOperator
 from airflow_provider_timav.operators._stop import StopOperator
@@ -93,7 +93,7 @@ class StartRecordOperator(StartOperator):
     @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the recording; return its result."""
-        if optional(self.requested) is not None and not flag(self.requested, "requested"):
+        if none_if_blank(self.requested) is not None and not parse_bool(self.requested, "requested"):
             self.log.info("No recording of %s in room %s is wanted.", self.user_id, self.room_id)
             return {"outcome": "not_requested"}
         result = self.start(context)
@@ -111,7 +111,7 @@ class StartRecordOperator(StartOperator):
         from airflow_provider_timav.videorelay import calls
 
         own = self.arguments(*(name for name in self._own_arguments if name != "requested"))
-        arguments = options(own.pop("record_options", None), "record_options") | own
+        arguments = given_entries(own.pop("record_options", None), "record_options") | own
         if "file_name" not in arguments:
             arguments["file_name"] = default_file_name(self.room_id, context["ti"])
         identity = {name: arguments[name] for name in _IDENTITY if name in arguments}
@@ -211,7 +211,9 @@ class StopRecordOperator(StopOperator):
             ", ".join(result["file_ids"]) or "none",
         )
         # Only now: what no stop needs to know must not keep one from being sent.
-        required = optional(self.require_file_ids) is not None and flag(self.require_file_ids, "require_file_ids")
+        required = none_if_blank(self.require_file_ids) is not None and parse_bool(
+            self.require_file_ids, "require_file_ids"
+        )
         if result["file_ids_status"] == "lost":
             self._lost(self.of_start(context, "file_name"), required)
         return result
