@@ -7,6 +7,7 @@ rendering, with the same message.
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from collections.abc import Callable
@@ -17,16 +18,17 @@ from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 __all__ = [
     "apply_rule",
-    "flag",
-    "identifier",
     "is_constant",
-    "one_of",
-    "optional",
-    "point_in_time",
-    "shown",
+    "none_if_blank",
+    "own_arguments",
+    "parse_bool",
+    "parse_choice",
+    "parse_datetime",
+    "parse_duration",
+    "parse_name",
+    "parse_strings",
+    "short_repr",
     "template_marks",
-    "texts",
-    "time_span",
 ]
 
 LONGEST: Final = timedelta(days=3653)
@@ -37,12 +39,12 @@ _SECONDS: Final = r"[0-9]+(\.[0-9]+)?"
 _NOT_GIVEN: Final = (None, "", "None")
 
 
-def optional(value: Any) -> Any:
+def none_if_blank(value: Any) -> Any:
     """Return the value of an optional argument, or None if it was not given: None, ``""`` or ``"None"``."""
     return None if isinstance(value, str | None) and value in _NOT_GIVEN else value
 
 
-def flag(value: Any, field: str) -> bool:
+def parse_bool(value: Any, field: str) -> bool:
     """Return a boolean given as bool, 0 or 1, or as true, false, 1 or 0 in a string, in any case.
 
     :raises ConfigurationError: for anything else; it names ``field``.
@@ -52,7 +54,7 @@ def flag(value: Any, field: str) -> bool:
     return bool(apply_rule(rules.flag, value, field))
 
 
-def identifier(value: Any, field: str) -> str:
+def parse_name(value: Any, field: str) -> str:
     """Return a name that is more than blanks.
 
     :raises ConfigurationError: for anything else; it names ``field``.
@@ -62,18 +64,18 @@ def identifier(value: Any, field: str) -> str:
     return str(apply_rule(rules.name, value, field))
 
 
-def one_of(words: tuple[str, ...], value: Any, field: str) -> str:
+def parse_choice(words: tuple[str, ...], value: Any, field: str) -> str:
     """Return the value, which must be one of these words.
 
     :raises ConfigurationError: for anything else; it names ``field``.
     """
     if not isinstance(value, str) or value not in words:
         allowed = f"{', '.join(words[:-1])} or {words[-1]}"
-        raise ConfigurationError(f"{field} must be {allowed}, not {shown(value)}", field=field)
+        raise ConfigurationError(f"{field} must be {allowed}, not {short_repr(value)}", field=field)
     return value
 
 
-def shown(value: Any) -> str:
+def short_repr(value: Any) -> str:
     """Return the ``repr`` of a wrong value for a message, shortened."""
     try:
         text = repr(value)
@@ -94,7 +96,7 @@ def apply_rule(rule: Callable[[Any], Any], value: Any, field: str, *, within: st
         return rule(value)
     except Broken as broken:
         where = field if within is None else f"{within}: {field}"
-        seen = "" if "password" in field else f"; it is {shown(value)}"
+        seen = "" if "password" in field else f"; it is {short_repr(value)}"
         message = f"{where}{broken.place} {broken.rule}{seen}"
     raise ConfigurationError(message, field=field)
 
@@ -125,7 +127,7 @@ def is_constant(value: Any, marks: tuple[str, ...]) -> bool:
     return value is None or isinstance(value, bool | int | float | bytes | timedelta | date)
 
 
-def texts(value: Any, field: str) -> list[str]:
+def parse_strings(value: Any, field: str) -> list[str]:
     """Return a list of strings, given as one or as a JSON list in one string.
 
     :raises ConfigurationError: for anything else; it names ``field``.
@@ -140,7 +142,7 @@ def texts(value: Any, field: str) -> list[str]:
     return list(value)
 
 
-def time_span(value: Any, field: str) -> timedelta:
+def parse_duration(value: Any, field: str) -> timedelta:
     """Return a duration given as timedelta, as seconds, or in ISO 8601 (``PT45M``).
 
     Seconds in a string are decimal digits, with or without a fraction; Python's other notations are refused.
@@ -152,7 +154,7 @@ def time_span(value: Any, field: str) -> timedelta:
     if isinstance(value, timedelta):
         span = value
     elif isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise ConfigurationError(f"{rule}, not {shown(value)}", field=field)
+        raise ConfigurationError(f"{rule}, not {short_repr(value)}", field=field)
     else:
         if isinstance(value, str) and not re.fullmatch(_SECONDS, value.strip()):
             span = _iso_span(value, field, rule)
@@ -160,11 +162,11 @@ def time_span(value: Any, field: str) -> timedelta:
             try:
                 span = timedelta(seconds=float(value))
             except (OverflowError, ValueError):
-                raise ConfigurationError(f"{rule}, not {shown(value)}", field=field) from None
+                raise ConfigurationError(f"{rule}, not {short_repr(value)}", field=field) from None
     if span < timedelta(0):
-        raise ConfigurationError(f"{field} must not be negative, it is {shown(value)}", field=field)
+        raise ConfigurationError(f"{field} must not be negative, it is {short_repr(value)}", field=field)
     if span > LONGEST:
-        raise ConfigurationError(f"{field} must be at most {LONGEST.days} days, it is {shown(value)}", field=field)
+        raise ConfigurationError(f"{field} must be at most {LONGEST.days} days, it is {short_repr(value)}", field=field)
     return span
 
 
@@ -174,14 +176,14 @@ def _iso_span(text: str, field: str, rule: str) -> timedelta:
 
     duration = text.strip().upper()
     if not duration.startswith("P"):  # pydantic would also read 1:30 and the like
-        raise ConfigurationError(f"{rule}, not {shown(text)}", field=field)
+        raise ConfigurationError(f"{rule}, not {short_repr(text)}", field=field)
     try:
         return TypeAdapter(timedelta).validate_python(duration)
     except ValidationError:
-        raise ConfigurationError(f"{rule}, not {shown(text)}", field=field) from None
+        raise ConfigurationError(f"{rule}, not {short_repr(text)}", field=field) from None
 
 
-def point_in_time(value: Any, field: str) -> datetime:
+def parse_datetime(value: Any, field: str) -> datetime:
     """Return a point in time given as an aware datetime, or in ISO 8601 with a time zone.
 
     :raises ConfigurationError: if it cannot be read, has no time zone, or is outside 1970 to 2999; it names ``field``.
@@ -191,9 +193,9 @@ def point_in_time(value: Any, field: str) -> datetime:
         try:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
-            raise ConfigurationError(f"{rule}, not {shown(value)}", field=field) from None
+            raise ConfigurationError(f"{rule}, not {short_repr(value)}", field=field) from None
     if not isinstance(value, datetime):
-        raise ConfigurationError(f"{rule}, not {shown(value)}", field=field)
+        raise ConfigurationError(f"{rule}, not {short_repr(value)}", field=field)
     if value.tzinfo is None or value.utcoffset() is None:
         raise ConfigurationError(f"{rule}; {value.isoformat()} has none", field=field)
     if not 1970 <= value.year < 3000:  # near the ends of the calendar a datetime overflows 30 s later
@@ -201,3 +203,12 @@ def point_in_time(value: Any, field: str) -> datetime:
             f"{field} must be within the years 1970 to 2999, it is {value.isoformat()}", field=field
         )
     return value
+
+
+def own_arguments(init: Callable[..., Any]) -> tuple[str, ...]:
+    """Return the keyword-only arguments that an ``__init__`` names itself, in their order.
+
+    :param init: as the class body has it, before Airflow wraps it.
+    """
+    parameters = inspect.signature(init).parameters.values()
+    return tuple(each.name for each in parameters if each.kind is inspect.Parameter.KEYWORD_ONLY)

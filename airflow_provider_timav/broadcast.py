@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from airflow.sdk import AssetAlias, BaseOperator, TaskGroup
 
 from airflow_provider_timav.assets import series_of
-from airflow_provider_timav.operators.broadcast import (
-    BroadcastResultOperator,
-    OnAirOperator,
-    ReserveBroadcastOperator,
-)
+from airflow_provider_timav.operators._on_air import OnAirOperator
+from airflow_provider_timav.operators._reservation import ReserveBroadcastOperator
+from airflow_provider_timav.operators._result import BroadcastResultOperator
 from airflow_provider_timav.operators.push import StartPushOperator, StopPushOperator
 from airflow_provider_timav.operators.record import StartRecordOperator, StopRecordOperator
 from airflow_provider_timav.options import OPTIONS, BroadcastOptions
@@ -122,10 +120,10 @@ class Broadcast(TaskGroup):
     :param push_data_type: ``camera`` or ``screen``, pushed and recorded.
     :param channel_name: the title that viewers see.
     :param player_password: see `StartPushOperator`.
-    :param push_options: a dict with ``channel_describe``, ``watermark_flag``, ``watermark_id``; or a JSON object in one string.
+    :param push_options: further arguments of the push in a dict, or in a JSON object in one string; see `StartPushOperator`.
     :param record: whether to record it.
     :param file_name: the recording's name; the default stays the same over retries and clears.
-    :param record_options: a dict with ``tags``, ``class_id``, ``transcode``, ``screenshot``, ``watermark``; or a JSON object.
+    :param record_options: further arguments of the recording, in the same way; see `StartRecordOperator`.
     :param require_file_ids: fail if the recording's file ids can no longer be retrieved.
     :param wait_for_user: how long to wait for the room to be free, and then for the host to enter it.
     :param if_already_running: ``recover``, ``restart`` or ``fail``, see `StartPushOperator`.

@@ -13,7 +13,15 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
-from airflow_provider_timav.arguments import apply_rule, flag, identifier, one_of, optional, point_in_time, time_span
+from airflow_provider_timav.arguments import (
+    apply_rule,
+    none_if_blank,
+    parse_bool,
+    parse_choice,
+    parse_datetime,
+    parse_duration,
+    parse_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +29,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-__all__ = ["NESTED", "OPTIONS", "TEMPLATED", "BroadcastOptions", "check", "given"]
+__all__ = ["NESTED", "OPTIONS", "TEMPLATED", "BroadcastOptions", "check_argument", "or_default"]
 
 Rule = Callable[[Any, str], Any]
 """Returns what a value means, or raises ``ConfigurationError``, which names the argument: the second parameter."""
@@ -43,7 +51,7 @@ def _meta(
     :param none_counts: whether None is a value of its own. Otherwise it means that the option was not given.
     """
     return {
-        "rule": partial(one_of, choices) if choices else rule,
+        "rule": partial(parse_choice, choices) if choices else rule,
         "choices": choices,
         "nested": nested,
         "none_counts": none_counts,
@@ -57,9 +65,9 @@ class BroadcastOptions:
 
     room_id: int | str
     user_id: str
-    duration: timedelta | float | str | None = field(default=None, metadata=_meta(time_span))
-    ends_at: datetime | str | None = field(default=None, metadata=_meta(point_in_time))
-    max_duration: timedelta | float | str = field(default=timedelta(hours=6), metadata=_meta(time_span))
+    duration: timedelta | float | str | None = field(default=None, metadata=_meta(parse_duration))
+    ends_at: datetime | str | None = field(default=None, metadata=_meta(parse_datetime))
+    max_duration: timedelta | float | str = field(default=timedelta(hours=6), metadata=_meta(parse_duration))
     live_code: str | int = "hls"
     rate_types: Sequence[str | int] | str | None = None
     sdk_type: str | int = "normal"
@@ -67,24 +75,24 @@ class BroadcastOptions:
     channel_name: str | None = None
     player_password: str | None = field(default=None, repr=False)
     push_options: dict[str, Any] | str | None = field(default=None, metadata=_meta(nested=True))
-    record: bool | str = field(default=True, metadata=_meta(flag))
+    record: bool | str = field(default=True, metadata=_meta(parse_bool))
     file_name: str | None = None
     record_options: dict[str, Any] | str | None = field(default=None, metadata=_meta(nested=True))
-    require_file_ids: bool | str = field(default=False, metadata=_meta(flag))
-    wait_for_user: timedelta | float | str = field(default=timedelta(minutes=5), metadata=_meta(time_span))
+    require_file_ids: bool | str = field(default=False, metadata=_meta(parse_bool))
+    wait_for_user: timedelta | float | str = field(default=timedelta(minutes=5), metadata=_meta(parse_duration))
     if_already_running: str = field(default="recover", metadata=_meta(choices=("recover", "restart", "fail")))
     until: Literal["deadline", "stream_ended"] | str = field(
         default="deadline", metadata=_meta(choices=("deadline", "stream_ended"))
     )
-    grace: timedelta | float | str = field(default=timedelta(seconds=60), metadata=_meta(time_span))
+    grace: timedelta | float | str = field(default=timedelta(seconds=60), metadata=_meta(parse_duration))
     on_stall: Literal["ignore", "notify", "fail"] | str = field(
         default="ignore", metadata=_meta(choices=("ignore", "notify", "fail"))
     )
     on_stall_callback: Callable[[Context], Any] | None = field(default=None, metadata=_meta(templated=False))
     skip_if_late: timedelta | float | str | None = field(
-        default=timedelta(minutes=10), metadata=_meta(time_span, none_counts=True)
+        default=timedelta(minutes=10), metadata=_meta(parse_duration, none_counts=True)
     )
-    timav_conn_id: str = field(default="timav_default", metadata=_meta(identifier))
+    timav_conn_id: str = field(default="timav_default", metadata=_meta(parse_name))
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Self:
@@ -97,7 +105,7 @@ class BroadcastOptions:
 
     def filled(self) -> Self:
         """Return rendered options with the default of each that rendered to nothing."""
-        return replace(self, **{name: given(value, name) for name, value in self.as_dict().items()})
+        return replace(self, **{name: or_default(value, name) for name, value in self.as_dict().items()})
 
 
 OPTIONS: Final[Mapping[str, Field[Any]]] = {option.name: option for option in fields(BroadcastOptions)}
@@ -112,20 +120,20 @@ NESTED: Final = tuple(name for name, option in OPTIONS.items() if option.metadat
 _RULES: Final[Mapping[str, Rule]] = {
     **{name: option.metadata["rule"] for name, option in OPTIONS.items() if option.metadata.get("rule")},
     # of single operators
-    "start_task_id": identifier,
-    "requested": flag,
+    "start_task_id": parse_name,
+    "requested": parse_bool,
 }
 
 
-def given(value: Any, name: str) -> Any:
+def or_default(value: Any, name: str) -> Any:
     """Return the value of an option, or its default if a form field was left empty. A required one has no default."""
-    if optional(value) is not None or name not in vars(BroadcastOptions):
+    if none_if_blank(value) is not None or name not in vars(BroadcastOptions):
         return value
     none_counts = value is None and OPTIONS[name].metadata.get("none_counts")
     return None if none_counts else vars(BroadcastOptions)[name]
 
 
-def check(name: str, value: Any, *, within: str | None = None) -> None:
+def check_argument(name: str, value: Any, *, within: str | None = None) -> None:
     """Check one argument against its rule. An optional one that was not given has none, and neither has an unknown name.
 
     :param within: the dict that it is an entry of, such as ``push_options``.
@@ -133,7 +141,7 @@ def check(name: str, value: Any, *, within: str | None = None) -> None:
     """
     from airflow_provider_timav.videorelay import bodies, rules
 
-    if name not in rules.REQUIRED and name != "timav_conn_id" and optional(value) is None:
+    if name not in rules.REQUIRED and name != "timav_conn_id" and none_if_blank(value) is None:
         return
     if name in _RULES:
         _RULES[name](value, name)

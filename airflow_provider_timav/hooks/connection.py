@@ -1,7 +1,7 @@
-"""The fields of a connection of type ``timav`` → ``Settings``, each checked by itself, and what of them Airflow is to mask.
+"""Read the fields of a connection of type ``timav`` into ``Settings``, each checked by itself, and mask their secrets.
 
-A person types these fields, and Airflow turns some of them into something else on its way: whatever is in them, what comes out
-of here is settings or an error that names the field and quotes nothing that may be secret.
+A person types these fields, and Airflow turns some of them into something else on its way: whatever is in them, the
+result is settings, or an error that names the field and quotes nothing that may be secret.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ _EXTRAS: Final = (
 )
 _PEM: Final = ("client_cert", "private_key", "ca_cert")
 _BY_KEYS: Final = ("private_key", "client_cert", "ca_cert")
-"""The same, that first in which keys belong: what is too much is said of the others."""
+"""The same, the field of keys first: lines that are too many are reported of the others."""
 SHORTEST_MASK: Final = 5
 LONGEST_TEXT: Final = 4096
 """Of a field that is no PEM. A UserSig has some 250 characters."""
 LONGEST_EXTRA: Final = 4 * 1024 * 1024
-# Names that somebody may think of; each gets an answer that says where the value belongs.
+# Names that a person may try; the message says in which field the value belongs.
 _MISPLACED: Final = {
     "usersig": "put the UserSig into password: Airflow hides a value by its field's name, and it would not hide this one",
     "verify": "there is no switch that turns verification off; name the CA to trust in ca_cert",
@@ -90,7 +90,7 @@ class Settings:
             raise
         except Exception as unexpected:  # noqa: BLE001  # Airflow decrypts and checks these fields as they are read
             odd = type(unexpected).__name__
-        # Not where the other error would be its context: it may hold a whole field.
+        # Outside of the except clause, so that the new error has no context: the old one may hold a whole field.
         raise ConfigurationError(f"extra, or another field of the connection, cannot be read ({odd})", field="extra")
 
     def secrets(self) -> list[JsonValue]:
@@ -105,8 +105,8 @@ class Settings:
         ):
             if secret:
                 found |= forms(secret) | {secret.strip()}
-        # Line by line: that hides a key in one piece, too, however its lines are joined; what has lost its line breaks is one
-        # line. Certificates are public. A combined PEM is pasted into any of these fields.
+        # Line by line: that hides a key in one piece, too, however its lines are joined; without line breaks it is one line.
+        # Certificates are public. A combined PEM is pasted into any of these fields.
         for text in (self.private_key, self.client_cert, self.ca_cert or ""):
             found.update((*key_lines(text), *packed_lines(text)))
         # Airflow masks nothing shorter, and says so in each task's log: the last line of a PEM may be.
@@ -124,7 +124,7 @@ def _settings(host: Any, port: int | None, login: Any, password: Any, extra_text
         if isinstance(value := extra.get(name), str):
             check_size(value, name)
     check_key_lines({name: text for name in _BY_KEYS if isinstance(text := extra.get(name), str)})
-    # Whoever pastes takes blanks and line ends along.
+    # A pasted value comes with blanks and line ends.
     login, password = (_text(value, name).strip() for value, name in ((login, "login"), (password, "password")))
     if not login:
         raise ConfigurationError("login: the identifier (administrator account) is missing", field="login")
@@ -166,7 +166,7 @@ def read_extra(text: Any) -> dict[str, Any]:
     with contextlib.suppress(ValueError, TypeError, RecursionError):
         extra, readable = dict(text) if isinstance(text, Mapping) else json.loads(text) if text else {}, True
     if not readable:
-        # Not where the reader's error would be its context: that one holds the whole text, and with it the private key.
+        # Outside of the except clause, so that the new error has no context: the reader's holds the private key.
         raise ConfigurationError("extra is not JSON", field="extra")
     if not isinstance(extra, dict):
         raise ConfigurationError("extra must be a JSON object", field="extra")
@@ -180,14 +180,14 @@ def read_extra(text: Any) -> dict[str, Any]:
 
 def _unknown(name: str) -> ConfigurationError:
     hint = _MISPLACED.get(name.lower(), f"known are {', '.join(_EXTRAS)}")
-    # A value may have been put where the name belongs.
+    # A value may have been put in the place of the name.
     if not re.fullmatch(r"[\w.-]{1,40}", name, re.ASCII):
         return ConfigurationError(f"extra has a name that is not known: {hint}", field="extra")
     return ConfigurationError(f"extra {name} is not known: {hint}", field=name)
 
 
 def _text(value: Any, name: str) -> str:
-    """Return what a field holds as a text, "" where it is empty.
+    """Return the text of a field, "" if it is empty.
 
     Airflow reads each extra of a connection that is written as an address (and tests each connection as one) as JSON, so a
     passphrase of digits comes as a number. Whole numbers are as they were written; nothing else can be put back.
@@ -199,14 +199,18 @@ def _text(value: Any, name: str) -> str:
             value = str(value)
     if not isinstance(value, str):
         what = (
-            "true or false" if isinstance(value, bool) else "a number" if isinstance(value, int | float) else "no text"
+            "true or false"
+            if isinstance(value, bool)
+            else "a number"
+            if isinstance(value, int | float)
+            else "another type"
         )
         raise ConfigurationError(
-            f"{name} must be a text, and came as {what}: give the connection's extras as JSON, with {name} in quotes.",
+            f"{name} must be a string, and came as {what}: give the connection's extras as JSON, with {name} in quotes.",
             field=name,
         )
     if not value.isascii() and not _is_encodable(value):
-        raise ConfigurationError(f"{name} holds half of a surrogate pair, which no text has", field=name)
+        raise ConfigurationError(f"{name} holds half of a surrogate pair, which no UTF-8 text can hold", field=name)
     if name not in _PEM and len(value) > LONGEST_TEXT:
         raise ConfigurationError(f"{name} is longer than {LONGEST_TEXT} characters", field=name)
     return value
@@ -265,17 +269,17 @@ def secrets_of_proxy(proxy: str | None) -> list[str]:
 
 
 class _Mask:
-    """Has Airflow mask the secrets of settings in the logs of this process and its supervisor, once in some minutes."""
+    """Masks the secrets of settings in the logs of this process and its supervisor, once in some minutes."""
 
     def __init__(self) -> None:
         self._told: Kept[None] = Kept()
 
     def __call__(self, settings: Settings) -> None:
-        # By the fields: to make every form of their secrets takes longer than to look.
+        # By the fields: making every form of their secrets takes longer than a look-up.
         self._told.get(tuple(vars(settings).values()), lambda: _tell(cast("list[str]", settings.secrets())))
 
     def cache_clear(self) -> None:
-        """Forget what was masked, as after Airflow's own masker was reset."""
+        """Forget which secrets were masked, as after a reset of Airflow's own masker."""
         self._told.clear()
 
 
@@ -288,17 +292,17 @@ def _tell(secrets: Sequence[str]) -> None:
     ahead = _put_ahead(secrets)
     mask_secret([*secrets])
     if ahead and not _hides(max(secrets, key=len)):
-        # Another masker than the one that is known here: it is told again, without a short cut.
+        # Another masker than the one that is known here: add them again, without a short cut.
         for known in ahead:
             _patterns().discard(known)
         mask_secret([*secrets])
 
 
 def _put_ahead(secrets: Sequence[str]) -> set[str]:
-    """Tell this process's masker of all secrets but the longest, and return what was put in.
+    """Add all secrets but the longest to this process's masker; return the patterns that were added.
 
     Airflow builds its expression anew, with all that it hides, for each secret that it did not know: for a private key of a
-    hundred lines that takes seconds. So it knows all but one of them beforehand, and builds it once.
+    hundred lines that takes seconds. So all but one of them are added beforehand, and it is built once.
     """
     masker = _masker()
     shortest = getattr(masker, "min_length_to_mask", None)

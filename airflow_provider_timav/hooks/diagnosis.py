@@ -1,4 +1,4 @@
-"""What the Test button says, in one line: which of host, certificate and credential is wrong, and what of them works."""
+"""The sentence of the Test button: which of host, certificate and credential is wrong, and which of them work."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ __all__ = ["of_failure", "of_success"]
 
 
 def of_success(settings: Settings, identity: Identity | None) -> str:
-    """Return what to say when certificate and credential are accepted."""
+    """Return the sentence for a certificate and a credential that are accepted."""
     return f"{_so_far(settings, identity)} Credential ({_credential(settings)}): accepted."
 
 
 def of_failure(error: TimAVError, settings: Settings | None, identity: Identity | None) -> str:
-    """Return what to say of a failure, with what to do about it.
+    """Return the sentence for a failure, with the advice.
 
-    :param settings: what is known of the connection, None where its fields could not be read.
-    :param identity: the certificate, None where it could not be used.
+    :param settings: the connection's fields, None if they could not be read.
+    :param identity: the certificate, None if it could not be used.
     """
     return f"{_what_is_wrong(error, settings, identity)}: {error.with_advice}"
 
@@ -29,7 +29,7 @@ def of_failure(error: TimAVError, settings: Settings | None, identity: Identity 
 def _what_is_wrong(error: TimAVError, settings: Settings | None, identity: Identity | None) -> str:
     host = "" if settings is None else f" {settings.endpoint}"
     if error.field == "proxy" and error.layer is not None:
-        return "Proxy"  # the message says what it answers
+        return "Proxy"  # the message quotes its answer
     match type(error).__name__:
         case "Unsaved":
             return "Connection: not tested"
@@ -56,7 +56,7 @@ def _what_is_wrong(error: TimAVError, settings: Settings | None, identity: Ident
 
 
 def _so_far(settings: Settings | None, identity: Identity | None) -> str:
-    """Return what is known to work once a result code of the service has come back."""
+    """Return the parts that are known to work once a result code of the service has come back."""
     host = "" if settings is None else f" {settings.endpoint}"
     days = "" if identity is None else f", {identity.days_left()} days left"
     return f"Host{host}: reached. Certificate: accepted{days}."

@@ -1,20 +1,20 @@
-"""Stored connections, and what of them a test may use: a stored secret goes where its stored connection sends it, or nowhere.
+"""Limits of a test of a connection: a stored secret goes to the place that its stored connection names, or nowhere.
 
-Airflow's Test button takes the fields that a person sends and puts stored secrets in where a field was left out or is
+Airflow's Test button takes the fields that a person sends and puts stored secrets in if a field was left out or is
 ``***``, as long as host and port are the stored ones (``test_connection`` in Airflow's routes of connections). Here ``proxy``,
 ``ca_cert`` and ``environment`` lead a secret somewhere, too: a person who may only test a connection would read its UserSig
-in a proxy of their own. The merged connection comes under a random id, without a word on what was merged. So it is held
-against what is stored:
+in a proxy of their own. The merged connection comes under a random id, without a note of the merged fields. So it is
+compared with the stored ones:
 
 - Equal in secrets and route to a stored connection, it is that connection: it is tested.
 - Host and port of a connection of another type, under whose id Airflow would put its secrets into this one: it is not tested
-  with a secret that is that one's, nor where that one cannot be read.
+  with a secret that is that one's, nor if that one cannot be read.
 - A credential of a stored connection with that host and port, but another route: it is not tested.
 - With a secrets backend, which lists nothing, anything else may hold a secret of one that is not known. It is tested only
-  where it goes straight to its host, whose certificate the system's CAs vouch for.
+  if it goes straight to its host, whose certificate the system's CAs vouch for.
 - Anything else was typed in, all of it, and is tested.
 
-A key in a file of this machine is not typed in either: where a stored connection has it, it goes only where that one sends it.
+A key in a file of this machine is not typed in either: if a stored connection has it, it goes only to the place of that one.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Unsaved(ConfigurationError):
 
 
 def key_files() -> Files:
-    """Return which files of this machine a test may read: what ``[timav] key_folder`` says.
+    """Return which files of this machine a test may read, as ``[timav] key_folder`` sets it.
 
     Unset, those anywhere; a folder, those within; ``none``, no file.
     """
@@ -64,11 +64,11 @@ def key_files() -> Files:
         return Files()
     if folder.lower() == "none":
         return Files(allowed=False, rule="; here a test reads no file ([timav] key_folder)")
-    return Files(folder=folder, rule="; here a test reads only what is within the folder of [timav] key_folder")
+    return Files(folder=folder, rule="; here a test reads only files within the folder of [timav] key_folder")
 
 
 def check(connection: Any, settings: Settings, files: Files) -> None:
-    """Check that a test of this connection sends no stored secret anywhere but where it is stored to go.
+    """Check that a test of this connection sends each stored secret only to the place that it is stored for.
 
     :param connection: what Airflow gave for the id: its fields as they are.
     :param settings: the same, read.
@@ -115,7 +115,7 @@ class _Fields:
     private_key: str = field(default="", repr=False)
     passphrase: str = field(default="", repr=False)
     held: frozenset[bytes] | None = field(default=frozenset(), repr=False)
-    """What a connection of another type holds, its password and each value of its extras, as digests; None if unreadable."""
+    """The password and each value of the extras of a connection of another type, as digests; None if unreadable."""
 
     @classmethod
     def of(cls, connection: Any) -> _Fields:
@@ -151,7 +151,7 @@ class _Fields:
 
     @property
     def place(self) -> str:
-        """Where it calls, but for the environment, which only says which of the vendor's hosts is meant."""
+        """The address that it calls, without the environment, which only chooses among the vendor's hosts."""
         return self._endpoint("production")
 
     def _endpoint(self, environment: str) -> str:
@@ -201,15 +201,15 @@ def _values(extra: Any) -> Iterator[str]:
 
 
 def _digests(texts: Iterable[str]) -> frozenset[bytes]:
-    """Return what can be compared without telling, by the time that it takes, how much of a text is right."""
+    """Return digests, whose comparison does not reveal, by the time that it takes, how much of a text is right."""
     return frozenset(hashlib.sha256(_bare(text).encode(errors="surrogatepass")).digest() for text in texts if text)
 
 
 def _same(value: Any) -> str:
-    """Return one form for what may be told in several: a test reads each text of the extras as JSON, where it can."""
+    """Return one form of a value that may come in several: a test reads each text of the extras as JSON, if it can."""
     with contextlib.suppress(ValueError, RecursionError):
-        if isinstance(value, str) and not isinstance(told := json.loads(value), dict | list | float | bool | None):
-            value = told
+        if isinstance(value, str) and not isinstance(parsed := json.loads(value), dict | list | float | bool | None):
+            value = parsed
     return "" if value is None else str(value).strip()
 
 
@@ -252,7 +252,7 @@ def _compare(tested: _Fields, settings: Settings, known: list[_Fields], files: F
 
 
 def _shares(tested: _Fields, each: _Fields, key: str, files: Files) -> bool:
-    """Return whether a secret of a stored connection is sent that the person who tests need not know."""
+    """Return whether a secret of a stored connection is sent that the tester need not know."""
     if tested.place == each.place or each.is_at(tested.host, tested.port):
         if tested.usersig and tested.usersig == each.usersig:
             return True
@@ -260,12 +260,12 @@ def _shares(tested: _Fields, each: _Fields, key: str, files: Files) -> bool:
             return True
         if _bare(tested.private_key) == _bare(each.private_key):
             return True
-    # Airflow merges nothing for another host. Whoever types a key knows it; who names a file need not.
+    # Airflow merges nothing for another host. A person who types a key knows it; one who names a file need not.
     return tested.key_is_a_file and key == _key(each, files)
 
 
 def _key(fields: _Fields, files: Files) -> str:
-    """Return what tells a key from others, that of a file by its contents."""
+    """Return a mark by which keys are compared, that of a file by its contents."""
     if not fields.key_is_a_file:
         return _bare(fields.private_key)
     text = files.read(fields.private_key, FIELD_BYTES)
@@ -290,7 +290,7 @@ def _unsaved(name: str, why: str) -> Unsaved:
 
 
 def _may_be_merged(conn_id: str) -> bool:
-    """Return whether Airflow may have made this connection of what a person sent and what is stored.
+    """Return whether Airflow may have made this connection of fields that a person sent and of stored ones.
 
     It does so in the API server only, under an id that is random. A task's connections come from its supervisor.
     """
@@ -344,18 +344,18 @@ def _in_environment(tested: _Fields) -> Iterator[_Fields]:
         if not name.startswith(_ENVIRONMENT) or name == own:
             continue
         conn_id, given = name.removeprefix(_ENVIRONMENT), value.strip()
-        with contextlib.suppress(Exception):  # what Airflow cannot read, it merges with nothing
+        with contextlib.suppress(Exception):  # Airflow merges nothing of a connection that it cannot read
             found = Connection.from_json(given, conn_id) if given.startswith("{") else Connection(conn_id, uri=given)
             yield replace(_Fields.of(found), may_be_a_test=_OF_A_TEST.fullmatch(conn_id) is not None)
 
 
 def _in_backends(backends: list[Any], tested: _Fields, known: list[_Fields]) -> Iterator[_Fields]:
-    """Ask secrets backends, which list nothing, for the ids that are known: they may hold another connection under one."""
-    asked: set[tuple[str, str | None]] = {(_DEFAULT_ID, None), (tested.conn_id, None)}
-    asked.update((each.conn_id, each.team) for each in known if each.conn_type == CONN_TYPE)
+    """Look the known ids up in secrets backends, which list nothing: they may hold another connection under one."""
+    looked_up: set[tuple[str, str | None]] = {(_DEFAULT_ID, None), (tested.conn_id, None)}
+    looked_up.update((each.conn_id, each.team) for each in known if each.conn_type == CONN_TYPE)
     for backend in backends:
-        for conn_id, team in sorted(asked, key=str):
-            with contextlib.suppress(Exception):  # what it does not give counts as unseen
+        for conn_id, team in sorted(looked_up, key=str):
+            with contextlib.suppress(Exception):  # a connection that it does not give counts as unseen
                 found = backend.get_connection(conn_id, team) if team else backend.get_connection(conn_id)
                 if found is not None:
                     yield _Fields.of(found)

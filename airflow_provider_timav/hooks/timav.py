@@ -1,6 +1,6 @@
 """An Airflow connection of type ``timav`` → a client of the videorelay API.
 
-What needs ``requests`` or the models is imported where it is used: the connection form and DAG files import this module.
+Modules that need ``requests`` or pydantic are imported late: the connection form and DAG files import this module.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from airflow_provider_timav.videorelay.aclient import AsyncClient
     from airflow_provider_timav.videorelay.bodies import (
-        KickMembersArguments,
+        RemoveMembersArguments,
         StartPushArguments,
         StartRecordArguments,
         StopPushArguments,
@@ -49,7 +49,7 @@ log = logging.getLogger(__name__)
 ResultT = TypeVar("ResultT")
 
 ROTATION_SECONDS: Final = 1.0
-"""How long a pair of files that is just being replaced is given; a stop in a signal handler has little more than that."""
+"""The wait for a pair of files that is just being replaced; a stop in a signal handler has little more time than that."""
 
 
 class TimAVHook(BaseHook):
@@ -81,8 +81,8 @@ class TimAVHook(BaseHook):
         """Look the connection up, read it, and have Airflow mask its secrets in logs.
 
         :raises ConfigurationError: naming the field of the connection that is missing, unknown or wrong.
-        :raises AirflowNotFoundException: Airflow's own, where there is no such connection. What else Airflow or a secrets
-            backend raises while it looks is theirs, too: it is about no field of a connection, for none was read yet.
+        :raises AirflowNotFoundException: Airflow's own, if there is no such connection. Any other error of Airflow or a secrets
+            backend passes as well: it is about no field of a connection, because none was read yet.
         """
         settings = Settings.of(self.get_connection(self.timav_conn_id))
         mask(settings)
@@ -108,7 +108,7 @@ class TimAVHook(BaseHook):
 
     @without_variables
     def another(self) -> TimAVHook:
-        """Return a second hook with connections of its own and the same settings, without asking Airflow for anything.
+        """Return a second hook with connections of its own and the same settings, without a call to Airflow.
 
         For signal handlers: the first hook may be in the middle of a call, and so may Airflow's channel to the supervisor.
         """
@@ -125,7 +125,7 @@ class TimAVHook(BaseHook):
         Looking the connection up blocks, and reading certificate and key takes milliseconds: call this in a thread
         (``await asyncio.to_thread(hook.async_client)``). The client itself never blocks the loop.
 
-        :param settings: what ``settings`` returned, where the caller has it; otherwise the connection is looked up.
+        :param settings: the result of ``settings``, if the caller has it; otherwise the connection is looked up.
         :raises ConfigurationError: see ``settings``.
         :raises CertificateError: see ``get_conn``.
         """
@@ -144,9 +144,9 @@ class TimAVHook(BaseHook):
     def _means(
         self, settings: Settings, files: Files = ANYWHERE, *, patient: bool = True
     ) -> tuple[Service, Callable[[], ssl.SSLContext]]:
-        """Return what a client of either kind is made of: where to call and as whom, and what makes its context.
+        """Return the parts of a client of either kind: the service, and the function that makes its context.
 
-        :param patient: whether certificate and key, where they are files that do not fit, are read once more after a moment.
+        :param patient: whether certificate and key are read once more after a moment if they are files that do not fit.
         """
         from airflow_provider_timav.videorelay.exchange import Service
         from airflow_provider_timav.videorelay.tls import trusted
@@ -186,7 +186,7 @@ class TimAVHook(BaseHook):
         :param limits: ``max_posts`` and ``seconds``, as ``Client.call`` takes them.
         :raises ConfigurationError: see ``settings``.
         :raises CertificateError: see ``get_conn``.
-        :raises TimAVError: what came of it; see ``videorelay.errors``.
+        :raises TimAVError: the failure that it came to; see ``videorelay.errors``.
         """
         return self.get_conn().call(call, **limits)
 
@@ -238,7 +238,7 @@ class TimAVHook(BaseHook):
 
         return self.call(calls.stop_record(**arguments))
 
-    def kick_members(self, **arguments: Unpack[KickMembersArguments]) -> KickMembersResult:
+    def kick_members(self, **arguments: Unpack[RemoveMembersArguments]) -> KickMembersResult:
         """Request the removal of 1 to 10 members from a room (0x1). The service does not confirm that they are gone.
 
         :param arguments: ``room_id`` and ``user_ids``.
@@ -250,11 +250,11 @@ class TimAVHook(BaseHook):
         return self.call(calls.kick_members(**arguments))
 
     def test_connection(self) -> tuple[bool, str]:
-        """Say whether certificate and credential are accepted, by a call that changes nothing: a stop of a push in room 0.
+        """Test whether certificate and credential are accepted, by a call that changes nothing: a stop of a push in room 0.
 
-        Airflow's Test button calls this for a connection whose fields the person who presses it may have typed over. Stored
-        secrets among them go where their stored connection sends them (``hooks.stored``), or nothing is sent. Any code of the
-        business body proves certificate and credential, because the gateway looks at them first.
+        Airflow's Test button calls this for a connection whose fields a person may have typed over. Stored
+        secrets among them go to the place that their stored connection names (``hooks.stored``), or nothing is sent. Any code
+        of the business body proves certificate and credential, because the gateway looks at them first.
 
         :returns: whether they are, and one line for a person: host, certificate (with the days it has left), credential, and
             what to do about the one that is wrong.
@@ -297,7 +297,7 @@ def _read_patiently(settings: Settings, files: Files) -> Identity:
         return _read_identity(settings, files)
     except CertificateError as error:
         unfit = error
-    # Outside of the except clause: what the second reading comes to has no context.
+    # Outside of the except clause: the error of the second reading has no context.
     if is_text(settings.client_cert) and is_text(settings.private_key):
         raise unfit
     log.warning("%s. It and the other file of the pair are read once more in %d s.", unfit.message, ROTATION_SECONDS)

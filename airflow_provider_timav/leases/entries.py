@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, get_args
 
-from airflow_provider_timav.arguments import optional, point_in_time
+from airflow_provider_timav.arguments import none_if_blank, parse_datetime
 from airflow_provider_timav.leases.variables import PREFIX
 from airflow_provider_timav.reading import LONGEST_FILE_ID, MOST_FILE_IDS, Fields, Unreadable, said, stored
 from airflow_provider_timav.runs import TaskKey
@@ -201,7 +201,7 @@ def given_lease(value: Any) -> Lease | None:
 
     :raises ConfigurationError: naming ``lease``, if it is not one.
     """
-    if optional(value) is None:
+    if none_if_blank(value) is None:
         return None
     try:
         return Lease.from_json(value)
@@ -355,7 +355,7 @@ class Control:
         end = wanted.get("end")
         if isinstance(end, str) and len(end) > LONGEST_MOMENT:
             raise ConfigurationError(f"{_CONTROL_RULE}: end is longer than {LONGEST_MOMENT} characters", field=CONTROL)
-        moment = point_in_time(end if isinstance(end, str) else None, "control: end").astimezone(UTC)
+        moment = parse_datetime(end if isinstance(end, str) else None, "control: end").astimezone(UTC)
         if moment <= now:
             raise ConfigurationError(f"control: end has passed: {moment.isoformat()}", field=CONTROL)
         return cls(end=moment)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
-from airflow_provider_timav.arguments import optional
+from airflow_provider_timav.arguments import none_if_blank
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -42,7 +42,7 @@ class EndBroadcastNotifier(BaseNotifier):
         from airflow_provider_timav.leases.confirmation import confirms
         from airflow_provider_timav.leases.shutdown import stop_broadcast
 
-        run, group_id = _run(context), optional(self.group_id)
+        run, group_id = _run(context), none_if_blank(self.group_id)
         errors: list[Exception] = []
         for ledger in ledgers():
             try:

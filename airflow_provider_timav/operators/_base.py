@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_timav.arguments import is_constant, optional, template_marks
+from airflow_provider_timav.arguments import is_constant, none_if_blank, template_marks
 from airflow_provider_timav.frames import without_variables
 from airflow_provider_timav.links import show_links
-from airflow_provider_timav.operators._argument_checks import hold, settled
+from airflow_provider_timav.operators._argument_checks import always_final, check_arguments
 from airflow_provider_timav.retry import TimAVRetryPolicy
 from airflow_provider_timav.templates import TextStaysText
 from airflow_provider_timav.videorelay.errors import TimAVError
@@ -85,14 +85,14 @@ class TimAVOperator(TextStaysText, BaseOperator):
         if getattr(self, "_BaseOperator__from_mapped", False):
             return
         marks = template_marks(self.get_dag())
-        self.hold({name: getattr(self, name) for name in names}, lambda value: is_constant(value, marks))
+        self.check_arguments({name: getattr(self, name) for name in names}, lambda value: is_constant(value, marks))
 
-    def hold(self, arguments: Mapping[str, Any], is_settled: Callable[[Any], bool]) -> None:
+    def check_arguments(self, arguments: Mapping[str, Any], is_final: Callable[[Any], bool]) -> None:
         """Check those of these arguments that are settled by their rules.
 
         :raises ConfigurationError: naming the argument, its rule and the value.
         """
-        hold(arguments, is_settled)
+        check_arguments(arguments, is_final)
 
     def pre_execute(self, context: Context) -> None:
         """Show the buttons that can be shown while the task runs."""
@@ -128,7 +128,7 @@ class TimAVOperator(TextStaysText, BaseOperator):
             room_id=str(arguments["room_id"]),
             user_id=str(arguments["user_id"]),
             data_type=str(arguments.get(f"{kind}_data_type") or "camera"),
-            of_broadcast=optional(getattr(self, "lease", None)) is not None,
+            of_broadcast=none_if_blank(getattr(self, "lease", None)) is not None,
         )
 
     def note_off_air(self, arguments: Mapping[str, Any]) -> None:
@@ -143,7 +143,7 @@ class TimAVOperator(TextStaysText, BaseOperator):
         :raises ConfigurationError: naming ``lease``, if it is not one.
         """
         given = getattr(self, "lease", None)
-        if optional(given) is None:
+        if none_if_blank(given) is None:
             return None
         from airflow_provider_timav.leases import given_lease
 
@@ -158,5 +158,7 @@ class TimAVOperator(TextStaysText, BaseOperator):
         :raises ConfigurationError: naming the argument that breaks a rule.
         """
         found = {name: getattr(self, name) for name in names}
-        self.hold({"timav_conn_id": self.timav_conn_id, **found}, settled)
-        return {name: value for name, value in found.items() if name in self.required or optional(value) is not None}
+        self.check_arguments({"timav_conn_id": self.timav_conn_id, **found}, always_final)
+        return {
+            name: value for name, value in found.items() if name in self.required or none_if_blank(value) is not None
+        }

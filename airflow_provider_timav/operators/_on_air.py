@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_provider_timav.arguments import is_constant, template_marks, time_span
+from airflow_provider_timav.arguments import is_constant, parse_duration, template_marks
 from airflow_provider_timav.links import PushConsoleLink, RecordingLink, WatchLiveLink, live_page
 from airflow_provider_timav.operators._base import TimAVOperator, log_failure
 from airflow_provider_timav.operators._reschedule import seconds_of
-from airflow_provider_timav.options import BroadcastOptions, given
+from airflow_provider_timav.options import BroadcastOptions, or_default
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -131,9 +131,9 @@ class OnAirOperator(TimAVOperator):
                 stops=self._stops(context, lease, ledger),
                 hls_url=hls_url,
                 rtmp_url=rtmp_url,
-                until=given(self.until, "until"),
-                grace=time_span(given(self.grace, "grace"), "grace").total_seconds(),
-                on_stall=given(self.on_stall, "on_stall"),
+                until=or_default(self.until, "until"),
+                grace=parse_duration(or_default(self.grace, "grace"), "grace").total_seconds(),
+                on_stall=or_default(self.on_stall, "on_stall"),
                 told=told,
             ),
             method_name="execute_complete",

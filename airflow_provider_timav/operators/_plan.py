@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.arguments import flag, optional, point_in_time, time_span
-from airflow_provider_timav.operators._argument_checks import hold, options, settled
+from airflow_provider_timav.arguments import none_if_blank, parse_bool, parse_datetime, parse_duration
+from airflow_provider_timav.operators._argument_checks import always_final, check_arguments, given_entries
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -21,15 +21,16 @@ if TYPE_CHECKING:
 __all__ = ["Plan", "check_options", "default_file_name"]
 
 
-def check_options(given: BroadcastOptions, is_settled: Callable[[Any], bool]) -> None:
+def check_options(given: BroadcastOptions, is_final: Callable[[Any], bool]) -> None:
     """Check those options of a `Broadcast` whose values are final: each against its rule, and against the others.
 
     :param is_settled: returns whether a value is final, or still to be rendered.
     :raises ConfigurationError: naming the option, the rule and the value.
     """
-    hold(given.as_dict(), is_settled)
+    check_arguments(given.as_dict(), is_final)
     duration, ends_at, max_duration = (
-        optional(value) if is_settled(value) else value for value in (given.duration, given.ends_at, given.max_duration)
+        none_if_blank(value) if is_final(value) else value
+        for value in (given.duration, given.ends_at, given.max_duration)
     )
     # None was not given; a template was.
     if (duration is None) == (ends_at is None):
@@ -37,7 +38,7 @@ def check_options(given: BroadcastOptions, is_settled: Callable[[Any], bool]) ->
             "give exactly one of duration and ends_at: a broadcast without an end stays on air", field="duration"
         )
     for name, value in (("duration", duration), ("max_duration", max_duration)):
-        if value is not None and is_settled(value) and time_span(value, name) == timedelta(0):
+        if value is not None and is_final(value) and parse_duration(value, name) == timedelta(0):
             raise ConfigurationError(f"{name} must be greater than zero", field=name)
 
 
@@ -83,7 +84,7 @@ class Plan:
         from airflow_provider_timav.videorelay import calls
         from airflow_provider_timav.videorelay.rules import DATA_TYPES, SDK_TYPES
 
-        check_options(rendered, settled)
+        check_options(rendered, always_final)
         given = rendered.filled()
         _refuse_unwatchable(given.until, given.live_code)
         host: dict[str, Any] = {"room_id": given.room_id, "user_id": given.user_id, "sdk_type": given.sdk_type}
@@ -94,13 +95,13 @@ class Plan:
             rate_types=given.rate_types,
             channel_name=given.channel_name,
             player_password=given.player_password,
-            **options(given.push_options, "push_options"),
+            **given_entries(given.push_options, "push_options"),
         ).request
         calls.start_record(
             **host,
             record_data_type=given.push_data_type,
             file_name=given.file_name or "to be chosen",
-            **options(given.record_options, "record_options"),
+            **given_entries(given.record_options, "record_options"),
         )
         return cls(
             key=LeaseKey(
@@ -111,13 +112,13 @@ class Plan:
                 sdk_type=_word(SDK_TYPES, push.sdk_type),
             ),
             title=push.channel_name,
-            record=flag(given.record, "record"),
+            record=parse_bool(given.record, "record"),
             file_name=None if given.file_name is None else str(given.file_name),
-            duration=None if given.duration is None else time_span(given.duration, "duration"),
-            ends_at=None if given.ends_at is None else point_in_time(given.ends_at, "ends_at"),
-            max_duration=time_span(given.max_duration, "max_duration"),
-            wait_for_user=time_span(given.wait_for_user, "wait_for_user"),
-            skip_if_late=None if given.skip_if_late is None else time_span(given.skip_if_late, "skip_if_late"),
+            duration=None if given.duration is None else parse_duration(given.duration, "duration"),
+            ends_at=None if given.ends_at is None else parse_datetime(given.ends_at, "ends_at"),
+            max_duration=parse_duration(given.max_duration, "max_duration"),
+            wait_for_user=parse_duration(given.wait_for_user, "wait_for_user"),
+            skip_if_late=None if given.skip_if_late is None else parse_duration(given.skip_if_late, "skip_if_late"),
             protected=given.player_password is not None,
         )
 

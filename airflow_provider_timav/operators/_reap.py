@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_timav.arguments import is_constant, optional, template_marks, texts
+from airflow_provider_timav.arguments import is_constant, none_if_blank, parse_strings, template_marks
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -52,4 +52,4 @@ class ReapBroadcastsOperator(BaseOperator):
 
     @staticmethod
     def _connections(conn_ids: Sequence[str] | str | None) -> Sequence[str] | None:
-        return None if optional(conn_ids) is None else texts(conn_ids, "timav_conn_ids")
+        return None if none_if_blank(conn_ids) is None else parse_strings(conn_ids, "timav_conn_ids")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.sdk import conf
 
-from airflow_provider_timav.arguments import optional
+from airflow_provider_timav.arguments import none_if_blank
 from airflow_provider_timav.operators._base import TimAVOperator, log_failure
 from airflow_provider_timav.operators._reschedule import reschedule_poll, seconds_of, waiting_until
 from airflow_provider_timav.options import TEMPLATED, BroadcastOptions
@@ -61,11 +61,11 @@ class ReserveBroadcastOperator(TimAVOperator):
         """The options; once the task runs, as they have rendered."""
         return BroadcastOptions.of(vars(self))
 
-    def hold(self, arguments: Mapping[str, Any], is_settled: Callable[[Any], bool]) -> None:
+    def check_arguments(self, arguments: Mapping[str, Any], is_final: Callable[[Any], bool]) -> None:
         """Check those options whose values are final, each against its rule, and against the others."""
         from airflow_provider_timav.operators._plan import check_options
 
-        check_options(BroadcastOptions.of(arguments), is_settled)
+        check_options(BroadcastOptions.of(arguments), is_final)
 
     @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
@@ -86,10 +86,10 @@ class ReserveBroadcastOperator(TimAVOperator):
             confirmation.renew(lease)
         arrived = self._arrival(store, context)
         options = self.options
-        if (password := optional(options.player_password)) is not None:
+        if (password := none_if_blank(options.player_password)) is not None:
             mask_secret([*forms(str(password))])
         plan = Plan.of(options)
-        given = {name: value for name, value in options.as_dict().items() if optional(value) is not None}
+        given = {name: value for name, value in options.as_dict().items() if none_if_blank(value) is not None}
         self.log_request({name: value for name, value in given.items() if name != "timav_conn_id"})
         _refuse_teams(context)
         key = plan.key if lease is None else lease.key

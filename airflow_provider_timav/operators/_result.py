@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import AssetAlias, BaseOperator
 
-from airflow_provider_timav.arguments import optional
+from airflow_provider_timav.arguments import none_if_blank
 from airflow_provider_timav.assets import create_asset
 from airflow_provider_timav.links import RecordingConsoleLink, RecordingLink, show_links
 from airflow_provider_timav.templates import TextStaysText
@@ -123,7 +123,7 @@ class BroadcastResultOperator(TextStaysText, BaseOperator):
             result["file_ids_status"],
             ", ".join(result["file_ids"]) or "none",
         )
-        result = {name: value for name, value in result.items() if optional(value) is not None}
+        result = {name: value for name, value in result.items() if none_if_blank(value) is not None}
         note_recording(TaskKey.of(ti), result)
         if self.recordings is not None and result["file_ids"]:
             self._emit(self.recordings, lease, result, context)

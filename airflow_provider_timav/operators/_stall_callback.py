@@ -7,8 +7,8 @@ import functools
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.arguments import shown
-from airflow_provider_timav.options import given
+from airflow_provider_timav.arguments import short_repr
+from airflow_provider_timav.options import or_default
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 __all__ = ["check_callback"]
 
 
-def check_callback(callback: Any, on_stall: Any, is_settled: Callable[[Any], bool]) -> None:
+def check_callback(callback: Any, on_stall: Any, is_final: Callable[[Any], bool]) -> None:
     """Refuse a callback that would never be called, or not as the author means it.
 
     :raises ConfigurationError: naming ``on_stall_callback``.
     """
-    wanted = given(on_stall, "on_stall") if is_settled(on_stall) else "notify"
+    wanted = or_default(on_stall, "on_stall") if is_final(on_stall) else "notify"
     if callback is None:
-        if wanted == "notify" and is_settled(on_stall):
+        if wanted == "notify" and is_final(on_stall):
             raise ConfigurationError("on_stall_callback is missing: on_stall is notify", field="on_stall_callback")
         return
     if (wrong := _fault(callback)) is not None:
@@ -42,17 +42,17 @@ def _fault(callback: Any) -> str | None:
     if isinstance(callback, type):
         return f"the class {callback.__name__}: give an instance"
     if not callable(callback):
-        return shown(callback)
+        return short_repr(callback)
     called = callback
     while isinstance(called, functools.partial):
         called = called.func
     if inspect.iscoroutinefunction(called) or inspect.iscoroutinefunction(type(called).__call__):
-        return f"{shown(callback)}, which is asynchronous"
+        return f"{short_repr(callback)}, which is asynchronous"
     if getattr(getattr(type(called), "notify", None), "__qualname__", None) == "BaseNotifier.notify":
-        return f"{shown(callback)}, which has no notify"
+        return f"{short_repr(callback)}, which has no notify"
     with contextlib.suppress(ValueError):  # a function in C may have no signature
         try:
             inspect.signature(callback).bind({})
         except TypeError:
-            return f"{shown(callback)}, which does not take the context as its one argument"
+            return f"{short_repr(callback)}, which does not take the context as its one argument"
     return None

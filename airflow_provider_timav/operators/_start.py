@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_timav.arguments import time_span
+from airflow_provider_timav.arguments import parse_duration
 from airflow_provider_timav.operators._base import TimAVOperator
 from airflow_provider_timav.operators._kill_guard import KillGuard
 from airflow_provider_timav.operators._reschedule import SOONEST_SECONDS, reschedule_poll, waiting_until
-from airflow_provider_timav.options import given
+from airflow_provider_timav.options import or_default
 from airflow_provider_timav.videorelay.errors import (
     AlreadyRunning,
     AmbiguousOutcome,
@@ -104,8 +104,8 @@ class StartOperator(TimAVOperator):
 
         checked = self.checked_start(context)
         self.log_request(checked.arguments)
-        policy = parse_policy(given(self.if_already_running, "if_already_running"))
-        until = waiting_until(context, time_span(given(self.wait_for_user, "wait_for_user"), "wait_for_user"))
+        policy = parse_policy(or_default(self.if_already_running, "if_already_running"))
+        until = waiting_until(context, parse_duration(or_default(self.wait_for_user, "wait_for_user"), "wait_for_user"))
         lease = self.held_lease()
         if lease is not None:
             # The last poll comes before the end: after it, the log would not say that the host never came.

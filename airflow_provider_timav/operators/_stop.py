@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 
-from airflow_provider_timav.arguments import optional
+from airflow_provider_timav.arguments import none_if_blank
 from airflow_provider_timav.operators._base import TimAVOperator
 from airflow_provider_timav.operators._kill_guard import KillGuard
 from airflow_provider_timav.videorelay.errors import AmbiguousOutcome, TimAVError
@@ -125,7 +125,7 @@ class StopOperator(TimAVOperator):
     def _never_started(self, context: Context) -> bool:
         from airflow_provider_timav.runs import NEVER_RAN, TaskKey, map_index_of
 
-        start_task_id = optional(self.start_task_id)
+        start_task_id = none_if_blank(self.start_task_id)
         if start_task_id is None:
             return False
         ti = context["ti"]
@@ -191,7 +191,7 @@ class StopOperator(TimAVOperator):
         """Return an XCom of the start task; None if there is none, or no start task is named."""
         from airflow_provider_timav.runs import map_index_of
 
-        start_task_id = optional(self.start_task_id)
+        start_task_id = none_if_blank(self.start_task_id)
         if start_task_id is None:
             return None
         ti = context["ti"]

@@ -1,13 +1,12 @@
-"""Start and stop a push: what the audience sees."""
+"""Start and stop a push: the live stream that the audience sees."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.arguments import optional
+from airflow_provider_timav.arguments import none_if_blank, own_arguments
 from airflow_provider_timav.links import PushConsoleLink, WatchLiveLink, live_page
-from airflow_provider_timav.operators._argument_checks import options
-from airflow_provider_timav.operators._arguments import own_arguments
+from airflow_provider_timav.operators._argument_checks import given_entries
 from airflow_provider_timav.operators._base import log_failure
 from airflow_provider_timav.operators._start import CheckedStart, StartOperator
 from airflow_provider_timav.operators._stop import StopOperator
@@ -33,18 +32,18 @@ class StartPushOperator(StartOperator):
     """Starts a push (specification, 0x6 with operation 1) and hands its URLs on.
 
     XComs, each also under its own key: ``live_urls`` (list of ``{type, rate, url}``), ``hls_url``, ``rtmp_url`` (those of the
-    original rate where there is one), ``channel_id``, ``tape_task_id`` (texts), ``outcome``: ``started``, ``recovered``,
-    ``restarted`` or ``adopted`` (runs, not ours, URLs unknown). What is not known is left out.
+    original rate if there is one), ``channel_id``, ``tape_task_id`` (texts), ``outcome``: ``started``, ``recovered``,
+    ``restarted`` or ``adopted`` (runs, not ours, URLs unknown). An unknown value is left out.
 
     Every argument is templated and checked after rendering.
 
     :param room_id: the room (``uint32_auth_key``), 0 to 2^32 - 1.
     :param user_id: the host whose picture is pushed.
-    :param live_code: ``hls``, ``rtmp`` or ``hls+rtmp`` (or 1, 5, 6).
     :param sdk_type: ``normal`` or ``iot_camera`` (or 1, 2).
     :param push_data_type: ``camera`` or ``screen`` (or 0, 1).
-    :param tape_flag: record while pushing. No file id of such a recording ever comes through this API: whoever wants file ids
-        uses ``StartRecordOperator``.
+    :param live_code: ``hls``, ``rtmp`` or ``hls+rtmp`` (or 1, 5, 6).
+    :param tape_flag: record while pushing. No file id of such a recording ever comes through this API: to get file ids, use
+        ``StartRecordOperator``.
     :param channel_name: the channel's name.
     :param player_password: the password that a viewer must enter. It works only with the vendor's own player: other players,
         and the sensor, cannot play such a stream.
@@ -65,9 +64,9 @@ class StartPushOperator(StartOperator):
         *,
         room_id: int | str,
         user_id: str,
-        live_code: str | int = "hls",
         sdk_type: str | int = "normal",
         push_data_type: str | int = "camera",
+        live_code: str | int = "hls",
         tape_flag: bool | str = False,
         channel_name: str | None = None,
         channel_describe: str | None = None,
@@ -81,9 +80,9 @@ class StartPushOperator(StartOperator):
         super().__init__(**kwargs)
         self.room_id = room_id
         self.user_id = user_id
-        self.live_code = live_code
         self.sdk_type = sdk_type
         self.push_data_type = push_data_type
+        self.live_code = live_code
         self.tape_flag = tape_flag
         self.channel_name = channel_name
         self.channel_describe = channel_describe
@@ -125,10 +124,10 @@ class StartPushOperator(StartOperator):
         from airflow_provider_timav.videorelay import calls
         from airflow_provider_timav.videorelay.line import forms
 
-        if (password := optional(self.player_password)) is not None:
+        if (password := none_if_blank(self.player_password)) is not None:
             mask_secret([*forms(str(password))])
         own = self.arguments(*self._own_arguments)
-        arguments = options(own.pop("push_options", None), "push_options") | own
+        arguments = given_entries(own.pop("push_options", None), "push_options") | own
         identity = {name: arguments[name] for name in _IDENTITY if name in arguments}
         return CheckedStart(arguments, calls.start_push(**arguments), calls.stop_push(**identity))
 

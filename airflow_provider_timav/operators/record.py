@@ -6,10 +6,9 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.arguments import flag, optional
+from airflow_provider_timav.arguments import none_if_blank, own_arguments, parse_bool
 from airflow_provider_timav.links import RecordingConsoleLink, RecordingLink
-from airflow_provider_timav.operators._argument_checks import options
-from airflow_provider_timav.operators._arguments import own_arguments
+from airflow_provider_timav.operators._argument_checks import given_entries
 from airflow_provider_timav.operators._base import log_failure
 from airflow_provider_timav.operators._start import CheckedStart, StartOperator
 from airflow_provider_timav.operators._stop import StopOperator
@@ -41,8 +40,8 @@ class StartRecordOperator(StartOperator):
     :param file_name: the recording's name; left out, one that is the same over retries and unique for this recording.
     :param sdk_type: ``normal`` or ``iot_camera`` (or 1, 2).
     :param record_data_type: ``camera`` or ``screen`` (or 0, 1).
-    :param requested: whether to record at all; without, the task succeeds as ``not_requested``. For graphs whose shape must
-        not hang on what is known only when they run.
+    :param requested: whether to record at all; if not, the task succeeds as ``not_requested``. For graphs whose shape must
+        not depend on a value that is known only at run time.
     :param record_options: the arguments below as one dict, or as a JSON object in one string, for a task or a form that gives
         them so; an argument that is given by itself counts first.
     :param tags: tags of the video.
@@ -61,14 +60,14 @@ class StartRecordOperator(StartOperator):
         *,
         room_id: int | str,
         user_id: str,
+        sdk_type: str | int = "normal",
+        record_data_type: str | int = "camera",
         file_name: str | None = None,
         tags: Sequence[str] | str | None = None,
         class_id: int | str | None = None,
         transcode: bool | str | None = None,
         screenshot: bool | str | None = None,
         watermark: bool | str | None = None,
-        sdk_type: str | int = "normal",
-        record_data_type: str | int = "camera",
         requested: bool | str = True,
         record_options: dict[str, Any] | str | None = None,
         **kwargs: Any,
@@ -77,14 +76,14 @@ class StartRecordOperator(StartOperator):
         self.requested = requested
         self.room_id = room_id
         self.user_id = user_id
+        self.sdk_type = sdk_type
+        self.record_data_type = record_data_type
         self.file_name = file_name
         self.tags = tags
         self.class_id = class_id
         self.transcode = transcode
         self.screenshot = screenshot
         self.watermark = watermark
-        self.sdk_type = sdk_type
-        self.record_data_type = record_data_type
         self.record_options = record_options
         self.check_constants(StartRecordOperator.template_fields)
 
@@ -94,7 +93,7 @@ class StartRecordOperator(StartOperator):
     @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the recording; return its result."""
-        if optional(self.requested) is not None and not flag(self.requested, "requested"):
+        if none_if_blank(self.requested) is not None and not parse_bool(self.requested, "requested"):
             self.log.info("No recording of %s in room %s is wanted.", self.user_id, self.room_id)
             return {"outcome": "not_requested"}
         result = self.start(context)
@@ -112,7 +111,7 @@ class StartRecordOperator(StartOperator):
         from airflow_provider_timav.videorelay import calls
 
         own = self.arguments(*(name for name in self._own_arguments if name != "requested"))
-        arguments = options(own.pop("record_options", None), "record_options") | own
+        arguments = given_entries(own.pop("record_options", None), "record_options") | own
         if "file_name" not in arguments:
             arguments["file_name"] = default_file_name(self.room_id, context["ti"])
         identity = {name: arguments[name] for name in _IDENTITY if name in arguments}
@@ -128,7 +127,7 @@ class StartRecordOperator(StartOperator):
 
 
 def _own_file_ids(noted: Any, start_id: Any) -> Sequence[str]:
-    """Return the file ids that an earlier try has noted of the recording of this start; none for what nobody can read."""
+    """Return the file ids that an earlier try has noted of the recording of this start; none if the note cannot be read."""
     from airflow_provider_timav.reading import LONGEST_FILE_ID, MOST_FILE_IDS, Fields, Unreadable
 
     try:
@@ -157,8 +156,8 @@ class StopRecordOperator(StopOperator):
     :param user_id: the user, as at the start.
     :param sdk_type: as at the start.
     :param record_data_type: ``camera`` or ``screen``, as at the start.
-    :param require_file_ids: fail with ``RecordingLost`` where the ids cannot be had any more (templated). What it renders to is
-        checked once the stop has been sent.
+    :param require_file_ids: fail with ``RecordingLost`` if the ids can no longer be retrieved (templated). Its rendered value
+        is checked once the stop has been sent.
     """
 
     kind = "record"
@@ -212,7 +211,9 @@ class StopRecordOperator(StopOperator):
             ", ".join(result["file_ids"]) or "none",
         )
         # Only now: what no stop needs to know must not keep one from being sent.
-        required = optional(self.require_file_ids) is not None and flag(self.require_file_ids, "require_file_ids")
+        required = none_if_blank(self.require_file_ids) is not None and parse_bool(
+            self.require_file_ids, "require_file_ids"
+        )
         if result["file_ids_status"] == "lost":
             self._lost(self.of_start(context, "file_name"), required)
         return result
@@ -220,7 +221,7 @@ class StopRecordOperator(StopOperator):
     def _with_file_ids(self, result: dict[str, Any], context: Context) -> dict[str, Any]:
         """Note the ids before anything else can happen, or fill in those that an earlier stop of this run was given.
 
-        What was noted counts for the recording of the same start only: after a clear of the whole run it is another one's.
+        A note counts for the recording of the same start only: after a clear of the whole run it is another one's.
         """
         store: Any = context.get("task_state_store")
         start_id = self.of_start(context, "start_id")
@@ -242,8 +243,8 @@ class StopRecordOperator(StopOperator):
     def _lost(self, file_name: Any, required: bool) -> None:
         name = f"Look for the file name {file_name}" if file_name else "Look for it"
         message = (
-            f"the file ids of the recording of {self.user_id} in room {self.room_id} cannot be had any more through this API. "
-            f"{name} in the vendor's console."
+            f"the file ids of the recording of {self.user_id} in room {self.room_id} can no longer be retrieved through "
+            f"this API. {name} in the vendor's console."
         )
         if required:
             raise RecordingLost(message)

@@ -1,10 +1,10 @@
-"""Who is in a room."""
+"""Remove members from a room."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.operators._arguments import own_arguments
+from airflow_provider_timav.arguments import own_arguments
 from airflow_provider_timav.operators._base import TimAVOperator, log_failure
 
 if TYPE_CHECKING:
@@ -36,12 +36,12 @@ class KickMembersOperator(TimAVOperator):
     template_fields: Sequence[str] = (*TimAVOperator.template_fields, *_own_arguments)
 
     def subject(self) -> str:
-        """Return whose removal this is."""
+        """Return the removal that this is about, for a line of the log."""
         return f"Removal of {self.user_ids} from room {self.room_id}"
 
     @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
-        """Ask for the members' removal."""
+        """Request the members' removal; return the result."""
         from airflow_provider_timav.videorelay import calls
 
         arguments = self.arguments(*self._own_arguments)

@@ -12,8 +12,8 @@ from airflow.sdk import BaseSensorOperator, conf
 from airflow.sdk.bases.sensor import PokeReturnValue
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
-from airflow_provider_timav.arguments import is_constant, one_of, optional, template_marks, time_span
-from airflow_provider_timav.options import check, given
+from airflow_provider_timav.arguments import is_constant, none_if_blank, parse_choice, parse_duration, template_marks
+from airflow_provider_timav.options import check_argument, or_default
 from airflow_provider_timav.retry import TimAVRetryPolicy
 from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.templates import TextStaysText
@@ -108,7 +108,7 @@ class LiveStreamSensor(TextStaysText, BaseSensorOperator):
         if is_constant(self.until, marks):
             _until(self.until)
         if is_constant(self.grace, marks):
-            check("grace", self.grace)
+            check_argument("grace", self.grace)
         if is_constant(self.url, marks):
             _stream_url(self.url)
         if is_constant(self.timav_conn_id, marks):
@@ -208,7 +208,7 @@ class LiveStreamSensor(TextStaysText, BaseSensorOperator):
         return _Wait(
             url=url,
             until=_until(self.until),
-            grace=time_span(given(self.grace, "grace"), "grace").total_seconds(),
+            grace=parse_duration(or_default(self.grace, "grace"), "grace").total_seconds(),
             timav_conn_id=_conn_id(self.timav_conn_id),
         )
 
@@ -254,14 +254,14 @@ class _Memory:
 
 
 def _until(value: Any) -> Literal["live", "ended"]:
-    word = "live" if optional(value) is None else one_of(("live", "ended"), value, "until")
+    word = "live" if none_if_blank(value) is None else parse_choice(("live", "ended"), value, "until")
     return "live" if word == "live" else "ended"
 
 
 def _conn_id(value: Any) -> str | None:
-    if optional(value) is None:
+    if none_if_blank(value) is None:
         return None
-    check("timav_conn_id", value)
+    check_argument("timav_conn_id", value)
     return str(value)
 
 
@@ -269,7 +269,7 @@ def _stream_url(value: Any) -> str:
     from airflow_provider_timav.stream.address import stream_fault
 
     url = value.strip() if isinstance(value, str) else value
-    if optional(url) is None:
+    if none_if_blank(url) is None:
         raise ConfigurationError("url: there is no address of a stream to watch", field="url")
     if not isinstance(url, str):
         raise ConfigurationError(f"url must be the address of a stream, not a {type(url).__name__}", field="url")

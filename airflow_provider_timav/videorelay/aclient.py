@@ -1,7 +1,7 @@
 """The asynchronous client: moves the bytes of an exchange with aiohttp, for triggers, whose loop it never blocks.
 
 It differs from the synchronous client in nothing but that: the same exchange says what to post and when to stop, the same
-``blame`` says what a fault means. Each post has a connection of its own: a trigger posts once or twice in its life, so
+``blame`` judges a fault. Each post has a connection of its own: a trigger posts once or twice in its life, so
 there is next to nothing to gain from one that is kept, and none can be closed by the server in the moment of its reuse.
 """
 
@@ -39,7 +39,7 @@ LARGE_ANSWER: Final = 1 << 16
 class AsyncClient:
     """Sends calls over mutual TLS. Several tasks may use it at once.
 
-    :param service: where to call and as whom.
+    :param service: the address to call, and the identity to call as.
     :param context: makes the SSLContext (``tls.Identity.context``); called once, in a thread, before the first post.
     :param proxy: ``http://[user:password@]host:port`` to go through, or None. The environment has no say.
     :param sleep: waits between posts.
@@ -74,12 +74,12 @@ class AsyncClient:
         self._opened = None
 
     async def call(self, call: Call[ResultT], **limits: Any) -> ResultT:
-        """Carry an operation out: at most 3 posts, 60 seconds in all, the same operation sent again where that is safe.
+        """Carry an operation out: at most 3 posts, 60 seconds in all, the same operation sent again if that is safe.
 
-        A task that is cancelled in here leaves no connection; what the post in the air came to is then unknown.
+        A task that is cancelled in here leaves no connection; the outcome of the post in the air is then unknown.
 
         :param limits: ``max_posts``, ``seconds`` and ``numbers`` of ``Exchange``.
-        :raises TimAVError: what came of it; the error knows operation, room, users, posts and whether it was executed.
+        :raises TimAVError: the failure; it knows operation, room, users, posts and whether the operation was executed.
         """
         handled = sys.exception()
         try:
@@ -96,7 +96,7 @@ class AsyncClient:
                 outcome: Reply | TimAVError = await self._post(post)
             except TimAVError as error:
                 outcome = error
-            # Outside of the except clause: what the call comes to is raised without a context.
+            # Outside of the except clause: the error of the call has no context.
             if isinstance(outcome, TimAVError):
                 pause: float | None = exchange.failed(outcome)
             elif len(outcome.body) > LARGE_ANSWER:
@@ -108,7 +108,7 @@ class AsyncClient:
             await self._sleep(pause)
 
     async def _post(self, post: Post) -> Reply:
-        """Send one post, return what came back: the one place that sees the transport's exceptions."""
+        """Send one post, return its reply: the one place that sees the transport's exceptions."""
         asockets, context = await self._open()
         proxy = self._proxy
         introduction = proxy.introduction if proxy else None
@@ -129,7 +129,7 @@ class AsyncClient:
         raise error
 
     async def _open(self) -> tuple[ModuleType, ssl.SSLContext]:
-        """Have what takes long done in a thread, once, whoever asks first."""
+        """Import the library and make the context in a thread, once, for all posts."""
         async with self._opening:
             if self._opened is None:
                 odd: TimAVError | None = None
@@ -139,7 +139,7 @@ class AsyncClient:
                     raise
                 except Exception as unexpected:  # noqa: BLE001 - whatever it is, it is not of the network
                     odd = unmade(unexpected)
-                # Outside of the except clause: what it comes to has no context.
+                # Outside of the except clause: the new error has no context.
                 if odd is not None:
                     raise odd
             assert self._opened is not None  # noqa: S101 - it was made, or not

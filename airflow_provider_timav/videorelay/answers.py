@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from airflow_provider_timav.videorelay.errors import ProtocolError
-from airflow_provider_timav.videorelay.outcomes import Action, Family, Layer, Outcome, classify
+from airflow_provider_timav.videorelay.outcomes import Action, Layer, Outcome, classify
 from airflow_provider_timav.videorelay.reply import Reply, http_failure
 from airflow_provider_timav.videorelay.said import fit_to_quote
 from airflow_provider_timav.videorelay.values import number, refuse_constant, unreadable
@@ -31,7 +31,7 @@ INT32_MIN: Final = -(2**31)
 
 @dataclass(frozen=True, slots=True)
 class Echo:
-    """What the answer to a request must repeat: it tells our answer from somebody else's."""
+    """The fields that the answer to a request must repeat, so that an answer to another request is not taken for it."""
 
     sub_cmd: int
     seq: int
@@ -85,7 +85,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _depth(value: Any) -> int:
-    """Return how deep a value is nested, without recursion: depth is what is in doubt."""
+    """Return how deep a value is nested, without recursion, because its depth is in doubt."""
     deepest, todo = 0, [(value, 1)]
     while todo:
         item, depth = todo.pop()
@@ -113,10 +113,11 @@ def _signed(head_result: int) -> int:
 
 
 def body_fields(
-    reply: Reply, *, family: Family, action: Action, echo: Echo, hide: Callable[[str], str] = str
+    reply: Reply, *, family: str, action: Action, echo: Echo, has_body: bool = True, hide: Callable[[str], str] = str
 ) -> dict[str, Any] | Outcome:
     """Return the fields of the business body of a success, or the outcome of the layer that failed.
 
+    :param has_body: whether the specification gives this sub-command a body; without, an answer may be a head alone.
     :param hide: see ``Call.read``.
     :raises TimAVError: if the HTTP status or the form of the answer already decides; ``outcome_class`` says how it counts.
     """
@@ -140,7 +141,10 @@ def body_fields(
     if head_result != 0:
         return fail("head", head_result, head.get("str_error_msg"))
     _check_echo(head, echo)
-    body = _unwrapped(answer.get("rspbody"), echo.sub_cmd)
+    rspbody = answer.get("rspbody")
+    if not has_body and rspbody in (None, "", {}):
+        return {}
+    body = _unwrapped(rspbody, echo.sub_cmd)
     code = _result(body, "rspbody")
     return fail("body", code, body.get("str_errorinfo")) if code != 0 else body
 
@@ -161,8 +165,6 @@ def _check_echo(head: Mapping[str, Any], echo: Echo) -> None:
 def _unwrapped(rspbody: Any, sub_cmd: int) -> dict[str, Any]:
     """Return the business body, whether it came wrapped (``{"rsp_0x6": {…}}``) or bare."""
     name = f"rsp_0x{sub_cmd:x}"
-    if sub_cmd == 1 and rspbody in (None, "", {}):
-        return {}  # the specification gives 0x1 no body
     if not isinstance(rspbody, dict) or not rspbody:
         raise unreadable("it has no rspbody")
     inner = rspbody.get(name)

@@ -5,9 +5,9 @@ Importing it imports aiohttp, which takes longer than a loop may be blocked: ``a
 Six traps of the library are closed here:
 
 - its exceptions carry the request, and not all of them are its ``ClientError``: ``aclient`` lets none of them out;
-- which of them came before the first byte cannot be told: the TLS object notes it, as the synchronous client's socket does;
+- whether a fault came before the first byte is unknown: the TLS object notes it, as the synchronous client's socket does;
 - it has a way of its own to read HTTP: it is given the answer in its plainest form (``http1``);
-- a write that fails ends the connection, and what the peer said before it closed is lost: such a write is let pass;
+- a write that fails ends the connection, and the peer's last words before it closed are lost: such a write is let pass;
 - it looks names up in the loop's pool of threads, where a name server that does not answer would block every other trigger;
 - closing TLS is a goodbye to the peer, and the socket of one that does not answer stays open: it is cut off instead.
 """
@@ -42,7 +42,7 @@ class _Answers(ResponseHandler):
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(loop)
         flight = current_flight()
-        assert flight is not None  # noqa: S101 - whoever sends has begun one
+        assert flight is not None  # noqa: S101 - a send has begun one
         self._flight = flight
         self._is_broken = False
 
@@ -51,7 +51,7 @@ class _Answers(ResponseHandler):
         return self._flight.answer if self._flight.reached else self._flight.consent
 
     def data_received(self, data: bytes) -> None:
-        """Take what TLS has decrypted, or what the proxy has sent."""
+        """Take the bytes that TLS has decrypted, or that the proxy has sent."""
         self.start_timeout()
         self._read(data)
 
@@ -68,7 +68,7 @@ class _Answers(ResponseHandler):
             return
         try:
             plain = self._reader.feed(received)
-        except Exception as broken:  # noqa: BLE001 - it is raised where the answer is awaited, if it is already
+        except Exception as broken:  # noqa: BLE001 - it is raised to the task that awaits the answer
             self._is_broken = True
             self._flight.refusal = self._flight.refusal or broken
             self.set_exception(broken)
@@ -80,7 +80,7 @@ class _Answers(ResponseHandler):
 
 
 class _Abrupt:
-    """A transport that goes at once, whoever closes it.
+    """A transport that closes at once.
 
     asyncio's own waits up to 30 seconds for the peer's goodbye; closed twice, it cannot even be aborted any more.
     """
@@ -146,7 +146,7 @@ class _Connector(aiohttp.TCPConnector):
         return transport, protocol
 
     def cut(self) -> None:
-        """Close the connection, where it is open still."""
+        """Close the connection if it is still open."""
         if self._transport is not None:
             self._transport.abort()
 
@@ -157,7 +157,7 @@ def _listening(address: Any) -> socket.socket:
 
 
 async def send(post: Post, context: ssl.SSLContext, proxy: str | None) -> Reply:
-    """Send a post, return what came back. The caller keeps the post's deadline, and no connection is left.
+    """Send a post, return its reply. The caller keeps the post's deadline, and no connection is left.
 
     :param proxy: its address, without credentials.
     :raises Exception: of aiohttp, asyncio, ssl, zlib …, whose text may hold the request's address.

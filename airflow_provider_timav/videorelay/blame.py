@@ -1,4 +1,4 @@
-"""What a fault of the transport means, and whom it is blamed on: one judgement for both clients, one wording.
+"""Blame a fault of the transport on one party: one judgement and one wording for both clients.
 
 An alert of TLS says that the other side does not go on, and mostly not because of what: ``handshake_failure`` in answer to the
 greeting is about the ciphers that this machine offers, later on about the client certificate (RFC 8446, 6.2; RFC 5246, 7.2.2).
@@ -25,7 +25,7 @@ __all__ = ["error_of"]
 def error_of(trouble: BaseException, flight: Flight, *, proxied: bool) -> TimAVError:
     """Return the error that a fault of the transport means; its text holds kinds and system messages, no address.
 
-    :param trouble: what a library raised; its own text is not used, for it may hold the address.
+    :param trouble: the exception of a library; its own text is not used, because it may hold the address.
     :param proxied: whether a proxy is on the way.
     """
     chain = list(_chain(trouble, flight.refusal))
@@ -97,7 +97,7 @@ def _kind(chain: list[BaseException]) -> str:
     return type(chain[-1]).__name__
 
 
-# What http.client says of a proxy's answer. A number alone stands in many a text: in ports, in addresses, in random numbers.
+# The text of http.client about a proxy's answer. A number alone stands in many texts: in ports, addresses, random numbers.
 _TUNNEL_REFUSED: Final = re.compile(r"Tunnel connection failed: (\d{3})\b")
 
 
@@ -109,7 +109,7 @@ def _status_of_proxy(link: BaseException) -> int | None:
     return int(refused[1]) if refused else None
 
 
-# What passes by itself: it asks to wait, or does not reach the host now. A 501, 505 or 511 (log in first) does not.
+# Statuses that pass: the proxy asks to wait, or does not reach the host now. A 501, 505 or 511 (log in first) does not.
 _PASSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -127,8 +127,8 @@ def _refused_by_proxy(status: int) -> TimAVError:
     return ProtocolError(message, outcome_class="fail", **facts)
 
 
-# What OpenSSL finds in the server's own certificate: not made for servers, another name or address, a key that is too weak.
-# What has expired may be the CA's certificate as well.
+# Faults of the server's own certificate, found by OpenSSL: not made for servers, another name or address, too weak a key.
+# The expired certificate may be the CA's as well.
 _OF_THE_SERVER: Final = frozenset({26, 62, 64, 66})
 # How OpenSSL names the alerts that it receives (RFC 8446, 6; RFC 5246, 7.2).
 _ALERT: Final = re.compile(r"(?:SSLV3|TLSV1|TLSV13)_(?:ALERT_)?(\w+)")
@@ -169,16 +169,16 @@ _BROKEN: Final = (
     ssl.SSLWantReadError,
     ssl.SSLWantWriteError,
 )
-# What this side finds as it signs with its own key.
+# Faults that this side finds as it signs with its own key.
 _OWN_KEY: Final = re.compile(r"NO_SUITABLE_(SIGNATURE|DIGEST)_ALGORITHM|DIGEST_TOO_BIG_FOR_RSA_KEY")
-# What answers speaks an older TLS, or none at all.
+# The peer speaks an older TLS, or none at all.
 _OTHER_VERSION: Final = re.compile(
     r"(UNSUPPORTED|UNKNOWN)_PROTOCOL|VERSION|NO_PROTOCOLS|HTTPS?(_PROXY)?_REQUEST|PACKET_LENGTH_TOO_LONG"
 )
 
 
 def _tls_error(error: ssl.SSLError, flight: Flight) -> TimAVError | None:
-    """Return the error that a fault of TLS means, or None where it is a broken connection like any other."""
+    """Return the error that a fault of TLS means, or None if it is a broken connection like any other."""
     facts: dict[str, Any] = {"layer": "transport", "outcome_class": "fail"}
     if isinstance(error, ssl.SSLCertVerificationError):
         said = error.verify_message or "not trusted"

@@ -1,4 +1,4 @@
-"""What the requests carry: each argument with its rule and its name on the wire.
+"""The requests: each argument with its rule and its name on the wire.
 
 An argument has the name that operators and hook use (``rate_types``) and goes out under the specification's
 (``rpt_rate_type``). Each stands here twice: as a field of its request, and among the typed arguments of that request, from
@@ -22,8 +22,8 @@ __all__ = [
     "OPTIONS",
     "REQUESTS",
     "BrokenArgument",
-    "KickMembersArguments",
     "RemoveMembers",
+    "RemoveMembersArguments",
     "Request",
     "StartPush",
     "StartPushArguments",
@@ -59,7 +59,7 @@ def _argument(
 
     :param rule: returns what goes to the service, or raises ``Broken``.
     :param wire: the name in the request's body; None for the arguments that the common head carries.
-    :param default: what is sent if it is not given; None sends nothing. Without a default the argument is required.
+    :param default: the value that is sent if none is given; None sends nothing. Without a default the argument is required.
     :param option_of: the dict in which a ``Broadcast`` takes it, if it has no argument of its own there.
     """
     return dataclasses.field(default=default, metadata={"rule": rule, "wire": wire, "option_of": option_of})
@@ -107,7 +107,7 @@ class Request:
         return tuple(value for value in vars(self).values() if isinstance(value, HiddenText))
 
     def wire(self) -> dict[str, Any]:
-        """Return the fields of the request's own body, named as on the wire; what was not given is not sent."""
+        """Return the fields of the request's own body, named as on the wire, without those that were not given."""
         sent = {}
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
@@ -214,7 +214,7 @@ class StartRecord(StopRecord):
     watermark: bool | None = _argument(rules.flag, "uint32_IsWaterMark", None, option_of="record_options")
 
 
-class KickMembersArguments(TypedDict):
+class RemoveMembersArguments(TypedDict):
     """The arguments of ``RemoveMembers``."""
 
     room_id: int | str

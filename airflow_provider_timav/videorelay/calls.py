@@ -1,4 +1,4 @@
-"""The table of operations of the videorelay API, and each of them as a value: what is sent, and how its answer is read.
+"""The table of operations of the videorelay API, and each of them as a value that is sent and reads its answer.
 
 One function per operation returns a ``Call``. The synchronous and the asynchronous client send the same calls and differ
 only in how they move bytes.
@@ -17,8 +17,8 @@ from typing import Any, Final, Generic, TypeVar, Unpack
 from airflow_provider_timav.videorelay.answers import Echo, body_fields
 from airflow_provider_timav.videorelay.bodies import (
     BrokenArgument,
-    KickMembersArguments,
     RemoveMembers,
+    RemoveMembersArguments,
     Request,
     StartPush,
     StartPushArguments,
@@ -38,7 +38,7 @@ from airflow_provider_timav.videorelay.models import (
     StopPushResult,
     StopRecordResult,
 )
-from airflow_provider_timav.videorelay.outcomes import Action, Family, Outcome, OutcomeClass
+from airflow_provider_timav.videorelay.outcomes import Action, Outcome, OutcomeClass
 from airflow_provider_timav.videorelay.reply import Reply
 from airflow_provider_timav.videorelay.values import digits, live_urls, texts
 
@@ -67,9 +67,9 @@ class Operation(Generic[RequestT, ResultT]):
 
     :param name: the name of the hook's method.
     :param sub_cmd: ``uint32_sub_cmd`` of the head; the body is named after it.
-    :param oper: ``uint32_oper`` of the body; None if this sub-command knows one operation only.
-    :param family: what it is about, as the table of result codes has it.
-    :param action: what it does to it; the table of result codes has a column for each.
+    :param oper: ``uint32_oper`` of the body; None if the specification gives this sub-command no body.
+    :param family: the kind of thing that it acts on, as in the table of result codes.
+    :param action: the kind of change; the table of result codes has a column for each.
     :param read: makes the result of the request and the fields of the answer's body.
     :param read_done_already: makes the result of a stop of something that is stopped or gone already.
     """
@@ -77,7 +77,7 @@ class Operation(Generic[RequestT, ResultT]):
     name: str
     sub_cmd: int
     oper: int | None = None
-    family: Family
+    family: str
     action: Action
     request: type[RequestT]
     read: Callable[[RequestT, dict[str, Any]], ResultT]
@@ -95,7 +95,7 @@ class Operation(Generic[RequestT, ResultT]):
             broken, field = str(wrong), wrong.field
         else:
             return Call(self, request)
-        # Outside of the except clause: what was put in stands in the frames of the other error.
+        # Outside of the except clause: the frames of the other error hold the arguments.
         raise ConfigurationError(f"{self.name}: {broken}", field=field, outcome_class="fail")
 
 
@@ -143,12 +143,19 @@ class Call(Generic[ResultT]):
     def read(self, reply: Reply, *, seq: int, cookie: str, hide: Callable[[str], str] = str) -> ResultT:
         """Return the result that an answer to this call holds.
 
-        :param hide: takes what was sent in confidence out of a text of the service, before a message quotes it.
-        :raises TimAVError: what the answer means instead; ``outcome_class`` says how it is treated (``outcomes``).
+        :param hide: takes secrets that were sent out of a text of the service, before a message quotes it.
+        :raises TimAVError: the failure that the answer means; ``outcome_class`` says how it is treated (``outcomes``).
         """
         operation = self.operation
         echo = Echo(operation.sub_cmd, seq, self.request.room_id, cookie)
-        answer = body_fields(reply, family=operation.family, action=operation.action, echo=echo, hide=hide)
+        answer = body_fields(
+            reply,
+            family=operation.family,
+            action=operation.action,
+            echo=echo,
+            has_body=operation.oper is not None,
+            hide=hide,
+        )
         if isinstance(answer, dict):
             return operation.read(self.request, answer)
         # On a stop, "already stopped" and "not there" are results; on a start, "already running" is for the caller to judge.
@@ -277,7 +284,7 @@ def stop_record(**arguments: Unpack[StopRecordArguments]) -> Call[StopRecordResu
     return _STOP_RECORD.call(arguments)
 
 
-def kick_members(**arguments: Unpack[KickMembersArguments]) -> Call[KickMembersResult]:
+def kick_members(**arguments: Unpack[RemoveMembersArguments]) -> Call[KickMembersResult]:
     """Return the call that removes 1 to 10 members from a room (0x1).
 
     :raises ConfigurationError: naming the argument that breaks a rule of the specification.

@@ -1,4 +1,4 @@
-"""What of an X.509 certificate matters to the client that shows it (RFC 5280), and how a chain of them is sent.
+"""The parts of an X.509 certificate that matter to the client that shows it (RFC 5280), and how a chain of them is sent.
 
 Libraries read a certificate wholly, or not at all: an address or a notice in it that they do not like makes them refuse what
 OpenSSL, and with it every server, works with. So only validity, names, public key and extended key usage are read here, and
@@ -35,7 +35,7 @@ _TIME: Final = re.compile(
 
 @dataclass(frozen=True)
 class Certificate:
-    """A certificate, as far as it matters here. What cannot be read is None, or empty.
+    """A certificate, as far as it matters here. A part that cannot be read is None, or empty.
 
     :param der: the certificate itself.
     :param algorithm: of its public key, with its parameters: the contents of an ``AlgorithmIdentifier`` in DER.

@@ -6,7 +6,7 @@ traps of the library are closed here, each seen in a measurement:
 - with a prebuilt context and ``verify=True``, requests adds certifi's CAs to it on every new connection: the trust is pinned;
 - its timeouts count per read, so that a peer that drips holds a call for as long as it likes: ``sockets`` know the deadline;
 - it has a way of its own to read HTTP: ``sockets`` give it the answer in its plainest form (``http1``);
-- it follows redirects: it is used below the layer that does, for the UserSig is the service's only;
+- it follows redirects: it is used below the layer that does, because the UserSig is for the service only;
 - its exceptions carry the request: none of them leaves this module.
 """
 
@@ -90,7 +90,7 @@ class _PinnedAdapter(requests.adapters.HTTPAdapter):
         return host, {"ssl_context": self._context, "cert_reqs": "CERT_REQUIRED"}
 
     def build_response(self, req: Any, resp: Any) -> requests.Response:
-        # What is read of an answer, and no more: the parent looks for cookies, and keeps the request with the address.
+        # Only the parts of an answer that are read: the parent looks for cookies, and keeps the request with the address.
         response = requests.Response()
         response.status_code, response.headers, response.raw = resp.status, CaseInsensitiveDict(resp.headers), resp
         return response
@@ -105,14 +105,14 @@ class _PinnedAdapter(requests.adapters.HTTPAdapter):
 
 @functools.lru_cache(maxsize=8)
 def _template(endpoint: str) -> requests.PreparedRequest:
-    """Return what all posts to an endpoint have in common; preparing it takes longer than copying it."""
+    """Return the request that all posts to an endpoint are copies of; preparing it takes longer than copying it."""
     return requests.Request("POST", endpoint, headers=HEADERS).prepare()
 
 
 class Client:
     """Sends calls over mutual TLS. Not for use by several threads at once.
 
-    :param service: where to call and as whom.
+    :param service: the address to call, and the identity to call as.
     :param context: makes the SSLContext (``tls.Identity.context``); called once, before the first post.
     :param proxy: ``http://[user:password@]host:port`` to go through, or None. The environment has no say.
     :param sleep: waits between posts, instead of a wait that ``cancel`` ends.
@@ -153,10 +153,10 @@ class Client:
 
     @without_variables
     def call(self, call: Call[ResultT], **limits: Any) -> ResultT:
-        """Carry an operation out: at most 3 posts, 60 seconds in all, the same operation sent again where that is safe.
+        """Carry an operation out: at most 3 posts, 60 seconds in all, the same operation sent again if that is safe.
 
         :param limits: ``max_posts``, ``seconds`` and ``numbers`` of ``Exchange``.
-        :raises TimAVError: what came of it; the error knows operation, room, users, posts and whether it was executed.
+        :raises TimAVError: the failure; it knows operation, room, users, posts and whether the operation was executed.
         """
         exchange = Exchange(call, self._service, **limits)
         while True:
@@ -168,13 +168,13 @@ class Client:
             except TimAVError as error:
                 outcome = error
             is_done = False
-            # Outside of the except clause: what the call comes to is raised without a context.
+            # Outside of the except clause: the error of the call has no context.
             try:
                 pause = exchange.failed(outcome) if isinstance(outcome, TimAVError) else exchange.answered(outcome)
                 is_done = pause is None
             finally:
                 if not is_done:
-                    # What answered badly may be about to close: what comes next on the same connection could get lost with it.
+                    # A server that answered badly may be about to close, and the next post on that connection would be lost.
                     # And nothing shows that a refusal, or the answer to another request, was meant for this one.
                     self.forget_connections()
             if pause is None:
@@ -182,7 +182,7 @@ class Client:
             self._sleep(pause)
 
     def _post(self, post: Post) -> Reply:
-        """Send one post, return what came back: the one place that sees the transport's exceptions."""
+        """Send one post, return its reply: the one place that sees the transport's exceptions."""
         introduction = self._proxy.introduction if self._proxy else None
         flight = self._flight = Flight(time.monotonic() + post.seconds, RequestLine(post.usersig), introduction)
         if self._is_cut:  # in the moment before this flight began
@@ -205,7 +205,7 @@ class Client:
         raise error
 
     def cancel(self, grace: float) -> None:
-        """Have the call that is under way end soon: the post in the air is cut after ``grace`` seconds, no other follows.
+        """End the call that is in progress soon: cut the post in the air after ``grace`` seconds, and send no other.
 
         For signal handlers, which run on top of the call: it takes no lock and does not wait. The client is of no use
         afterwards.
@@ -219,7 +219,7 @@ class Client:
         self._is_cut = True
         # Again and again until it is down: a socket that is just about to connect does not feel the first one.
         while (flight := self._flight) is not None:
-            # Before it looks at the socket: whoever takes another one from now on asks for the deadline first.
+            # Before the socket is read: code that takes another one from now on reads the deadline first.
             flight.deadline = min(flight.deadline, time.monotonic())
             if (own := flight.socket) is not None:
                 with contextlib.suppress(OSError):
@@ -281,10 +281,10 @@ def _made(make_context: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
         raise
     except Exception as unexpected:  # noqa: BLE001 - whatever it is, it is not of the network
         odd = unmade(unexpected)
-    # Outside of the except clause: what it comes to has no context.
+    # Outside of the except clause: the new error has no context.
     raise odd
 
 
 def _cancelled(exchange: Exchange[Any]) -> TimAVError:
-    """Return what a call comes to that was cancelled between two posts."""
+    """Return the error of a call that was cancelled between two posts."""
     return exchange.abandoned("the task was told to end")

@@ -18,7 +18,7 @@ def values(der: bytes) -> Iterator[tuple[int, bytes]]:
 
     Of a value that is cut off, what there is of it is yielded: whether it is damaged is for the library to say that uses it.
 
-    :raises IndexError: where a value ends before its contents begin.
+    :raises IndexError: if a value ends before its contents begin.
     """
     place = 0
     while place < len(der):

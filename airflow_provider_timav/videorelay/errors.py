@@ -1,4 +1,4 @@
-"""What can go wrong, ordered by what the author of a DAG can do about it.
+"""The errors of the provider, ordered by what the author of a DAG can do about each.
 
 ::
 
@@ -7,7 +7,7 @@
      ├─ CertificateError     the client certificate, its key or the CA: replace it in the connection
      ├─ CredentialError      the UserSig or the secret key: replace it in the connection
      ├─ TransportError       the service was not reached, surely nothing was executed: try again
-     ├─ AmbiguousOutcome     sent, and nobody knows whether it was executed: send the same operation again
+     ├─ AmbiguousOutcome     sent, and not known whether it was executed: send the same operation again
      ├─ ProtocolError        the peer does not speak the videorelay API: check host and proxy
      ├─ RequestRejected      the service refused the request: it will refuse it again
      ├─ RoomNotReady         the room or the user is not there yet: wait for the host
@@ -15,7 +15,7 @@
      ├─ AlreadyRunning       a push or a recording of this room, user and kind of data runs already
      ├─ QuotaExceeded        the account's channels or balance: see the vendor's console
      ├─ ServiceError         the service failed: see whether to try again in ``retryable``
-     └─ RecordingLost        the recording's file ids cannot be had any more: look for its name in the console
+     └─ RecordingLost        the recording's file ids can no longer be retrieved: look for its name in the console
 
 DAG authors write retry rules against these names. Errors carry codes and names, never an address with a query, a header or
 a payload: an address holds the UserSig, and log texts leave every machine.
@@ -50,19 +50,19 @@ Executed = Literal["no", "maybe", "yes"]
 class TimAVError(Exception):
     """The base of everything that this provider raises on purpose.
 
-    :param message: what happened. Where it says what to do about it as well, it ends with a full stop. It must hold no secret.
-    :param field: the argument or connection field that is wrong, where one is.
-    :param layer: where the answer failed: ``transport``, ``http``, ``protocol``, ``gateway``, ``head`` or ``body``.
+    :param message: what happened. If it also says what to do about it, it ends with a full stop. It must hold no secret.
+    :param field: the argument or connection field that is wrong, if one is.
+    :param layer: the layer that failed: ``transport``, ``http``, ``protocol``, ``gateway``, ``head`` or ``body``.
     :param code: the result code of that layer, or the HTTP status.
     :param outcome_class: the class of the result, in the words of ``outcomes.csv``.
-    :param retryable: whether the same operation may succeed later without anybody changing anything.
+    :param retryable: whether the same operation may succeed later although nothing is changed.
     :param executed: whether the service may have carried the operation out all the same.
-    :param retry_after: seconds that the service asked to wait, where it did.
+    :param retry_after: seconds that the service asked to wait, if it did.
     """
 
     default_retryable: ClassVar[bool] = False
     advice: ClassVar[str] = ""
-    """What to do about it, for people, where the message does not say it."""
+    """The advice for people, for a message that gives none."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class TimAVError(Exception):
         self.posts: int = 0
 
     def about(self, *, operation: str, room_id: int, user_ids: tuple[str, ...], seq: int, posts: int) -> TimAVError:
-        """Note which operation this happened to: which of the five, where, for whom, on which post.
+        """Note the operation that this happened to: its name, room, users and post.
 
         :returns: the error itself, so that it can be raised in the same line.
         """
@@ -101,7 +101,7 @@ class TimAVError(Exception):
 
     @property
     def with_advice(self) -> str:
-        """What happened, and what to do about it: a result code's own advice, else that of the class."""
+        """The message together with the advice: a result code's own, else that of the class."""
         return self.message if self.message.endswith(".") else f"{self.message}. {self.advice}"
 
     def __str__(self) -> str:
@@ -128,7 +128,7 @@ class ConfigurationError(TimAVError):
 
 
 class CertificateError(TimAVError):
-    """The client certificate, its private key or the CA is unusable or was refused; ``field`` names it where known."""
+    """The client certificate, its private key or the CA is unusable or was refused; ``field`` names it if known."""
 
     advice = "Replace it in the connection; its Test button then says whether it is accepted."
 
@@ -136,7 +136,7 @@ class CertificateError(TimAVError):
 class CredentialError(TimAVError):
     """The UserSig, the secret key or the account behind it was refused.
 
-    Retryable where a new UserSig would do (70001: expired), so that a stop still runs once somebody has put it in.
+    Retryable if a new UserSig would do (70001: expired), so that a stop still runs once it is in the connection.
     """
 
     advice = (
@@ -160,7 +160,7 @@ class AmbiguousOutcome(TimAVError):
 
 
 class ProtocolError(TimAVError):
-    """What answered does not speak the videorelay API, or its answer cannot be read."""
+    """The peer does not speak the videorelay API, or its answer cannot be read."""
 
     advice = "Check host, port and proxy of the connection."
 
@@ -179,7 +179,7 @@ class RoomNotReady(TimAVError):
 
 
 class RateLimited(TimAVError):
-    """Too many requests; ``retry_after`` holds the seconds to wait where the service said so."""
+    """Too many requests; ``retry_after`` holds the seconds to wait if the service said so."""
 
     default_retryable = True
     advice = "Try again later."
@@ -213,6 +213,6 @@ class ServiceError(TimAVError):
 
 
 class RecordingLost(TimAVError):
-    """The file ids of a recording cannot be had any more through this API; the message names the recording."""
+    """The file ids of a recording can no longer be retrieved through this API; the message names the recording."""
 
     advice = "Look for the recording's name in the vendor's console."

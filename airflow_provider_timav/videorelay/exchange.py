@@ -1,4 +1,4 @@
-"""One operation as a conversation: what to post next after each answer, and when to stop. It does no I/O.
+"""Decide, after each answer to an operation, what to post next and when to stop. It does no I/O.
 
 The service has no status query and no idempotency key, but each operation is safe to send again: a start that runs already
 and a stop that is done already have codes of their own. So a lost answer is settled by sending the same operation again.
@@ -46,12 +46,12 @@ CONNECT_SECONDS: Final = 5.0
 READ_SECONDS: Final = 15.0
 ANSWER_BYTES: Final = 1024 * 1024
 
-# Answers that settle what an earlier, lost answer left open: the service looked, and says how things stand.
+# Answers that settle an earlier, lost answer: the service has looked at the present state, and reports it.
 _SETTLES: Final = frozenset({OutcomeClass.WAIT_FOR_USER, OutcomeClass.SUCCESS_INCOMPLETE, OutcomeClass.ALREADY_OR_WAIT})
 
 
 def endpoint(host: str | None, port: int | None, environment: str) -> str:
-    """Return where to call, without a path: ``https://host[:port]``, the host in its one form (``hosts``).
+    """Return the address to call, without a path: ``https://host[:port]``, the host in its one form (``hosts``).
 
     :param host: a host name, ``host:port`` or ``https://host:port``; None or "" for the vendor's host of the environment.
     :param environment: ``production`` or ``test``.
@@ -71,13 +71,13 @@ def endpoint(host: str | None, port: int | None, environment: str) -> str:
     if any(mark in place for mark in "/?#\\") or any(char.isspace() for char in place):
         raise ConfigurationError("host must be a host name or https://host:port, without a path", field="host")
     if not marked and place.count(":") > 1 and "[" not in place:
-        place = f"[{place}]"  # Airflow takes the brackets off where a connection is written as an address
+        place = f"[{place}]"  # Airflow takes the brackets off if a connection is written as an address
     wrong = ""
     try:
         name, own_port = hosts.part(place)
     except ValueError as broken:
         wrong = str(broken)
-    # Not where the other error would be its context: its frame holds what was given, which may be a password.
+    # Outside of the except clause, so that the new error has no context: a frame of the old one may hold a password.
     if wrong:
         raise ConfigurationError(f"host: {wrong}", field="host")
     if port is not None and (isinstance(port, bool) or not 0 < port < 65536):
@@ -90,7 +90,7 @@ def endpoint(host: str | None, port: int | None, environment: str) -> str:
 
 @dataclass(frozen=True)
 class Service:
-    """Where to call and as whom. ``repr`` shows no credential."""
+    """The address to call and the identity to call as. ``repr`` shows no credential."""
 
     endpoint: str
     sdkappid: int
@@ -107,8 +107,8 @@ class Service:
 
 @functools.lru_cache(maxsize=8)
 def _address(endpoint: str, identifier: str, sdkappid: int) -> str:
-    """Return what the addresses of all posts of one service begin with."""
-    # What no address can hold is for the service to refuse.
+    """Return the beginning of the addresses of all posts of one service."""
+    # A character that no address can hold is for the service to refuse.
     quoted = urllib.parse.quote(identifier, safe="", errors="surrogatepass")
     return f"{endpoint}{PATH}?usersig={PLACEHOLDER}&identifier={quoted}&sdkappid={sdkappid}&random="
 
@@ -117,7 +117,7 @@ def _address(endpoint: str, identifier: str, sdkappid: int) -> str:
 class Post:
     """One request to send. ``seconds`` is all the time it may take, from connecting to the last byte of the answer.
 
-    ``url`` holds a placeholder where ``usersig`` belongs.
+    ``url`` holds a placeholder in the place of ``usersig``.
     """
 
     url: str = field(repr=False)
@@ -129,7 +129,7 @@ class Post:
 
 
 class RetryBudget:
-    """What this process may spend on sending again, so that an outage is not tripled by those who wait it out.
+    """The posts that this process may send again, so that an outage is not tripled by the tasks that wait it out.
 
     A bucket of 10: each repeated post takes one, each success gives one back.
     """
@@ -140,7 +140,7 @@ class RetryBudget:
         self._lock = threading.Lock()
 
     def take(self) -> bool:
-        """Take one, where there is one left."""
+        """Take one if there is one left; return whether there was."""
         with self._lock:
             if self._left <= 0:
                 return False
@@ -160,7 +160,7 @@ BUDGET: Final = RetryBudget()
 class Exchange(Generic[ResultT]):
     """One operation from its first post to its result.
 
-    A client posts what ``next_post`` gives and hands over what came back: ``answered`` with a reply, ``failed`` with the error
+    A client sends the post of ``next_post`` and hands its outcome over: ``answered`` with a reply, ``failed`` with the error
     of the transport. Both return how many seconds to wait before the next post, or None when ``result`` is there; when there
     will be no further post they raise.
 
@@ -199,7 +199,7 @@ class Exchange(Generic[ResultT]):
         return self._results[0]
 
     def next_post(self) -> Post:
-        """Return what to send now: each post has a new sequence number, cookie and random number."""
+        """Return the post to send now: each has a new sequence number, cookie and random number."""
         seq, cookie, number = self._numbers()
         self.posts += 1
         self._post = Post(
@@ -215,7 +215,7 @@ class Exchange(Generic[ResultT]):
     def answered(self, reply: Reply) -> float | None:
         """Read an answer: None means that ``result`` is there, a number is the seconds until the next post.
 
-        :raises TimAVError: what the operation came to, when there will be no further post.
+        :raises TimAVError: the failure of the operation, when there will be no further post.
         """
         assert self._post is not None  # noqa: S101 - a reply without a post is a bug of the client
         try:
@@ -226,11 +226,11 @@ class Exchange(Generic[ResultT]):
         else:
             self._budget.give()
             return None
-        # Outside of the except clause: what the operation comes to has no context.
+        # Outside of the except clause: the error of the operation has no context.
         return self.failed(failure)
 
     def _hide(self, text: str) -> str:
-        """Take the UserSig of the post, and what the request holds in confidence, out of a text."""
+        """Return a text without the UserSig of the post and the secrets of the request."""
         assert self._post is not None  # noqa: S101 - see answered
         for secret in (self._post.usersig, *self._confided):
             text = secret.hide_in(text)
@@ -239,7 +239,7 @@ class Exchange(Generic[ResultT]):
     def failed(self, error: TimAVError) -> float:
         """Take note of a post that came to nothing; return the seconds until the next one.
 
-        :raises TimAVError: what the operation came to, when there will be no further post.
+        :raises TimAVError: the failure of the operation, when there will be no further post.
         """
         kind = error.outcome_class
         pause = self._pause(error)
@@ -252,7 +252,7 @@ class Exchange(Generic[ResultT]):
         return pause
 
     def abandoned(self, why: str) -> TimAVError:
-        """Return what the operation comes to when no further post will be sent, after ``failed`` had asked for one."""
+        """Return the error of the operation when no further post will be sent, although ``failed`` allowed one."""
         return self._final(
             TransportError(
                 f"no answer was waited for: {why}",
@@ -263,7 +263,7 @@ class Exchange(Generic[ResultT]):
         )
 
     def _pause(self, error: TimAVError) -> float | None:
-        """Return the pause that the class of an error asks for, or None where the same call must not be sent again."""
+        """Return the pause that the class of an error asks for, or None if the same call must not be sent again."""
         jitter: Callable[[float, float], float] = random.uniform
         match error.outcome_class:
             case OutcomeClass.RETRY:
@@ -279,7 +279,7 @@ class Exchange(Generic[ResultT]):
         return None
 
     def _final(self, error: TimAVError) -> TimAVError:
-        """Return the error that leaves the call: an open question is not closed by a failure to ask again."""
+        """Return the error that leaves the call: an outcome that is unknown stays unknown after a retry that failed."""
         settled = error.outcome_class in _SETTLES
         if isinstance(error, AlreadyRunning):
             error.after_ambiguity = self._in_doubt

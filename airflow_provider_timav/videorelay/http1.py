@@ -3,10 +3,10 @@
 The libraries of the two clients have a parser each, and these differ: in how many fields a head may have and how long they may
 be, in informational answers before the true one, in fields that stand twice, in what follows the end, in packed bodies. To a
 start the difference is that between "started" and "maybe executed". So each library is given the answer in its plainest form,
-and what an answer may look like is decided here, by ``h11``. There is no I/O in here.
+and the form of an answer is judged here, by ``h11``. There is no I/O in here.
 
-What is taken beyond RFC 9112: line ends without CR, bytes behind the end of the answer (they are dropped, and the connection
-is not used again). What is refused, because nobody can say where the answer ends or what it says: a line of the head without
+Taken beyond RFC 9112: line ends without CR, bytes behind the end of the answer (they are dropped, and the connection
+is not used again). Refused, because the end of the answer or its meaning is uncertain: a line of the head without
 a colon, lengths that differ, transfer codings other than ``chunked``.
 """
 
@@ -33,19 +33,19 @@ MOST_INTERIM: Final = 16
 MOST_CHUNKS: Final = 8192
 """Each takes some 10 µs to read, be it of one byte, and the loop of the triggers waits meanwhile."""
 MOST_MEMBERS: Final = 128
-"""Of ``gzip``. What is left is copied for each."""
+"""Of ``gzip``. A copy is made for each answer."""
 RECEIVED_BYTES: Final = 2 * ANSWER_BYTES
-"""Of the answer as it comes, with its head and what is between its chunks."""
+"""Of the answer as it comes, with its head and the framing of its chunks."""
 FIELD_BYTES: Final = 200
-"""Of a field that is handed on; what is read of it stands at its beginning."""
+"""Of a field that is handed on; the part that is read stands at its beginning."""
 
-# What is read depends on what was asked; what is really sent does not matter. Made once: making one takes as long as reading.
+# How an answer is read depends on the request's method alone. Made once: making one takes as long as reading.
 _ASKED: Final = {
     method: h11.Request(method=method, target="-:1", headers=[("Host", "-")]) for method in ("POST", "CONNECT")
 }
 _ASKED_ALL: Final = h11.EndOfMessage()
 
-# What of the head is read (``answers.Reply``).
+# The header fields that are read (``reply.Reply``).
 _HANDED_ON: Final = (b"content-type", b"retry-after")
 _NO_WRITING: Final = re.compile(rb"[^ -~]")
 
@@ -55,7 +55,7 @@ class TooLargeError(OSError):
 
 
 class BrokenAnswerError(OSError):
-    """What came is no whole answer of HTTP; its text says in a few words why, and quotes nothing."""
+    """The bytes that came are no whole answer of HTTP; its text says in a few words why, and quotes nothing."""
 
 
 class AnswerReader:
@@ -79,12 +79,12 @@ class AnswerReader:
         self._is_followed = False
         self.whole = False
         self.holds_more = False
-        """Whether what was received last is not all that has come: whoever receives says so. Like bytes behind the answer."""
+        """Whether more has come than was received last, as the receiver notes. Treated like bytes behind the answer."""
 
     def give(self, buffer: Any, receive: Callable[[memoryview], int]) -> int:
-        """Fill a buffer with the answer, having received what is missing of it; return the number of bytes, 0 at its end.
+        """Fill a buffer with the answer, after receiving the rest of it; return the number of bytes, 0 at its end.
 
-        :param receive: fills a buffer with what has come, and returns 0 at the end of the connection.
+        :param receive: fills a buffer with received bytes, and returns 0 at the end of the connection.
         """
         if not self.whole:
             self._left = memoryview(self._received_by(receive))
@@ -106,7 +106,7 @@ class AnswerReader:
                 return plain
 
     def feed(self, received: bytes) -> bytes:
-        """Take what was received, ``b""`` for the end; return the answer once it is whole, until then ``b""``.
+        """Take received bytes, ``b""`` for the end; return the answer once it is whole, until then ``b""``.
 
         :raises BrokenAnswerError: if this is no HTTP that can be read, or ended too early.
         :raises TooLargeError: if the answer exceeds the cap, packed or unpacked.
@@ -120,7 +120,7 @@ class AnswerReader:
         except (BrokenAnswerError, TooLargeError) as found:
             trouble = found
         except h11.RemoteProtocolError:
-            # Its text quotes what came; a connection that ends in the middle is a protocol error to it, too.
+            # Its text quotes the answer; a connection that ends in the middle is a protocol error to it, too.
             trouble = BrokenAnswerError(
                 "no HTTP that can be read" if received else "closed before the answer was whole"
             )
@@ -131,7 +131,7 @@ class AnswerReader:
         raise trouble
 
     def decided(self) -> Reply | None:
-        """Return the answer where its status is there and says all that there is to know, whatever became of the rest."""
+        """Return the answer if its status is there and decides by itself, whatever became of the rest."""
         if self._head is None or self._head.status_code == 200:
             return None
         fields = dict(self._fields())
@@ -144,7 +144,7 @@ class AnswerReader:
         )
 
     def cut_off(self) -> bytes:
-        """Return the answer though its end will not come, where its status says all that there is to know; otherwise ``b""``.
+        """Return the answer though its end will not come, if its status decides by itself; otherwise ``b""``.
 
         A refusal is one, whatever becomes of the page that explains it.
         """
@@ -168,7 +168,7 @@ class AnswerReader:
         return self.whole
 
     def _read(self) -> bool:
-        """Take note of what has come; return whether that was all of it."""
+        """Take note of the events that have come; return whether the answer is whole."""
         while (event := self._connection.next_event()) is not h11.NEED_DATA:
             if isinstance(event, h11.InformationalResponse):
                 self._interim += 1
@@ -207,7 +207,7 @@ class AnswerReader:
         return b"\r\n".join([*lines, b"", body])
 
     def _fields(self) -> list[tuple[bytes, bytes]]:
-        """Return what is handed on of the head: each field once, short and in ASCII, for the libraries differ in the others."""
+        """Return the head to hand on: each field once, short and in ASCII, because the libraries differ in the others."""
         assert self._head is not None  # noqa: S101 - see _plain
         found: dict[bytes, bytes] = {}
         for name, value in self._head.headers:
@@ -229,7 +229,7 @@ class AnswerReader:
 
 
 def unpacked(body: bytes, codings: str) -> bytes:
-    """Undo content codings that nobody asked for, as far as the cap: a bomb is never unpacked.
+    """Undo content codings that were not asked for, as far as the cap: a bomb is never unpacked.
 
     ``gzip`` may have several members (RFC 1952), though not without end, ``deflate`` may lack zlib's header, as some servers
     send it. A coding that is not known is left as it is.

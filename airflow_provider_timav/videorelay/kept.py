@@ -1,4 +1,4 @@
-"""What a process makes of a secret once and keeps for some minutes, found again by a digest and never by the secret itself."""
+"""Keep values that are made of secrets for some minutes, found again by a digest and never by the secret itself."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _KEY: Final = secrets.token_bytes(32)
 
 
 class Kept(Generic[T]):
-    """Values by what they were made of. All threads of a process may ask.
+    """Values by the parts that they were made of. All threads of a process may use it.
 
     The newest ``size`` are kept, each for ``seconds`` from its making: a value that holds a key is gone then, however often it
-    is asked for. What has expired is let go whenever the store is asked for anything.
+    is asked for. Expired values are dropped at every access.
 
     :param clock: seconds that never go back.
     """
@@ -39,7 +39,7 @@ class Kept(Generic[T]):
     def get(self, parts: tuple[object, ...], make: Callable[[], T]) -> T:
         """Return the value that was made of ``parts``, or make it.
 
-        Two threads may make the same value at once; both get the first. What ``make`` raises is not kept.
+        Two threads may make the same value at once; both get the first. An error that ``make`` raises is not kept.
 
         :param parts: texts, bytes, numbers, None, and tuples of those.
         """
@@ -57,7 +57,7 @@ class Kept(Generic[T]):
         return value
 
     def clear(self) -> None:
-        """Let go of everything."""
+        """Drop everything."""
         with self._lock:
             self._values.clear()
 

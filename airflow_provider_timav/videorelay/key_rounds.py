@@ -20,7 +20,7 @@ MOST_ROUNDS: Final = 2_000_000
 """About a second. OpenSSL's own default is 2048, recommendations are at 600,000."""
 _SCRYPT: Final = bytes.fromhex("2b06010401da47040b")
 _DEEPEST: Final = 8
-# What OpenSSL and cryptography both open: AES in CBC mode, triple DES (RFC 8018, B.2), and PKCS #12's scheme with triple DES.
+# Ciphers that OpenSSL and cryptography both open: AES in CBC mode, triple DES (RFC 8018, B.2), PKCS #12's scheme with it.
 _USUAL: Final = frozenset(
     bytes.fromhex(oid)
     for oid in (
@@ -34,16 +34,16 @@ _USUAL: Final = frozenset(
 _USUAL_NAMES: Final = ("AES-128-CBC", "AES-256-CBC", "DES-EDE3-CBC")  # of traditional keys it opens fewer
 _STRETCHED_WITH_MD5: Final = bytes.fromhex("2a864886f70d0206")
 _SCRYPT_BYTES: Final = 32 * 1024 * 1024
-"""What OpenSSL lets scrypt take."""
+"""The memory that OpenSSL lets scrypt take."""
 
 
 def rounds(base64_text: str) -> int:
-    """Return the rounds that a PKCS #8 key asks for (RFC 5958: `EncryptedPrivateKeyInfo`); 0 for what is no such key in DER.
+    """Return the rounds that a PKCS #8 key asks for (RFC 5958: `EncryptedPrivateKeyInfo`); 0 if it is no such key in DER.
 
     That is the largest number in it; with scrypt (RFC 7914) the product of its three costs, if that is larger.
     """
     found = _algorithm(base64_text)
-    # Whoever made the key chose each number: a zero among them must not hide the others.
+    # The maker of the key chose each number: a zero among them must not hide the others.
     numbers = [max(int.from_bytes(value, "big"), 1) for tag, value in found if tag == INTEGER]
     most = max(numbers, default=0)
     return max(most, math.prod(numbers[:3])) if (OID, _SCRYPT) in found else most
@@ -68,7 +68,7 @@ def is_usual(inner: str) -> bool:
 
 
 def _algorithm(base64_text: str) -> list[tuple[int, bytes]]:
-    """Return tag and contents of each value in the description of how a key is encrypted; none of what is no such key."""
+    """Return tag and contents of each value in the description of a key's encryption; none if it is no such key."""
     with contextlib.suppress(ValueError, IndexError, StopIteration):
         whole = next(values(base64.b64decode("".join(base64_text.split()), validate=True)))[1]
         _, algorithm = next(values(whole))

@@ -1,9 +1,9 @@
 """Credentials on the line: libraries write a placeholder, and the real text takes its place while the bytes leave.
 
-What watches a process sees what libraries see: breadcrumbs and spans of ``http.client``, traces of aiohttp, debug logs, the
+Tools that watch a process see what libraries see: breadcrumbs and spans of ``http.client``, traces of aiohttp, debug logs, the
 variables of their frames. So none of them is given the UserSig or a proxy's password. There is no I/O in here.
 
-What is real is kept and handed on as a ``memoryview``: it becomes a variable of frames of ``ssl``, and shows in no ``repr``.
+The real value is kept and handed on as a ``memoryview``: it becomes a variable of frames of ``ssl``, and shows in no ``repr``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["PATH", "PLACEHOLDER", "Proxy", "RequestLine", "Secret", "forms", "in
 PATH: Final = "/v3/openim/videorelay"
 PLACEHOLDER: Final = "***"
 
-# What each request begins with: a known place, so that no other text is ever taken for the placeholder, whatever it holds.
+# The beginning of each request: a known place, so that no other text is ever taken for the placeholder, whatever it holds.
 _BEFORE: Final = f"POST {PATH}?usersig=".encode()
 _OPENING: Final = _BEFORE + f"{PLACEHOLDER}&".encode()
 _ESCAPE: Final = re.compile("%[0-9A-F]{2}")
@@ -91,9 +91,10 @@ class Secret:
 
 
 class RequestLine:
-    """Writes what a library writes on TLS, with the UserSig in its place in the request line: once, for one post.
+    """Writes the bytes of a library to TLS, with the UserSig in its place in the request line: once, for one post.
 
-    Bytes are taken as they come, in one piece or in many, and a write that TLS wants repeated is gone on with where it stopped.
+    Bytes are taken as they come, in one piece or in many. A write that TLS wants repeated continues from the point at which it
+    stopped.
 
     :param usersig: as it stands in the address.
     """
@@ -108,7 +109,7 @@ class RequestLine:
 
     @property
     def filled(self) -> bool:
-        """Whether the UserSig has left; what comes after it is written as it is."""
+        """Whether the UserSig has left; later bytes are written as they are."""
         return self._usersig is None
 
     def write(self, written: Any, leave: Callable[[memoryview], int]) -> int:
@@ -126,7 +127,7 @@ class RequestLine:
         return self._taken
 
     def _fill(self, written: memoryview) -> bool:
-        """Note what is to leave; False where the placeholder has not been written to its end yet."""
+        """Note the bytes that are to leave; return False if the placeholder has not been written to its end yet."""
         awaited = _OPENING[self._matched :]
         if written[: len(awaited)] != awaited[: len(written)]:
             raise OSError("a request that begins otherwise than it should")
@@ -142,7 +143,7 @@ class RequestLine:
 class Proxy:
     """The proxy to go through: its address without credentials, as libraries get it. ``repr`` shows no credential.
 
-    :param introduction: the header line with which it is asked to make way, where it wants one.
+    :param introduction: the header line for its request for a tunnel, if it wants one.
     """
 
     address: str
@@ -161,7 +162,7 @@ class Proxy:
         else:
             line = f"Proxy-Authorization: {pair}\r\n".encode()
             return cls(address, None if pair is None else Secret(line))
-        # Not where the other error would be its context: its frame holds the password.
+        # Outside of the except clause, so that the new error has no context: a frame of the old one holds the password.
         raise ConfigurationError(why, field="proxy")
 
 

@@ -34,9 +34,9 @@ class LiveUrl(_Result):
 
 
 class StartPushResult(_Result):
-    """What a started push is known by. ``channel_id`` is text: it exceeds what JavaScript, and so the UI, can count.
+    """The URLs and ids of a started push. ``channel_id`` is text: it exceeds what JavaScript, and so the UI, can count.
 
-    ``hls_url`` and ``rtmp_url`` are those of the original rate where there is one. ``tape_task_id`` is there only with
+    ``hls_url`` and ``rtmp_url`` are those of the original rate if there is one. ``tape_task_id`` is there only with
     ``tape_flag``; no file id of such a recording ever comes through this API.
     """
 
@@ -55,7 +55,7 @@ class StopPushResult(_Result):
 
 
 class StartRecordResult(_Result):
-    """What a started recording is known by: the name to find it under in the vendor's console."""
+    """The name under which a started recording is found in the vendor's console."""
 
     outcome: StartOutcome = "started"
     file_name: str
@@ -70,7 +70,7 @@ class StopRecordResult(_Result):
 
 
 class KickMembersResult(_Result):
-    """Who was asked to be removed; the service does not confirm that they are gone."""
+    """The members whose removal was requested; the service does not confirm that they are gone."""
 
     outcome: Literal["requested"] = "requested"
     user_ids: tuple[str, ...]

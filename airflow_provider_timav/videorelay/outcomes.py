@@ -1,4 +1,4 @@
-"""Every result code of the three layers: what it means, what to do, and how it is treated.
+"""Every result code of the three layers: its meaning, the advice, and its treatment.
 
 The table is data (``outcomes.csv``, read at first use). Its rows follow the specification's annex (body), the table of the
 common head (head) and the vendor's common REST codes (gateway). Codes that it lacks fall to the row of their hundred
@@ -11,7 +11,7 @@ success_incomplete  done, but the live URLs or file ids are not in the answer
 gone                stop of something that is not there
 retry               safe to send again inside the call
 rate_limited        send again inside the call, after a longer wait
-credential          send once more with a new UserSig where one can be signed, otherwise fail
+credential          send once more with a new UserSig if one can be signed, otherwise fail
 ambiguous           the outcome is unknown: send the same operation again, its "already" code is the answer
 task_retry          no retry inside the call, but the task may be tried again
 wait_for_user       the room or the user is not there yet
@@ -33,9 +33,8 @@ from typing import Any, Final, Literal, get_args
 
 from airflow_provider_timav.videorelay import errors
 
-__all__ = ["Action", "Family", "Layer", "Outcome", "OutcomeClass", "classify", "table"]
+__all__ = ["Action", "Layer", "Outcome", "OutcomeClass", "classify", "table"]
 
-Family = Literal["push", "record", "room"]
 Layer = Literal["gateway", "head", "body"]
 Action = Literal["start", "stop", "remove"]
 
@@ -69,7 +68,7 @@ _ERRORS: Final[dict[OutcomeClass, type[errors.TimAVError]]] = {
     OutcomeClass.FAIL: errors.RequestRejected,
     OutcomeClass.FAIL_UNKNOWN: errors.ServiceError,
 }
-# Classes after which the same operation may succeed later without anybody changing the request. A credential may be replaced
+# Classes after which the same operation may succeed later with the same request. A credential may be replaced
 # in the connection between two tries of a task, so it is worth them.
 _RETRYABLE: Final = frozenset(
     {
@@ -100,7 +99,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """One result code as it counts for one action: its row of the table, the class, and what the service says of it."""
+    """One result code as it counts for one action: its row of the table, the class, and the service's own words."""
 
     layer: Layer
     code: int
@@ -115,7 +114,7 @@ class Outcome:
         """
         kind = getattr(errors, self.row.error) if self.row.error else _ERRORS[self.outcome_class]
         known = "" if isinstance(self.row.code, int) else ", which the table of result codes lacks"
-        # What says no more than the table does is not said twice.
+        # A text that says no more than the table does is not quoted.
         said = f': "{self.said}"' if self.said and self.said.casefold() != self.row.meaning.casefold() else ""
         message = f"{self.row.meaning} ({self.layer} code {self.code}{known}{said}). {self.row.advice}"
         facts: dict[str, Any] = {}
@@ -155,11 +154,12 @@ _SERVER_TIMED_OUT: Final = 70169
 _TIMED_OUT: Final = re.compile(r"time[ds]?[ -]?out|超时", re.IGNORECASE)
 
 
-def classify(*, family: Family, layer: Layer, code: int, action: Action, said: str = "") -> Outcome:
-    """Return what a non-zero result code means for an action; codes that the table lacks get a fallback.
+def classify(*, family: str, layer: Layer, code: int, action: Action, said: str = "") -> Outcome:
+    """Return the meaning of a non-zero result code for an action; codes that the table lacks get a fallback.
 
+    :param family: the operation's (``calls.OPERATIONS``); one that the table does not name has no codes of its own.
     :param code: the result; 0 counts only for a gateway that says FAIL all the same.
-    :param said: what the service says of it, fit to be quoted.
+    :param said: the service's own words, fit to be quoted.
     """
     rows = table()
     looked_for = _SERVER_TIMED_OUT if code == _MAY_HAVE_TIMED_OUT and _TIMED_OUT.search(said) else code

@@ -1,11 +1,11 @@
 """A client certificate and its private key, as OpenSSL takes them: which of the two is wrong, and why.
 
-OpenSSL is asked first: what it takes, servers take, and what it does not take is read no further. That keeps out what would be
-slow to read: a library that reads any key looks for primes in one of Diffie-Hellman, for half a minute with 8192 bits, and no
-other thread of the process runs meanwhile. For the same reason a key of DSA is not taken: a large one takes long, too, and
-OpenSSL itself shakes hands with none by default. It says no more than "PEM lib" to most bad input, and trusts the numbers of an
-RSA key; so a key that it takes is read with ``cryptography`` as well. No key file is left behind: OpenSSL loads the key from
-anonymous memory.
+OpenSSL decides first: servers take the pairs that it takes, and one that it refuses is read no further. That keeps out keys
+that are slow to read: a library that reads any key looks for primes in one of Diffie-Hellman, for half a minute with 8192 bits,
+and no other thread of the process runs meanwhile. For the same reason a key of DSA is not taken: a large one takes long, too,
+and OpenSSL itself shakes hands with none by default. It says no more than "PEM lib" to most bad input, and trusts the numbers
+of an RSA key; so a key that it takes is read with ``cryptography`` as well. No key file is left behind: OpenSSL loads the key
+from anonymous memory.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ MOST_RSA_BITS: Final = 10240
 FEW: Final = 3
 """Certificates behind the first, for which a key is tried that takes as many rounds to open as one may."""
 PASSPHRASE_BYTES: Final = 1024
-"""What OpenSSL takes (PEM_BUFSIZE)."""
-# What OpenSSL says of a key that belongs to another certificate, of another kind or of the same one.
+"""The most that OpenSSL takes (PEM_BUFSIZE)."""
+# OpenSSL's reasons for a key that belongs to another certificate, of another kind or of the same one.
 _OF_ANOTHER: Final = frozenset({"key values mismatch", "key type mismatch", "no certificate assigned"})
 _OF_NO_KIND: Final = "unknown certificate type"  # of no kind that TLS has
 _NOT_SUPPORTED: Final = "private_key is damaged, or of a kind that is not supported"
@@ -89,9 +89,9 @@ def _is_of_dsa(inner: str) -> bool:
 
 
 def present(context: ssl.SSLContext, chain_pem: str, key_pem: bytes, password: bytes = b"") -> None:
-    """Have a context present a certificate. Nothing asks for a passphrase.
+    """Have a context present a certificate. No terminal is prompted for a passphrase.
 
-    :raises CertificateError: naming ``client_cert``, where OpenSSL refuses it or the key.
+    :raises CertificateError: naming ``client_cert``, if OpenSSL refuses it or the key.
     """
     try:
         _load(context, chain_pem, key_pem, password)
@@ -125,7 +125,7 @@ def _password(label: str, inner: str, passphrase: str | None) -> bytes:
         raise unfit(f"OpenSSL takes none of {PASSPHRASE_BYTES} bytes or more", "private_key_passphrase")
     asked = rounds(inner)
     if label.startswith("ENCRYPTED") and not asked:
-        # OpenSSL reads more than DER: what asks for its rounds in another form (X.690, 8.1.3.6) must not come so far.
+        # OpenSSL reads more than DER: a key that names its rounds in another form (X.690, 8.1.3.6) must not come so far.
         raise CertificateError(_NOT_SUPPORTED, field="private_key")
     if asked > MOST_ROUNDS:
         rule = f"its passphrase is stretched by more than {MOST_ROUNDS} rounds, which would hold everything else up"
@@ -139,7 +139,7 @@ def _load(context: ssl.SSLContext, chain_pem: str, key_pem: bytes, password: byt
 
 
 def _refusal(chain_pem: str, key_pem: bytes, password: bytes = b"") -> str | None:
-    """Return what OpenSSL says to a certificate and a key; None if it takes them, "" if it finds no word."""
+    """Return OpenSSL's reason against a certificate and a key; None if it takes them, "" if it gives no reason."""
     try:
         _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), chain_pem, key_pem, password)
     except ssl.SSLError as refused:

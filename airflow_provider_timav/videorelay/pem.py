@@ -1,7 +1,7 @@
-"""The PEM text of a connection's field: where it comes from, how much of it is taken, and what is repaired in it.
+"""The PEM text of a connection's field: its source, its limits, and the damage that is repaired in it.
 
-A field holds the text itself or the path of a file. What is too large is refused before anything is made of it. Every failure
-to read a file has one message: a person who may test connections must not learn from it which files a machine has.
+A field holds the text itself or the path of a file. A text that is too large is refused before anything is made of it. Every
+failure to read a file has one message: a person who may test connections must not learn from it which files a machine has.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _SHORTEST_PACKED: Final = 80
 _ESCAPED_RETURN: Final = re.compile(r"(?<!\\)\\+r")
 _ESCAPED_BREAK: Final = re.compile(r"(?<!\\)\\+n")
 _KEY_BEGINS: Final = re.compile(r"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----")
-# Headers of a traditional encrypted key; they must stay lines of their own. The length of the IV tells where base64 begins.
+# Headers of a traditional encrypted key; they must stay lines of their own. Base64 begins behind the IV, whose length is known.
 _HEADERS: Final = re.compile(
     r"\s*Proc-Type:\s*(?P<proc>4,ENCRYPTED)\s*DEK-Info:\s*"
     r"(?P<dek>AES-\d+-CBC,[0-9A-Fa-f]{32}|[A-Z0-9-]+,[0-9A-Fa-f]{16})(?P<rest>.*)",
@@ -59,7 +59,7 @@ class Files:
     """Which files of this machine a field may name.
 
     :param folder: only regular files within this folder, by their real paths; None for files anywhere.
-    :param allowed: False where no file is read at all.
+    :param allowed: False if no file is read at all.
     :param rule: what to say of that to a person, at the end of a refusal.
     """
 
@@ -180,9 +180,9 @@ def key_text(value: str, field: str, files: Files) -> str:
 
 @dataclass(frozen=True)
 class _Kind:
-    """What a field is to hold.
+    """The kind of PEM that a field is to hold.
 
-    :param name: what it is called.
+    :param name: its name in messages.
     :param mark: the line that it begins with.
     :param wanted: whether a block with this label is one.
     """
@@ -198,7 +198,7 @@ _CERTIFICATE: Final = _Kind(
 _KEY: Final = _Kind("private key", "-----BEGIN … PRIVATE KEY-----", lambda label: label.endswith("PRIVATE KEY"))
 
 _SWAPPED: Final = "perhaps client_cert and private_key are swapped."
-# What people put in instead: how its label ends, what it is, and what to do about it.
+# Other PEM that people put in: the end of its label, its name, and what to do about it.
 _INSTEAD: Final = (
     ("PRIVATE KEY", "a private key", _SWAPPED),
     (

@@ -1,4 +1,4 @@
-"""What came back over the wire, and what an HTTP status other than 200 means."""
+"""The reply that came back over the wire, and the error that an HTTP status other than 200 means."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RETRY_AFTER_MAX: Final = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What came back over the wire: the HTTP status, the header fields that matter, the body (size already capped).
+    """The reply that came back over the wire: the HTTP status, the header fields that matter, the body (size already capped).
 
     ``repr`` shows no body: it may quote what was sent.
     """
@@ -107,8 +107,8 @@ def http_failure(reply: Reply) -> TimAVError | None:
 # By these, what answers says that it is another host, or another port, than was meant: no such resource or method, not
 # responsible (RFC 9110, 15.5.20), and nginx's 497 for plain HTTP on a port of TLS.
 _ANOTHER_HOST: Final = frozenset({404, 405, 421, 497})
-# What servers that end TLS write on a page of 400, 401 or 403 instead of an alert: nginx with ssl_verify_client, IIS (403.7 and
-# 403.16), Apache with SSLVerifyClient, which asks for the certificate late.
+# The words of servers that end TLS, on a page of 400, 401 or 403 instead of an alert: nginx with ssl_verify_client, IIS
+# (403.7 and 403.16), Apache with SSLVerifyClient, which asks for the certificate late.
 _CERTIFICATE_PAGE: Final = re.compile(
     rb"SSL certificate|client certificate|post-handshake authentication", re.IGNORECASE
 )
@@ -118,7 +118,7 @@ _NONE_ARRIVED: Final = re.compile(
 
 
 def _of_client_certificate(reply: Reply) -> str | None:
-    """Return what a server that ends TLS says of the client certificate in an answer of HTTP, or None if it says nothing."""
+    """Return the judgement of a server that ends TLS on the client certificate, or None if its answer has none."""
     # 495 and 496 are nginx's own; its relatives and balancers built on it send them as they are.
     is_page = reply.status in (400, 401, 403) and _CERTIFICATE_PAGE.search(reply.body) is not None
     if reply.status == 496 or (is_page and _NONE_ARRIVED.search(reply.body)):

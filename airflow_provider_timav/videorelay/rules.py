@@ -1,8 +1,7 @@
-"""What the arguments of the API may hold: plain checks, for which the standard library is enough.
+"""The rules of arguments: plain checks, for which the standard library is enough.
 
-The models hold every request to them, and the operators what a DAG's author has written as a constant, when the DAG is parsed:
-that must not cost the import of the models. Arguments have the names that operators and hook use, and each name means the same
-in every operation.
+``bodies`` says which argument has which rule. Requests are held to them when they are made, and an author's constants when the
+DAG is parsed.
 """
 
 from __future__ import annotations
@@ -115,7 +114,7 @@ def text(value: Any) -> str:
         except ValueError:  # of thousands of digits
             raise Broken(f"must have at most {LONGEST_TEXT} characters") from None
     if not isinstance(value, str):
-        raise Broken("must be a text")
+        raise Broken("must be a string")
     try:
         value.encode("utf-8")
     except UnicodeEncodeError:
@@ -141,7 +140,7 @@ def name(value: Any) -> str:
 def user(value: Any) -> str:
     """Return the id of a user: a name on one line.
 
-    :raises Broken: for what is no name, and for control characters and line breaks in it.
+    :raises Broken: if it is no name, or holds a control character or a line break.
     """
     found = name(value)
     if _CONTROL.search(found):

@@ -1,4 +1,4 @@
-"""What the service says in its own words, made fit to be quoted in a message.
+"""Make the service's own words fit to be quoted in a message.
 
 Such a text may come from anything that answers: it may hold line breaks that forge a log's lines, characters that turn a
 terminal's writing round, the UserSig that was sent, or a mebibyte. There is no I/O in here.
@@ -20,7 +20,7 @@ _LONG_WORD: Final = re.compile(r"[!-~]{41,}")
 
 
 def fit_to_quote(text: Any) -> str:
-    """Return a text in one line of at most 200 characters, without what is no writing; "" for what is no text.
+    """Return a text in one line of at most 200 characters, without characters that are no writing; "" if it is no text.
 
     Control and format characters, halves of surrogate pairs and unassigned ones become blanks, a word of more than 40 ASCII
     characters becomes ``…``, and double quotes become single ones.

@@ -1,4 +1,4 @@
-"""Sockets that know until when a post may take, so that its deadline holds however a peer spreads what it sends.
+"""Sockets that know the deadline of a post, so that it holds however a peer spreads its bytes.
 
 The library's timeouts count anew for each address of a host, each read, and each line of a proxy's answer; the system's look-up
 of a name knows none at all. Here one deadline counts for all of them.
@@ -66,15 +66,15 @@ class TlsSocket(SSLTransport):
     def recv_into(self, buffer: Any, nbytes: int | None = None, flags: int = 0) -> int:
         """Give of the answer, which is read whole first."""
         flight = current_flight()
-        assert flight is not None  # noqa: S101 - whoever reads has sent a post
+        assert flight is not None  # noqa: S101 - a read follows a post
         self._answer = flight.answer
         return self._answer.give(memoryview(buffer)[: nbytes or len(buffer)], self._receive)
 
     def _receive(self, buffer: memoryview) -> int:
-        """Fill a buffer with what has come, as far as it is application data; tell the answer whether something is left.
+        """Fill a buffer with received application data; note for the answer whether more is left.
 
-        The library looks for that in the system's socket, and there it is no longer: what came together was taken together. A
-        connection with an answer in it that nobody has asked for would give it to the next post.
+        The library looks for that in the system's socket, and there it is no longer: all received bytes were taken together. A
+        connection with an unrequested answer in it would give that to the next post.
         """
         if self._trouble is not None:
             raise self._trouble
@@ -110,7 +110,7 @@ class _PlainSocket(PatientSocket):
     _missing = 0
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """Receive records of TLS, and note where they end."""
+        """Receive records of TLS, and note their ends."""
         _bound(self)
         received = super().recv(size, flags)
         self._follow(received)
@@ -133,7 +133,7 @@ class _PlainSocket(PatientSocket):
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         flight = current_flight()
-        assert flight is not None  # noqa: S101 - whoever reads has sent a post
+        assert flight is not None  # noqa: S101 - a read follows a post
         return flight.consent.give(memoryview(buffer)[: nbytes or len(buffer)], self._receive)
 
     def _receive(self, buffer: memoryview) -> int:
@@ -141,7 +141,7 @@ class _PlainSocket(PatientSocket):
         return super().recv_into(buffer)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        if not data:  # as whoever reads from TLS mostly has nothing to say
+        if not data:  # as a reader of TLS mostly has nothing to write
             return
         flight = _bound(self)
         if flight is None or flight.introduction is None or self._has_asked:
@@ -198,7 +198,7 @@ class _Connection(urllib3.connection.HTTPSConnection):
 
 def _look_up(host: str, port: int, seconds: float) -> list[Any]:
     """Return a name's addresses, within so many seconds and the flight's deadline."""
-    with contextlib.suppress(socket.gaierror):  # what is an address already needs none, and no thread to do it in
+    with contextlib.suppress(socket.gaierror):  # an address needs no look-up, and no thread for one
         return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST))
     found: list[list[Any] | OSError] = []
     thread, flight, until = look_up(host, port, found.append), current_flight(), time.monotonic() + seconds

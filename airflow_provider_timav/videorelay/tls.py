@@ -3,7 +3,7 @@
 The service asks for mutual TLS (specification, 双向认证). Certificate and key are taken if OpenSSL takes them (``pairs``). Each
 error names the field of the connection.
 
-A context is what plain clients of OpenSSL have, such as curl: it answers a server that asks for the certificate later on, as
+A context is that of plain clients of OpenSSL, such as curl: it answers a server that asks for the certificate later on, as
 Apache does for one location (RFC 8446, 4.2.6), and an issuing CA alone may be the one to trust. There is no switch that turns
 verification off. All of it is set here, so that it is the same whatever Python's own defaults are (3.13 has others).
 """
@@ -67,7 +67,7 @@ class Identity:
     ) -> Identity:
         """Read certificate and key, each PEM text or a path, and check them.
 
-        :param passphrase: of the key, where it is encrypted; nothing ever asks for one on a terminal.
+        :param passphrase: of the key, if it is encrypted; no terminal is ever prompted for one.
         :param files: which files a path may lead to.
         :param now: the time to check the validity against (default: now).
         :raises CertificateError: naming ``client_cert``, ``private_key`` or ``private_key_passphrase``: not readable, expired
@@ -95,7 +95,7 @@ class Identity:
         return (self.not_after - (now or datetime.now(UTC))).days
 
     def warn_before_expiry(self, now: datetime) -> None:
-        """Log a warning with less than 30 days to go, an error with less than 7; a warning where an issuer's has expired."""
+        """Log a warning with less than 30 days to go, an error with less than 7; a warning if an issuer's has expired."""
         left = self.not_after - now
         if left < WARN_BEFORE:
             level = logging.ERROR if left < ALARM_BEFORE else logging.WARNING
@@ -118,8 +118,8 @@ class Identity:
 
         The environment (``SSL_CERT_FILE``, ``REQUESTS_CA_BUNDLE`` …) has no say in it.
 
-        :raises CertificateError: naming ``ca_cert`` or ``client_cert`` where OpenSSL refuses them.
-        :raises ConfigurationError: naming ``ca_cert`` where it is empty and the system's CAs cannot be used; naming none where
+        :raises CertificateError: naming ``ca_cert`` or ``client_cert`` if OpenSSL refuses them.
+        :raises ConfigurationError: naming ``ca_cert`` if it is empty and the system's CAs cannot be used; naming none if
             this machine cannot make a context, because it has no descriptor left, for instance.
         """
         try:
@@ -128,14 +128,14 @@ class Identity:
             raise
         except Exception as unexpected:  # noqa: BLE001 - a system has many ways to say no, and none of them is the network's
             odd = unmade(unexpected)
-        # Outside of the except clause: what it comes to has no context.
+        # Outside of the except clause: the new error has no context.
         raise odd
 
     def _context(self, ca_pem: str | None) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         context.post_handshake_auth = True
-        # What is named is trusted, be it a root or not; and a server's CA may pass over rules of RFC 5280, as private ones do.
+        # The named CA is trusted, be it a root or not; and a server's CA may pass over rules of RFC 5280, as private ones do.
         context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         context.verify_flags &= ~ssl.VERIFY_X509_STRICT
         _trust(context, ca_pem)
@@ -236,7 +236,7 @@ def _trust(context: ssl.SSLContext, ca_pem: str | None) -> None:
 
 def _trust_system(context: ssl.SSLContext) -> None:
     if os.name == "nt":
-        context.load_default_certs()  # Windows' own store, where the environment has no say either
+        context.load_default_certs()  # Windows' own store, on which the environment has no say either
         return
     # load_default_certs() would follow SSL_CERT_FILE and SSL_CERT_DIR; the compiled-in places are the system's.
     places = ssl.get_default_verify_paths()
@@ -247,7 +247,7 @@ def _trust_system(context: ssl.SSLContext) -> None:
     context.load_verify_locations(cafile=cafile, capath=capath)
 
 
-# The hooks of one process, and its triggers, mostly have the same connection: what is made of the same contents is made once.
+# The hooks of one process, and its triggers, mostly have the same connection: equal contents are made into a context once.
 _checked: Final[Kept[Identity]] = Kept()
 _contexts: Final[Kept[ssl.SSLContext]] = Kept()
 _readable: Final[Kept[str]] = Kept()
@@ -264,7 +264,7 @@ def _check(chain_pem: str, key_pem: str, passphrase: str | None) -> Identity:
         odd = type(unexpected).__name__
     except Exception as unexpected:  # noqa: BLE001  # a library that reads keys fails in as many ways as there are keys
         odd = type(unexpected).__name__
-    # Not where the library's error would be its context: it may quote what it read.
+    # Outside of the except clause, so that the new error has no context: the library's may quote the text that it read.
     if lacking is not None:
         raise lacking
     raise CertificateError(f"private_key, or client_cert, cannot be read ({odd})", field="private_key")
@@ -290,7 +290,7 @@ def forget_contexts() -> None:
 
 
 def _state_of_store() -> tuple[object, ...]:
-    """Return what changes when the system's CAs do."""
+    """Return values that change when the system's CAs do."""
     places = ssl.get_default_verify_paths()
     state: list[object] = []
     for place in (places.openssl_cafile, places.openssl_capath):

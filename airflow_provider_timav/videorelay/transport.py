@@ -1,7 +1,7 @@
-"""What both clients know of a post in the air, from its sockets and from TLS.
+"""The state of a post in the air, for both clients, from its sockets and from TLS.
 
-Whether anything was sent is asked of TLS itself and not of a library: an exception that says "timeout" or "closed" comes
-from either side of the first byte, and only before it can nothing have been executed. ``blame`` says what a fault means.
+TLS itself knows whether anything was sent, and a library does not: an exception that says "timeout" or "closed" comes
+from either side of the first byte, and only before it can nothing have been executed. ``blame`` judges a fault.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ class Flight:
 
     :param deadline: until when it may take, on the monotonic clock.
     :param line: writes the UserSig into the request line.
-    :param introduction: what a proxy is told with the request for a tunnel.
-    :param connected: whether something has taken the connection: the service, or the proxy where there is one.
-    :param reached: whether TLS with the service has begun; until then a proxy, where there is one, has the word.
+    :param introduction: the header line for a proxy, with the request for a tunnel.
+    :param connected: whether something has taken the connection: the service, or the proxy if there is one.
+    :param reached: whether TLS with the service has begun; until then a proxy, if there is one, answers.
     :param greeted: whether the service has answered the greeting of TLS: only then can it have asked for a certificate.
     :param sent: whether the first byte has left.
-    :param refusal: what TLS, or the reader of answers, found to be wrong, where a library might lose it.
-    :param socket: the one in use, for who wants to cut it (the synchronous client).
+    :param refusal: the fault that TLS, or the reader of answers, found, in case a library loses it.
+    :param socket: the one in use, so that the synchronous client can cut it.
     """
 
     deadline: float
@@ -56,16 +56,16 @@ class Flight:
 
     @functools.cached_property
     def answer(self) -> AnswerReader:
-        """What reads the word of the service; made when there is something to read, while the service is at work."""
+        """The reader of the service's answer; made when there is something to read, while the service is at work."""
         return AnswerReader()
 
     @functools.cached_property
     def consent(self) -> AnswerReader:
-        """What reads the word of a proxy; most flights have none."""
+        """The reader of a proxy's answer; most flights have none."""
         return AnswerReader("CONNECT")
 
     def decided(self) -> Reply | None:
-        """Return what the service has refused the post with, where the status is all that came before a fault or a deadline."""
+        """Return the service's refusal of the post, if its status is all that came before a fault or a deadline."""
         return self.answer.decided() if self.sent else None
 
 
@@ -74,7 +74,7 @@ _FLIGHT: ContextVar[Flight | None] = ContextVar("timav_flight", default=None)
 
 @contextlib.contextmanager
 def in_flight(flight: Flight) -> Iterator[None]:
-    """Have the sockets of this thread or task note what they do in this flight."""
+    """Have the sockets of this thread or task note their steps in this flight."""
     token = _FLIGHT.set(flight)
     try:
         yield
@@ -88,7 +88,7 @@ def current_flight() -> Flight | None:
 
 
 class TlsObject(ssl.SSLObject):
-    """TLS that notes in its flight what came of it, and puts the UserSig into the request line.
+    """TLS that notes its progress in its flight, and puts the UserSig into the request line.
 
     ``flight`` is that of the post in the air, by default the one in which hands are shaken.
     """
@@ -96,7 +96,7 @@ class TlsObject(ssl.SSLObject):
     flight: Flight | None = None
 
     def do_handshake(self) -> None:
-        """Shake hands, with the service and with nobody else."""
+        """Shake hands with the service, and with no other party."""
         if self.flight is None and (flight := current_flight()) is not None:
             self.flight = flight
             flight.reached = True
@@ -107,18 +107,18 @@ class TlsObject(ssl.SSLObject):
                 self.flight.greeted = self.cipher() is not None
 
     def write(self, data: Any) -> int:
-        """Encrypt what is to be sent, and note that something was."""
+        """Encrypt bytes to send, and note that some were sent."""
         if self.flight is None or self.flight.line.filled:
             return self._leave(data)
         return self.flight.line.write(data, self._leave)
 
     def _leave(self, data: Any) -> int:
         if self.flight is not None:
-            self.flight.sent = True  # from here on, nobody can prove that nothing was executed
+            self.flight.sent = True  # from here on, nothing proves that it was not executed
         return super().write(data)
 
     def read(self, len: int = 1024, buffer: Any = None) -> Any:
-        """Decrypt what was received, and keep a refusal: a library forgets one that comes before it has written."""
+        """Decrypt received bytes, and keep a refusal: a library forgets one that comes before it has written."""
         try:
             return super().read(len, buffer)
         except ssl.SSLError as error:

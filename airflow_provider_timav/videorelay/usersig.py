@@ -17,11 +17,11 @@ LIFETIME_SECONDS: Final = 3600
 
 
 class Credential(Protocol):
-    """What gives the UserSig of an operation."""
+    """The source of an operation's UserSig."""
 
     @property
     def renewable(self) -> bool:
-        """Whether another UserSig can be had where one was refused."""
+        """Whether another UserSig can be signed after one was refused."""
 
     def usersig(self) -> str:
         """Return the UserSig to send."""
@@ -44,8 +44,8 @@ class StaticUserSig:
 class SignedUserSig:
     """UserSigs signed with the application's secret key by the vendor's published algorithm. No key shows in a repr.
 
-    :raises ConfigurationError: naming ``secret_key``, where the package that signs is not installed; naming ``secret_key`` or
-        ``login``, where it is no text that can be encoded.
+    :raises ConfigurationError: naming ``secret_key``, if the package that signs is not installed; naming ``secret_key`` or
+        ``login``, if it is no text that can be encoded.
     """
 
     __slots__ = ("_identifier", "_signer")
@@ -59,7 +59,7 @@ class SignedUserSig:
                 "secret_key: signing UserSigs needs the package tls-sig-api-v2; install airflow-provider-timav[usersig]",
                 field="secret_key",
             ) from None
-        # What the package would raise holds the key.
+        # The package's own error would hold the key.
         for name, text in (("secret_key", secret_key), ("login", identifier)):
             if text.encode(errors="replace") != text.encode(errors="surrogatepass"):
                 raise ConfigurationError(f"{name} must hold no half characters (lone surrogates)", field=name)

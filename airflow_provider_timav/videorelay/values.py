@@ -57,7 +57,7 @@ def number(value: Any, what: str, *, least: int = 0, most: int = UINT32_MAX) -> 
 
 
 def digits(value: Any, what: str) -> str | None:
-    """Return an id that exceeds what JSON readers count exactly, as text; None where it is absent or not exact.
+    """Return an id that exceeds what JSON readers count exactly, as text; None if it is absent or not exact.
 
     A float has lost digits already: it is logged and left out rather than handed on wrong.
     """
@@ -71,7 +71,7 @@ def digits(value: Any, what: str) -> str | None:
 
 
 def _items(value: Any, what: str) -> list[Any] | None:
-    """Return a list that may be null, "", JSON in a string, or one object where a list was meant; None if it cannot be read."""
+    """Return a list that may be null, "", JSON in a string, or one object for a list of one; None if it cannot be read."""
     if isinstance(value, str) and value.lstrip().startswith(("[", "{")):
         try:
             value = json.loads(value, parse_constant=refuse_constant)

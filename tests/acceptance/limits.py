@@ -148,24 +148,19 @@ POSTS: Final = {"retry": 3, "rate_limited": 3, "ambiguous": 3, "credential": 2}
 
 def codes(stage: Stage, form: Form) -> Iterator[Row]:
     """Meet every row of the table of result codes; count the posts, by class."""
+    from airflow_provider_timav.videorelay.calls import OPERATIONS
     from airflow_provider_timav.videorelay.outcomes import table as rows
 
-    operations = {
-        "push": {"start": "start_push", "stop": "stop_push"},
-        "record": {"start": "start_record", "stop": "stop_record"},
-        "room": {"remove": "kick_members"},
-    }
     posts: dict[str, Counter[int]] = {}
     for (family, layer, code), row in rows().items():
-        for name, actions in operations.items():
-            for action, operation in actions.items():
-                word = row.classes.get(action)
-                if word is None or family not in (name, "any") or (form.quick and str(word) in posts):
-                    continue
-                # Of what the table does not list by itself, a hundred (``700xx``) or all others, one that it lacks.
-                fault = {"code": 987654321 if code is None else int(str(code).replace("xx", "99")), "layer": layer}
-                seen = stage.play(operation, lambda scene, fault=fault: stage.emulator.fail_next(9, **fault))  # type: ignore[misc]
-                posts.setdefault(str(word), Counter())[seen.seen] += 1
+        for operation in OPERATIONS.values():
+            word = row.classes.get(operation.action)
+            if word is None or family not in (operation.family, "any") or (form.quick and str(word) in posts):
+                continue
+            # Of what the table does not list by itself, a hundred (``700xx``) or all others, one that it lacks.
+            fault = {"code": 987654321 if code is None else int(str(code).replace("xx", "99")), "layer": layer}
+            seen = stage.play(operation.name, lambda scene, fault=fault: stage.emulator.fail_next(9, **fault))  # type: ignore[misc]
+            posts.setdefault(str(word), Counter())[seen.seen] += 1
     for bound in (1, 2, 3):
         words = {word: found for word, found in posts.items() if POSTS.get(word, 1) == bound}
         counted = sum((found for found in words.values()), Counter[int]())

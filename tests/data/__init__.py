@@ -17,6 +17,14 @@ def vectors(name: str) -> Any:
     return json.loads((FOLDER / "vectors" / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def least_arguments() -> dict[str, dict[str, Any]]:
+    """Return, of each operation, the arguments of its first golden request: those that it does not go without."""
+    found: dict[str, dict[str, Any]] = {}
+    for case in vectors("requests")["cases"]:
+        found.setdefault(case["call"], case["arguments"])
+    return found
+
+
 def outcomes() -> list[dict[str, str]]:
     """Return the table of result codes, a row each."""
     with (FOLDER / "outcomes.csv").open(encoding="utf-8", newline="") as file:

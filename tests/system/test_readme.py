@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import json
 import re
@@ -14,11 +15,8 @@ import pytest
 from airflow.sdk import Connection
 
 from airflow_provider_timav.emulator import Emulator
+from airflow_provider_timav.get_provider_info import get_provider_info
 from airflow_provider_timav.hooks.timav import Settings
-from airflow_provider_timav.operators.push import StartPushOperator, StopPushOperator
-from airflow_provider_timav.operators.record import StartRecordOperator, StopRecordOperator
-from airflow_provider_timav.operators.room import KickMembersOperator
-from airflow_provider_timav.sensors.live_stream import LiveStreamSensor
 from harness.project import PROJECT
 from harness.service import connect
 from harness.site import AirflowSite
@@ -138,17 +136,15 @@ def test_commands_of_the_guarantees_exist(command: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    "operator",
-    [
-        StartPushOperator,
-        StopPushOperator,
-        StartRecordOperator,
-        StopRecordOperator,
-        KickMembersOperator,
-        LiveStreamSensor,
-    ],
-)
+def single_operators() -> list[type]:
+    """The operators and sensors that the provider names, but for those that only a `Broadcast` uses."""
+    info = get_provider_info()
+    names = [name for kind in ("operators", "sensors") for group in info[kind] for name in group["python-modules"]]
+    modules = [importlib.import_module(name) for name in names if not name.endswith(".broadcast")]
+    return [getattr(module, name) for module in modules for name in module.__all__]
+
+
+@pytest.mark.parametrize("operator", single_operators())
 def test_every_argument_is_explained(operator: type) -> None:
     """In the operator's own section, or in the one of what all of them take."""
     sections = dict(re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", OPERATORS, re.DOTALL | re.MULTILINE))

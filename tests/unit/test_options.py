@@ -13,7 +13,7 @@ from airflow_provider_timav.broadcast import Broadcast
 from airflow_provider_timav.operators.broadcast import ReserveBroadcastOperator
 from airflow_provider_timav.operators.push import StartPushOperator
 from airflow_provider_timav.operators.record import StartRecordOperator
-from airflow_provider_timav.options import NESTED, OPTIONS, TEMPLATED, BroadcastOptions, check, given
+from airflow_provider_timav.options import NESTED, OPTIONS, TEMPLATED, BroadcastOptions, check_argument, or_default
 from airflow_provider_timav.videorelay import bodies
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 from harness.project import PROJECT
@@ -95,23 +95,23 @@ class TestRules:
     @pytest.mark.parametrize("name", sorted(set(TEMPLATED) - set(NESTED)))
     def test_it_is_applied(self, name: str) -> None:
         with pytest.raises(ConfigurationError, match=name) as refused:
-            check(name, object())
+            check_argument(name, object())
         assert refused.value.field == name
 
     @pytest.mark.parametrize("blank", [None, "", "None"])
     @pytest.mark.parametrize("name", sorted(set(TEMPLATED) - REQUIRED - {"timav_conn_id"}))
     def test_an_option_that_was_not_given_breaks_none(self, name: str, blank: Any) -> None:
-        check(name, blank)
+        check_argument(name, blank)
 
     @pytest.mark.parametrize("blank", [None, ""])
     @pytest.mark.parametrize("name", sorted(REQUIRED | {"timav_conn_id"}))
     def test_room_host_and_connection_must_be_given(self, name: str, blank: Any) -> None:
         with pytest.raises(ConfigurationError, match=name):
-            check(name, blank)
+            check_argument(name, blank)
 
     def test_a_default_breaks_none(self) -> None:
         for name in set(TEMPLATED) - REQUIRED:
-            check(name, vars(BroadcastOptions)[name])
+            check_argument(name, vars(BroadcastOptions)[name])
 
 
 class TestDefaults:
@@ -122,17 +122,17 @@ class TestDefaults:
         assert rendered.filled() == BroadcastOptions(room_id=1, user_id="a")
 
     def test_none_counts_as_not_given(self) -> None:
-        assert given(None, "wait_for_user") == timedelta(minutes=5)
+        assert or_default(None, "wait_for_user") == timedelta(minutes=5)
 
     def test_none_never_skips(self) -> None:
-        assert given(None, "skip_if_late") is None
+        assert or_default(None, "skip_if_late") is None
 
     @pytest.mark.parametrize("value", [0, False, "0", [], 0.0])
     def test_a_value_stays(self, value: Any) -> None:
-        assert given(value, "wait_for_user") == value
+        assert or_default(value, "wait_for_user") == value
 
     def test_a_required_option_has_none(self) -> None:
-        assert given("", "room_id") == ""
+        assert or_default("", "room_id") == ""
 
 
 def test_reserve_renders_all_that_are_templated() -> None:

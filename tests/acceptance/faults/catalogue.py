@@ -23,6 +23,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from airflow_provider_timav.emulator.certificates import Certificates
+from airflow_provider_timav.videorelay import calls
 from airflow_provider_timav.videorelay.client import Client
 from airflow_provider_timav.videorelay.errors import (
     AmbiguousOutcome,
@@ -67,7 +68,7 @@ OTHERWHERE: Final = {
 LEFT_OUT: Final[dict[str, str]] = {}
 
 ALL: Final = tuple(OPERATIONS)
-WITH_BODY: Final = tuple(name for name in OPERATIONS if name != "kick_members")
+WITH_BODY: Final = tuple(name for name, operation in calls.OPERATIONS.items() if operation.oper is not None)
 PUSHED: Final = ("start_push",)
 
 

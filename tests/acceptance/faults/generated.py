@@ -18,20 +18,18 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
-from airflow_provider_timav.videorelay import calls
-from airflow_provider_timav.videorelay.calls import Call
+from airflow_provider_timav.videorelay.calls import OPERATIONS, Call
 from airflow_provider_timav.videorelay.errors import TimAVError
 from airflow_provider_timav.videorelay.reply import Reply
+from tests.data import vectors
 
 __all__ = ["generated", "read_all"]
 
 SEQ, COOKIE, ROOM = 41, "c0ffee", 10086
-CALLS: Final[tuple[Call[Any], ...]] = (
-    calls.start_push(room_id=ROOM, user_id="host_1", rate_types=["original", "hd"], tape_flag=True),
-    calls.stop_push(room_id=ROOM, user_id="host_1"),
-    calls.start_record(room_id=ROOM, user_id="host_1", file_name="news"),
-    calls.stop_record(room_id=ROOM, user_id="host_1"),
-    calls.kick_members(room_id=ROOM, user_ids=["a", "b"]),
+CALLS: Final[tuple[Call[Any], ...]] = tuple(
+    OPERATIONS[case["call"]].call(case["arguments"])
+    for case in vectors("requests")["cases"]
+    if int(case["arguments"]["room_id"]) == ROOM
 )
 CODES: Final = (0, 0, 0, 415, 412, 413, 411, 401, 208, 301, 1, 999)
 STRANGE: Final[tuple[Any, ...]] = (
@@ -58,7 +56,7 @@ def _truth(chance: random.Random, call: Call[Any]) -> dict[str, Any]:
     }
     if chance.random() < 0.1:
         return {"ActionStatus": "FAIL", "ErrorCode": chance.choice((60003, 70001, 60008, 91000)), "ErrorInfo": "错误"}
-    family = {"push": 40000000, "record": 30000000, "room": 0}[call.operation.family]
+    family = {"push": 40000000, "record": 30000000}.get(call.operation.family, 0)
     code = chance.choice(CODES)
     body: dict[str, Any] = {"uint32_result": family + code if code else 0, "str_errorinfo": "成功"}
     if not code:

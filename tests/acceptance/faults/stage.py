@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import itertools
 import json
 import os
@@ -14,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import trustme
 from airflow.sdk import Connection
@@ -44,21 +45,36 @@ PASSPHRASE = "correct horse*battery/staple"
 PLAYER_PASSWORD = "0pen*sesame&for+all"
 PROXY_PASSWORD = "pr0xy*pass-w0rd"
 
-OPERATIONS: dict[str, Callable[[int], Call[Any]]] = {
-    "start_push": lambda room_id: calls.start_push(
-        room_id=room_id,
-        user_id=HOST,
-        live_code="hls+rtmp",
-        rate_types=["original", "sd"],
-        tape_flag=True,
-        player_password=PLAYER_PASSWORD,
-    ),
-    "stop_push": lambda room_id: calls.stop_push(room_id=room_id, user_id=HOST),
-    "start_record": lambda room_id: calls.start_record(room_id=room_id, user_id=HOST, file_name=f"{room_id}_news"),
-    "stop_record": lambda room_id: calls.stop_record(room_id=room_id, user_id=HOST),
-    "kick_members": lambda room_id: calls.kick_members(room_id=room_id, user_ids=[HOST]),
+GIVEN: Final[dict[str, Any]] = {
+    "user_id": HOST,
+    "user_ids": [HOST],
+    "live_code": "hls+rtmp",
+    "rate_types": ["original", "sd"],
+    "tape_flag": True,
+    "player_password": PLAYER_PASSWORD,
 }
-STARTED_BY = {"stop_push": "start_push", "stop_record": "start_record"}
+
+
+def _call_in(operation: calls.Operation[Any, Any]) -> Callable[[int], Call[Any]]:
+    """Return what makes the call of an operation in a room, with those of the arguments above that it takes."""
+    names = {field.name for field in dataclasses.fields(operation.request)}
+
+    def call(room_id: int) -> Call[Any]:
+        given = {"room_id": room_id, "file_name": f"{room_id}_news", **GIVEN}
+        return operation.call({name: value for name, value in given.items() if name in names})
+
+    return call
+
+
+OPERATIONS: dict[str, Callable[[int], Call[Any]]] = {
+    name: _call_in(operation) for name, operation in calls.OPERATIONS.items()
+}
+STARTED_BY = {
+    stop.name: start.name
+    for stop in calls.OPERATIONS.values()
+    for start in calls.OPERATIONS.values()
+    if (start.family, start.action, stop.action) == (stop.family, "start", "stop")
+}
 
 
 class _Hook(TimAVHook):

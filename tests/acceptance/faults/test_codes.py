@@ -12,6 +12,7 @@ from airflow.sdk import RetryAction
 
 from airflow_provider_timav.retry import TimAVRetryPolicy
 from airflow_provider_timav.videorelay import errors
+from airflow_provider_timav.videorelay.calls import OPERATIONS
 from airflow_provider_timav.videorelay.errors import TimAVError
 from airflow_provider_timav.videorelay.outcomes import table
 from tests.acceptance.faults.stage import Observed, Scene, Stage
@@ -20,11 +21,9 @@ from tests.data import outcomes
 pytestmark = pytest.mark.faults
 
 # The operations of a family, by the column of the table that speaks of them.
-ACTIONS = {
-    "push": {"on_start": "start_push", "on_stop": "stop_push"},
-    "record": {"on_start": "start_record", "on_stop": "stop_record"},
-    "room": {"on_remove": "kick_members"},
-}
+ACTIONS: dict[str, dict[str, str]] = {}
+for name, operation in OPERATIONS.items():
+    ACTIONS.setdefault(operation.family, {})[f"on_{operation.action}"] = name
 UNKNOWN = 987654321
 POLICY = TimAVRetryPolicy()
 

@@ -11,19 +11,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_timav.emulator import Emulator, protocol
-from harness.caller import START_PUSH, START_RECORD, STOP_PUSH, STOP_RECORD, Caller, request
+from harness.caller import START_PUSH, Caller, request
+from tests.data import vectors
 
 LEAVES = st.none() | st.booleans() | st.integers(-5, 2**33) | st.floats(allow_nan=False) | st.text(max_size=5)
 VALUES = st.recursive(
     LEAVES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
 )
-REQUESTS = [
-    request(6, START_PUSH),
-    request(6, STOP_PUSH),
-    request(5, START_RECORD),
-    request(5, STOP_RECORD),
-    request(1, {}),
-]
+REQUESTS = [case["body"] for case in vectors("requests")["cases"]]
 
 
 def _places(value: Any, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from airflow_provider_timav.emulator import Emulator, Switches
-from harness.caller import Caller, request
+from harness.caller import START_PUSH, Caller, request
 from tests.data import FOLDER
 
 VECTORS = FOLDER / "vectors"
@@ -71,20 +71,10 @@ SWITCHES = {
     "kick_members, head only": Switches(),
     "kick_members, with a body": Switches(kick_body=True),
 }
-REQUESTS: dict[str, tuple[int, dict[str, Any]]] = {
-    "start_push": (6, {"uint32_live_code": 1, "uint32_tape_flag": 0, "uint32_push_data_type": 0}),
-    "stop_push": (6, {"uint32_push_data_type": 0}),
-    "start_record": (5, {"string_file_name": "f", "uint32_record_data_type": 0}),
-    "stop_record": (5, {"uint32_record_data_type": 0}),
+REQUESTS: dict[str, dict[str, Any]] = {
+    case["call"]: case["body"] for case in reversed(json.loads((VECTORS / "requests.json").read_text())["cases"])
 }
-
-
-def _request_for(case: dict[str, Any]) -> dict[str, Any]:
-    if case["call"] == "kick_members":
-        return request(1, {}, users=("a", "b"))
-    sub_cmd, fields = REQUESTS[case["call"]]
-    oper = 1 if case["call"].startswith("start") else 2
-    return request(sub_cmd, {"uint32_oper": oper, "uint32_sdk_type": 1, **fields})
+"""The first golden request of each operation."""
 
 
 @pytest.mark.parametrize("case", _cases("responses.json"))
@@ -92,7 +82,7 @@ def test_every_response_can_be_had(case: dict[str, Any]) -> None:
     """The emulator gives the plain answers itself, field for field; the odd ones by the fault `answer`."""
     own = SWITCHES.get(case["name"])
     with Emulator(switches=own) as emulator:
-        body = _request_for(case)
+        body = REQUESTS[case["call"]]
         _prepare(emulator, body)
         if own is None:
             emulator.fail_next(answer=case["body"], execute=True)
@@ -110,8 +100,7 @@ def test_odd_spellings_are_switches() -> None:
     """Numbers come as strings and the rate key with its trailing blank, where the switches say so."""
     switches = Switches(numbers_as_strings=True, rate_key="RateType ")
     with Emulator(switches=switches) as emulator, Caller(emulator) as caller:
-        fields = {**REQUESTS["start_push"][1], "uint32_oper": 1, "uint32_sdk_type": 1}
-        answer = caller.call(6, {**fields, "uint32_tape_flag": 1, "rpt_rate_type": [10]})
+        answer = caller.call(6, {**START_PUSH, "uint32_tape_flag": 1, "rpt_rate_type": [10]})
     body = answer["rspbody"]["rsp_0x6"]
     assert answer["reqhead"]["uint32_seq"] == "41"
     assert body["uint32_result"] == "0"
@@ -134,7 +123,7 @@ def test_every_failure_can_be_had(case: dict[str, Any]) -> None:
     failure, expected = case["failure"], case["body"]
     as_strings = '"uint32_result": "' in json.dumps(expected)
     with Emulator(switches=Switches(numbers_as_strings=as_strings)) as emulator:
-        body = _request_for(case)
+        body = REQUESTS[case["call"]]
         _prepare(emulator, body)
         if failure["layer"] == "protocol":
             emulator.fail_next(patch=PATCHES[case["name"]])

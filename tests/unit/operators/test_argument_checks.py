@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from airflow.sdk import DAG, task, task_group
 
-from airflow_provider_timav.arguments import shown
+from airflow_provider_timav.arguments import short_repr
 from airflow_provider_timav.broadcast import Broadcast
 from airflow_provider_timav.operators._plan import Plan
 from airflow_provider_timav.operators.push import StartPushOperator, StopPushOperator
@@ -84,7 +84,7 @@ def option_of(wrong: dict[str, Any]) -> str:
 
 def name_of(wrong: dict[str, Any]) -> str:
     option, value = next(iter(wrong.items()))
-    return ascii(f"{option}={shown(value)}")
+    return ascii(f"{option}={short_repr(value)}")
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=name_of)

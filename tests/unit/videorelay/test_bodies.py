@@ -10,13 +10,6 @@ import pytest
 from airflow_provider_timav.videorelay import bodies, rules
 from airflow_provider_timav.videorelay.bodies import BrokenArgument, Request, StartPush, StopPush
 
-TYPED: dict[type[Request], Any] = {
-    bodies.StartPush: bodies.StartPushArguments,
-    bodies.StopPush: bodies.StopPushArguments,
-    bodies.StartRecord: bodies.StartRecordArguments,
-    bodies.StopRecord: bodies.StopRecordArguments,
-    bodies.RemoveMembers: bodies.KickMembersArguments,
-}
 HOST: dict[str, Any] = {"room_id": 1, "user_id": "a"}
 
 
@@ -26,7 +19,8 @@ def names(request: type[Request]) -> set[str]:
 
 @pytest.mark.parametrize("request_type", bodies.REQUESTS)
 def test_every_argument_is_typed(request_type: type[Request]) -> None:
-    hints = get_type_hints(typed := TYPED[request_type], include_extras=True)
+    typed: Any = getattr(bodies, f"{request_type.__name__}Arguments")
+    hints = get_type_hints(typed, include_extras=True)
     assert hints.keys() == names(request_type)
     required = {field.name for field in dataclasses.fields(request_type) if field.default is dataclasses.MISSING}
     assert {name for name, hint in hints.items() if typed.__total__ or get_origin(hint) is Required} == required

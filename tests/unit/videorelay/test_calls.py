@@ -10,7 +10,7 @@ import pytest
 from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.videorelay import bodies, calls
 from airflow_provider_timav.videorelay.errors import ConfigurationError
-from airflow_provider_timav.videorelay.outcomes import Action, Family
+from airflow_provider_timav.videorelay.outcomes import Action
 from tests.data import vectors
 
 HOST: dict[str, Any] = {"room_id": 1, "user_id": "a"}
@@ -18,7 +18,6 @@ HOST: dict[str, Any] = {"room_id": 1, "user_id": "a"}
 
 def test_every_request_has_its_operation() -> None:
     assert [operation.request for operation in calls.OPERATIONS.values()] == list(bodies.REQUESTS)
-    assert {operation.family for operation in calls.OPERATIONS.values()} == set(get_args(Family))
     assert {operation.action for operation in calls.OPERATIONS.values()} == set(get_args(Action))
 
 

@@ -62,10 +62,10 @@ def test_anything_else_is_none(given: Any) -> None:
         ("a\0b", "NUL"),
         ("x" * 1025, "at most 1024 characters"),
         (10**5000, "at most 1024 characters"),
-        (1.5, "a text"),
-        (True, "a text"),
-        (["a"], "a text"),
-        (b"a", "a text"),
+        (1.5, "a string"),
+        (True, "a string"),
+        (["a"], "a string"),
+        (b"a", "a string"),
     ],
     ids=["high", "low", "NUL", "long", "many digits", "float", "bool", "list", "bytes"],
 )
@@ -75,7 +75,7 @@ def test_anything_else_is_none(given: Any) -> None:
 def test_a_text_that_not_every_store_can_carry_is_refused_by_its_name(field: str, text: Any, rule: str) -> None:
     listed = field in ("tags", "user_ids")
     if listed and isinstance(text, list):
-        rule = "a text"
+        rule = "a string"
     given: dict[str, Any] = {**PLACE, field: [text] if listed else text}
     operation: dict[str, Callable[..., calls.Call[Any]]] = {
         "file_name": calls.start_record,

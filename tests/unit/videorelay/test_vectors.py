@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qsl, unquote_to_bytes, urlsplit
 
@@ -22,22 +22,9 @@ from airflow_provider_timav.videorelay.tls import Identity
 from airflow_provider_timav.videorelay.usersig import StaticUserSig
 from harness.clients import KINDS, AnyClient, Blocking
 from harness.peer import Peer, Wire
-from tests.data import vectors
+from tests.data import least_arguments, vectors
 
-OPERATIONS: dict[str, Callable[..., calls.Call[Any]]] = {
-    "start_push": calls.start_push,
-    "stop_push": calls.stop_push,
-    "start_record": calls.start_record,
-    "stop_record": calls.stop_record,
-    "kick_members": calls.kick_members,
-}
-ARGUMENTS: dict[str, dict[str, Any]] = {
-    "start_push": {"room_id": 10086, "user_id": "host_1"},
-    "stop_push": {"room_id": 10086, "user_id": "host_1"},
-    "start_record": {"room_id": 10086, "user_id": "host_1", "file_name": "10086_news"},
-    "stop_record": {"room_id": 10086, "user_id": "host_1"},
-    "kick_members": {"room_id": 10086, "user_ids": ["a", "b"]},
-}
+ARGUMENTS = least_arguments()
 
 
 def cases(name: str) -> list[Any]:
@@ -74,7 +61,7 @@ def test_address_is_the_specifications(case: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("case", cases("requests"))
 def test_request_is_the_vector_field_for_field(case: dict[str, Any]) -> None:
-    call = OPERATIONS[case["call"]](**case["arguments"])
+    call = calls.OPERATIONS[case["call"]].call(case["arguments"])
     post = exchange(call, service(), given("requests")).next_post()
     assert json.loads(post.body) == case["body"]
 
@@ -82,12 +69,12 @@ def test_request_is_the_vector_field_for_field(case: dict[str, Any]) -> None:
 @pytest.mark.parametrize("case", cases("refused"))
 def test_refusal_names_field_and_rule(case: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=rf"{case['field']}.* (must|has) ") as refused:
-        OPERATIONS[case["call"]](**case["arguments"])
+        calls.OPERATIONS[case["call"]].call(case["arguments"])
     assert refused.value.field == case["field"]
 
 
 def read(case: dict[str, Any], name: str) -> Any:
-    call = OPERATIONS[case["call"]](**ARGUMENTS[case["call"]])
+    call = calls.OPERATIONS[case["call"]].call(ARGUMENTS[case["call"]])
     asked = exchange(call, service(), given(name))
     asked.next_post()
     asked.answered(Reply(200, json.dumps(case["body"]).encode()))
@@ -142,7 +129,7 @@ class Line:
         self._answer = answer
         self._client.forget_connections()  # the peer closes each after its answer, without a word
         self._peer.faults_left = 1
-        call = OPERATIONS[case["call"]](**arguments)
+        call = calls.OPERATIONS[case["call"]].call(arguments)
         return self._client.call(call, max_posts=1, numbers=lambda: given(name), budget=RetryBudget())
 
 
