@@ -25,9 +25,9 @@ from yarl import URL
 from airflow_provider_timav.names import RememberedNames
 from airflow_provider_timav.stream import reasons
 from airflow_provider_timav.stream.address import written
-from airflow_provider_timav.stream.bodies import BodySlot, read_body
 from airflow_provider_timav.stream.failures import why_no_answer, why_no_proxy
 from airflow_provider_timav.stream.fetch import Answer, Get, NoAnswer
+from airflow_provider_timav.stream.large_bodies import BodySlot, read_body
 from airflow_provider_timav.stream.network import may_be_public
 from airflow_provider_timav.stream.pools import Way, WrongNetwork, open_pool
 from airflow_provider_timav.stream.session import Session

@@ -22,10 +22,10 @@ from airflow_provider_timav.frames import HiddenText
 from airflow_provider_timav.proxies import part
 from airflow_provider_timav.stream import reasons
 from airflow_provider_timav.stream.address import host, is_rtmp
-from airflow_provider_timav.stream.bodies import BodySlot
 from airflow_provider_timav.stream.deadlines import Deadlines
 from airflow_provider_timav.stream.fetch import Answer, Conversation, Get, NoAnswer
 from airflow_provider_timav.stream.hls import probe_hls
+from airflow_provider_timav.stream.large_bodies import BodySlot
 from airflow_provider_timav.stream.polling import next_pause
 from airflow_provider_timav.stream.pools import WAY, Way
 from airflow_provider_timav.stream.probe import Probe
@@ -52,8 +52,8 @@ SMALL_PACKAGE: Final = 1 << 9
 """Bytes up to which a compressed body is unpacked in the loop; it can become a thousand times as long."""
 
 MOST_LARGE_BODIES: Final = 4
-"""Bodies at once that are longer than `bodies.MODEST_BODY`, and threads at once that unpack or parse one: unpacked it may be as
-long."""
+"""Bodies at once that are longer than `large_bodies.MODEST_BODY`, and threads at once that unpack or parse one: unpacked it may
+be as long."""
 
 T = TypeVar("T")
 
