@@ -15,14 +15,11 @@ import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.leases.start_protocol import Earlier
+from airflow_provider_timav.leases.start_protocol import Done, Earlier, Fail, Wait
 from airflow_provider_timav.reading import Unreadable
-from airflow_provider_timav.runs import TaskKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from airflow.sdk import Context
 
     from airflow_provider_timav.leases import Claim, Kind, Lease, State
 
@@ -34,15 +31,17 @@ log = logging.getLogger(__name__)
 class Intent:
     """The notes of one start task.
 
+    :param store: the task's ``task_state_store``, if Airflow has one.
     :param kind: ``push`` or ``record``: the store's key is ``timav:push`` or ``timav:record``.
     :param lease: the broadcast's, if the start belongs to one.
     """
 
-    def __init__(self, context: Context, kind: Kind, lease: Lease | None = None) -> None:
+    def __init__(self, ti: Any, store: Any, kind: Kind, lease: Lease | None = None) -> None:
         self._kind: Kind = kind
         self._lease = lease
-        self._ti = context["ti"]
-        self._store: Any = context.get("task_state_store")
+        self._ti = ti
+        self._store = store
+        self._earlier = Earlier()
         self._key = f"timav:{kind}"
         self._start_id = uuid.uuid4().hex
         if self._store is None:
@@ -57,6 +56,7 @@ class Intent:
             # It has been stopped since, as before a clear: one that runs now was started by others.
             log.info("An earlier try's %s has been off air since.", self._kind)
             earlier = Earlier()
+        self._earlier = earlier
         # An earlier result is dropped from the store on purpose: if this start is carried out and its answer lost, the old URLs
         # lead elsewhere.
         self._write({"phase": "intent", "claim": "foreign" if earlier.claim == "foreign" else "sent"})
@@ -64,7 +64,7 @@ class Intent:
             self._claim("sent")
         except Exception:  # whatever Airflow raises: nothing is sent on the strength of it
             with contextlib.suppress(Exception):
-                self.withdraw(earlier)
+                self._withdraw()
             raise
         self._ti.xcom_push(key="start_id", value=self._start_id)
         return earlier
@@ -105,32 +105,28 @@ class Intent:
 
         return Ledger(self._lease.key.variable).claim(self._kind, self._lease.generation)
 
-    def done(self, result: Mapping[str, Any], claim: State, *, at: str | None = None) -> None:
-        """Note the result and the claim, before anything else can happen.
+    def settle(self, decision: Done | Wait | Fail) -> None:
+        """Note a decision of the start protocol, before anything else can happen."""
+        match decision:
+            case Done(result, claim, recovered):
+                if recovered:
+                    self._start_id = self._earlier.start_id or self._start_id
+                    self._ti.xcom_push(key="start_id", value=self._start_id)
+                at = (self._earlier.at if recovered else None) or datetime.now(UTC).isoformat()
+                self._write({"phase": "done", "claim": claim, "result": dict(result), "at": at})
+                self._claim(claim, at=at, result=result)
+            case Fail(note="foreign"):
+                self._write({"phase": "done", "claim": "foreign"})
+                self._claim("foreign")
+            case Fail(note="withdraw") | Wait(withdraw=True):
+                self._withdraw()
 
-        :param at: since when it runs, if not since now.
-        """
-        at = at or datetime.now(UTC).isoformat()
-        self._write({"phase": "done", "claim": claim, "result": dict(result), "at": at})
-        self._claim(claim, at=at, result=result)
-
-    def recovered(self, earlier: Earlier, result: Mapping[str, Any]) -> None:
-        """Note that the stream of an earlier try goes on, under that try's ``start_id``."""
-        if earlier.start_id is not None:
-            self._start_id = earlier.start_id
-            self._ti.xcom_push(key="start_id", value=self._start_id)
-        self.done(result, "ours", at=earlier.at)
-
-    def foreign(self) -> None:
-        """Note that the one that runs is not ours: no stop of this run may touch it."""
-        self._write({"phase": "done", "claim": "foreign"})
-        self._claim("foreign")
-
-    def withdraw(self, earlier: Earlier) -> None:
+    def _withdraw(self) -> None:
         """Take the intent back: the service has said that nothing was started.
 
         That holds for this start alone: the notes of an earlier try, an unknown outcome too, are written again.
         """
+        earlier = self._earlier
         self._start_id = earlier.start_id or self._start_id
         if self._store is not None:
             if earlier.result is not None and earlier.claim is not None:
@@ -160,4 +156,4 @@ class Intent:
         told = Claim(self._lease.generation, claim, self._start_id, since)
         Ledger(self._lease.key.variable).write_claim(self._kind, told)
         if self._kind == "push" and result is not None:
-            note_plays(TaskKey.of(self._ti), result)
+            note_plays(self._lease.owner.task("start_push"), result)

@@ -96,50 +96,40 @@ class StartOperator(TimAVOperator):
         """
         return hook.call(checked.stop, **limits)
 
-    def start(self, context: Context) -> dict[str, Any]:
+    def start(self, context: Context, checked: CheckedStart) -> dict[str, Any]:
         """Start, and return the result as plain data without None; the intent and the result are noted on the way."""
         from airflow_provider_timav.leases.start_protocol import Fail, StartProtocol, Wait, parse_policy
         from airflow_provider_timav.operators._intent import Intent
         from airflow_provider_timav.operators._interrupted import remember
 
-        checked = self.checked_start(context)
         self.log_request(checked.arguments)
         policy = parse_policy(or_default(self.if_already_running, "if_already_running"))
         until = waiting_until(context, parse_duration(or_default(self.wait_for_user, "wait_for_user"), "wait_for_user"))
         lease = self.held_lease()
         if lease is not None:
             # The last poll comes before the end: after it, the log would not say that the host never came.
-            until = min(until, self._end_ahead(lease, context) - timedelta(seconds=SOONEST_SECONDS))
+            until = min(until, self._end_ahead(lease) - timedelta(seconds=SOONEST_SECONDS))
         with self.make_hook() as hook:
             # A bad connection is refused before the intent is written: nothing will have been sent.
             client = hook.get_conn()
             guard = self.kill_guard = KillGuard(cancel=client.cancel, stop=self.stop_at_once(hook, checked))
-            intent = Intent(context, self.kind, lease)
+            intent = Intent(context["ti"], context.get("task_state_store"), self.kind, lease)
             earlier = intent.begin()
             remember(self.place(checked.arguments), guard.stop_if_running)
             decision = self._decide(hook, checked, StartProtocol(earlier, policy, checked.known))
             self._raise_if_killed()
+            intent.settle(decision)
             if isinstance(decision, Wait):
-                if decision.withdraw:
-                    intent.withdraw(earlier)
                 self._wait(decision.error, until)
                 decision = decision.then
+                intent.settle(decision)
             if isinstance(decision, Fail):
-                if decision.note == "withdraw":
-                    intent.withdraw(earlier)
-                elif decision.note == "foreign":
-                    intent.foreign()
                 raise decision.error
-            result = dict(decision.result)
-            if decision.recovered:
-                intent.recovered(earlier, result)
-            else:
-                intent.done(result, decision.claim)
             if decision.claim == "foreign":
                 self.log.warning("A %s runs already that this task did not start: leaving it alone.", self.kind)
             elif lease is not None:
-                self._stop_if_ended(lease, hook, checked, context)
-            return result
+                self._stop_if_ended(lease, hook, checked)
+            return dict(decision.result)
 
     def _decide(self, hook: TimAVHook, checked: CheckedStart, protocol: StartProtocol) -> Done | Wait | Fail:
         """Send the start, and what the protocol decides on after each answer, until it is done."""
@@ -212,7 +202,7 @@ class StartOperator(TimAVOperator):
             self.kill_guard.stop_now()
             raise AmbiguousOutcome(f"the task was told to end while its {self.kind} was starting", executed="maybe")
 
-    def _end_ahead(self, lease: Lease, context: Context) -> datetime:
+    def _end_ahead(self, lease: Lease) -> datetime:
         """Return the end in force of the broadcast, which must be ahead.
 
         :raises AirflowFailException: if nothing may be sent for it, and another try would find the same.
@@ -225,14 +215,12 @@ class StartOperator(TimAVOperator):
 
         ledger = Ledger(lease.key.variable)
         end = ledger.end_in_force(lease)
-        refused = refusal(
-            lease, ledger.lease(), on_air_is_over=_on_air_is_over(lease, context), end=end, now=datetime.now(UTC)
-        )
+        refused = refusal(lease, ledger.lease(), on_air_is_over=_on_air_is_over(lease), end=end, now=datetime.now(UTC))
         if refused is None:
             return end
         raise AlreadyRunning(refused.message) if refused.taken else AirflowFailException(refused.message)
 
-    def _stop_if_ended(self, lease: Lease, hook: TimAVHook, checked: CheckedStart, context: Context) -> None:
+    def _stop_if_ended(self, lease: Lease, hook: TimAVHook, checked: CheckedStart) -> None:
         """Stop what was started if the broadcast was ended meanwhile.
 
         :raises AirflowFailException: if it was.
@@ -245,7 +233,7 @@ class StartOperator(TimAVOperator):
 
         ledger = Ledger(lease.key.variable)
         try:
-            ended = ended_meanwhile(lease, ledger.lease(), on_air_is_over=_on_air_is_over(lease, context))
+            ended = ended_meanwhile(lease, ledger.lease(), on_air_is_over=_on_air_is_over(lease))
         except Exception:  # whatever Airflow raises: what runs has a trigger to end it
             self.log.warning("Cannot tell whether the broadcast was ended meanwhile.", exc_info=True)
             return
@@ -267,8 +255,8 @@ class StartOperator(TimAVOperator):
         reschedule_poll(until, lambda again, last: self.log.info(message, who, room, code, again, last))
 
 
-def _on_air_is_over(lease: Lease, context: Context) -> bool:
+def _on_air_is_over(lease: Lease) -> bool:
     """Tell whether ``on_air`` has come to its end: from then on the stops of the run may be sent, and nothing after them."""
     from airflow_provider_timav.runs import FINAL_STATES
 
-    return lease.owner.task("on_air").state(context["ti"]) in FINAL_STATES
+    return lease.owner.task("on_air").state() in FINAL_STATES

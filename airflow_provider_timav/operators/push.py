@@ -99,7 +99,7 @@ class StartPushOperator(StartOperator):
     @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the push; return its result."""
-        result = self.start(context)
+        result = self.start(context, self.checked_start(context))
         ti = context["ti"]
         if "hls_url" in result:
             # Early, so that the button is there while a retry or a slow XCom backend still holds the task.

@@ -96,7 +96,7 @@ class StartRecordOperator(StartOperator):
         if none_if_blank(self.requested) is not None and not parse_bool(self.requested, "requested"):
             self.log.info("No recording of %s in room %s is wanted.", self.user_id, self.room_id)
             return {"outcome": "not_requested"}
-        result = self.start(context)
+        result = self.start(context, self.checked_start(context))
         self.log.info(
             "Recording of %s in room %s: %s. File name: %s.",
             self.user_id,

@@ -45,6 +45,8 @@ __all__ = ["Reader", "follow", "poll_briefly", "shared_reader", "wall_clock"]
 PROBE_SECONDS = 10.0
 """For one probe, from the first connection to the last byte."""
 
+LOOK_SECONDS = PROBE_SECONDS  # the earlier name, for scripts outside of the project, as `Reader.look` is
+
 LARGE_BODY: Final = 1 << 16
 """Bytes from which on a body is parsed in a thread: the loop has others to serve."""
 
@@ -138,6 +140,8 @@ class Reader:
                         answer = NoAnswer(self._late(way, way.end - begun))
             finally:
                 slot.release()
+
+    look = probe
 
     def _late(self, way: Way, seconds: float) -> str:
         """Return which party did not answer in time.

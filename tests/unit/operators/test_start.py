@@ -262,7 +262,7 @@ class TestLostAnswer:
     ) -> None:
         task = push()
         with monkeypatch.context() as patch:
-            patch.setattr("airflow_provider_timav.operators._intent.Intent.done", _killed)
+            patch.setattr("airflow_provider_timav.operators._intent.Intent.settle", _killed)
             with pytest.raises(KeyboardInterrupt):
                 task.execute()
         assert task.execute()["outcome"] == "restarted"
