@@ -12,8 +12,9 @@ import socket
 import aiohttp
 
 from airflow_provider_timav.stream import reasons
-from airflow_provider_timav.stream.pools import LateName, Way
+from airflow_provider_timav.stream.pools import LateName
 from airflow_provider_timav.stream.protocol import Overloaded
+from airflow_provider_timav.stream.way import Way
 
 __all__ = ["why_no_answer", "why_no_proxy"]
 

@@ -29,9 +29,10 @@ from airflow_provider_timav.stream.failures import why_no_answer, why_no_proxy
 from airflow_provider_timav.stream.fetch import Answer, Get, NoAnswer
 from airflow_provider_timav.stream.large_bodies import BodySlot, read_body
 from airflow_provider_timav.stream.network import may_be_public
-from airflow_provider_timav.stream.pools import Way, WrongNetwork, open_pool
+from airflow_provider_timav.stream.pools import WrongNetwork, open_pool
 from airflow_provider_timav.stream.session import Session
 from airflow_provider_timav.stream.turns import MOST_TURNS
+from airflow_provider_timav.stream.way import Way
 
 __all__ = ["HttpClient", "trust"]
 

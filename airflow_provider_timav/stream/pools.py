@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
-from contextvars import ContextVar
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_timav.names import Names, RememberedNames
 from airflow_provider_timav.stream.network import is_public
+from airflow_provider_timav.stream.way import WAY, Way
 
 if TYPE_CHECKING:
     import ssl
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import aiohttp
     from aiohttp.abc import ResolveResult
 
-__all__ = ["WAY", "LateName", "Way", "WrongNetwork", "open_pool"]
+__all__ = ["LateName", "WrongNetwork", "open_pool"]
 
 
 MOST_HEADERS = 10_000
@@ -41,37 +41,6 @@ class LateName(OSError):
 
     def __init__(self) -> None:
         super().__init__("no answer of a name server in time")
-
-
-class Way:
-    """How far a request has come: if nothing answers in time, it shows which party did not.
-
-    :param end: when the request's time is over, by the loop's clock.
-    """
-
-    __slots__ = ("answered", "connected", "end", "resolving", "sockets", "tunnel")
-
-    def __init__(self, end: float) -> None:
-        self.end = end
-        self.resolving = False
-        """Whether a name is being looked up."""
-        self.sockets = 0
-        """Connections that were begun at the last try: within a tunnel TLS is a second one."""
-        self.connected = False
-        """Whether there is a connection for the request."""
-        self.answered = False
-        """Whether the head of an answer is there."""
-        self.tunnel = False
-        """Whether it leads through a tunnel, if it leads through a proxy."""
-
-    @property
-    def is_past_proxy(self) -> bool:
-        """Return whether a proxy, if there is one, has done its part."""
-        return self.answered or (self.tunnel and (self.connected or self.sockets > 1))
-
-
-WAY: ContextVar[Way | None] = ContextVar("timav_way", default=None)
-"""That of the request that is being made; the library hands nothing on to resolvers and connections."""
 
 
 class _NamesOf(Names):

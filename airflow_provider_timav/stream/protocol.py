@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import ClientPayloadError, TCPConnector
 from aiohttp.client_proto import ResponseHandler
 
-from airflow_provider_timav.stream.pools import WAY
+from airflow_provider_timav.stream.way import WAY
 
 if TYPE_CHECKING:
     from aiohttp.connector import Connection

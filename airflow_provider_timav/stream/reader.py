@@ -27,12 +27,12 @@ from airflow_provider_timav.stream.fetch import Answer, Conversation, Get, NoAns
 from airflow_provider_timav.stream.hls import probe_hls
 from airflow_provider_timav.stream.large_bodies import BodySlot
 from airflow_provider_timav.stream.polling import next_pause
-from airflow_provider_timav.stream.pools import WAY, Way
 from airflow_provider_timav.stream.probe import Probe
 from airflow_provider_timav.stream.rtmp import RtmpReader
 from airflow_provider_timav.stream.session import Session
 from airflow_provider_timav.stream.state import StreamState
 from airflow_provider_timav.stream.turns import Turns
+from airflow_provider_timav.stream.way import WAY, Way
 
 if TYPE_CHECKING:
     import ssl

@@ -51,3 +51,19 @@ def test_every_page_is_linked_from_another() -> None:
     linked = {(document.parent / link.partition("#")[0]).resolve() for document, link in LINKS}
     pages = {page.resolve() for page in PROJECT.glob("docs/*.md")}
     assert pages - linked == set()
+
+
+def test_files_that_the_documents_name_are_there() -> None:
+    """By their last part: the documents name a module by its folder, or beside another one of the same folder."""
+    there = {
+        file.name
+        for folder in ("airflow_provider_timav", "example_dags", "harness", "scripts", "tests")
+        for file in (PROJECT / folder).rglob("*.py")
+    }
+    named = {
+        (document.name, name)
+        for document in [*(PROJECT / "docs").glob("*.md"), PROJECT / "CONTRIBUTING.md", PROJECT / "README.md"]
+        for name in re.findall(r"`(?:[\w./]*/)?(\w+\.py)`", document.read_text(encoding="utf-8"))
+    }
+    assert len(named) > 50
+    assert {each for each in named if each[1] not in there} == set()
