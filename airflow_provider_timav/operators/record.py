@@ -96,7 +96,7 @@ class StartRecordOperator(StartOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the recording; return its result."""
         if optional(self.requested) is not None and not flag(self.requested, "requested"):
-            self.log.info("No recording of %s in room %s is wanted.", self.user_id, self.room_id)
+            self.log.info("No recording of %s in room %s was requested.", self.user_id, self.room_id)
             return {"outcome": "not_requested"}
         result = self.start(context)
         self.log.info(
