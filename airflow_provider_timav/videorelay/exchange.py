@@ -33,7 +33,17 @@ from airflow_provider_timav.videorelay.reply import Reply
 from airflow_provider_timav.videorelay.rules import UINT32_MAX
 from airflow_provider_timav.videorelay.usersig import Credential
 
-__all__ = ["Exchange", "Post", "Service", "endpoint"]
+__all__ = [
+    "ANSWER_BYTES",
+    "CONNECT_SECONDS",
+    "HOSTS",
+    "READ_SECONDS",
+    "Exchange",
+    "Post",
+    "RetryBudget",
+    "Service",
+    "endpoint",
+]
 
 ResultT = TypeVar("ResultT")
 
