@@ -1,17 +1,17 @@
-"""Recordings as assets of Airflow: what tells one from another, and how OpenLineage names them.
+"""Present recordings as Airflow assets: their addresses, and their names in OpenLineage.
 
-An asset is the place that recordings come from, in the words that identify a recording for the service and a lease for us:
-``timav://<connection>/<room>/<user>/<camera or screen>``. Each recording is one event of it. Only one broadcast at a time has
-that place, so no two events of one asset come in the same moment, of which Airflow 3.3 would hold one back until the next.
+An asset is the origin of recordings, in the terms that identify a recording for the service and a lease for us:
+``timav://<connection>/<room>/<user>/<camera or screen>``. Each recording is one event of it. Only one broadcast at a time holds
+that place, so two events of one asset never come in the same moment. (Airflow 3.3 would hold one of them back until the next.)
 
 A series is an alias, through which events of any number of places are emitted: that of a broadcast,
-``timav://recordings/<DAG id>/<group id>``. Who wants what one host sends has the asset as the schedule; who wants what a DAG
-broadcasts, wherever, has the alias.
+``timav://recordings/<DAG id>/<group id>``. Schedule a DAG on the asset to get the recordings of one host, and on the alias to
+get those of one broadcast, whatever its rooms are.
 
-In both, what is neither a letter or a digit of ASCII nor one of ``_.-~`` is percent-encoded, and a part that comes to more than
-Airflow's tables hold is replaced by ``~`` and its digest.
+In both, characters other than ASCII letters, digits and ``_.-~`` are percent-encoded, and a part that is longer than Airflow's
+tables allow is replaced by ``~`` and its digest.
 
-Airflow loads this module wherever the address of an asset is looked at: it imports the standard library only.
+Airflow loads this module whenever it reads the address of an asset: it imports the standard library only.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def create_asset(
 ) -> Asset:
     """Return the asset whose events are the recordings of this user in this room: for the schedule of a DAG.
 
-    Its name is its address, as it is for an ``Asset`` that is given nothing but an address.
+    Its name is its address, as for any ``Asset`` that is created from an address alone.
     """
     from airflow.sdk import Asset
 
@@ -73,11 +73,11 @@ def create_asset(
 
 
 def sanitize_uri(uri: SplitResult) -> SplitResult:
-    """Return the address of an asset as it is.
+    """Return the address of an asset unchanged.
 
-    It is refused rather than mended: the asset's name would stay as it was written, and no event would ever be its.
+    A wrong address is refused, not repaired: the asset's name would stay as it was written, and would never match an event.
 
-    :raises ValueError: for an address that no recording has.
+    :raises ValueError: if no recording can have this address.
     """
     parts = [unquote(part) for part in (uri.netloc, *uri.path.removeprefix("/").split("/"))]
     if len(parts) != 4 or not all(parts) or not _is_room(parts[1]) or parts[3] not in KINDS:
@@ -93,7 +93,7 @@ def _is_room(text: str) -> bool:
 
 
 def convert_asset_to_openlineage(asset: Asset, lineage_context: Any) -> Dataset:
-    """Return OpenLineage's dataset for an asset: the connection is its namespace, the rest its name."""
+    """Return OpenLineage's dataset of an asset: the connection is its namespace, the rest its name."""
     from airflow.providers.common.compat.openlineage.facet import Dataset
 
     parts = urlsplit(asset.uri)

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 from airflow.sdk import AssetAlias, BaseOperator, TaskGroup
 
 from airflow_provider_timav.assets import series_of
-from airflow_provider_timav.operators.broadcast import (
-    BroadcastResultOperator,
-    OnAirOperator,
-    ReserveBroadcastOperator,
-)
+from airflow_provider_timav.operators._on_air import OnAirOperator
+from airflow_provider_timav.operators._reservation import ReserveBroadcastOperator
+from airflow_provider_timav.operators._result import BroadcastResultOperator
 from airflow_provider_timav.operators.push import StartPushOperator, StopPushOperator
 from airflow_provider_timav.operators.record import StartRecordOperator, StopRecordOperator
+from airflow_provider_timav.options import OPTIONS, BroadcastOptions
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,15 +33,15 @@ _OF_GROUPS: Final = frozenset(inspect.signature(TaskGroup).parameters) - {"group
 """The keywords of Airflow's own task groups."""
 
 
-def _as_airflow_has_them(*names: str) -> dict[str, Any]:
+def _airflow_defaults(*names: str) -> dict[str, Any]:
     parameters = inspect.signature(BaseOperator.__init__).parameters
     return {name: parameters[name].default for name in names}
 
 
-_WHOLE: Final[dict[str, Any]] = {"do_xcom_push": True, "multiple_outputs": True, "task_display_name": None}
-"""Arguments of Airflow's that every task of a broadcast has, whatever ``default_args`` say: the others read its XComs."""
+_EVERY_TASK: Final[dict[str, Any]] = {"do_xcom_push": True, "multiple_outputs": True, "task_display_name": None}
+"""Arguments of Airflow's that each task of a broadcast has, whatever ``default_args`` say: the others read its XComs."""
 
-_AT_THE_BEGINNING: Final = _as_airflow_has_them(
+_ONLY_RESERVE: Final = _airflow_defaults(
     "trigger_rule",
     "depends_on_past",
     "ignore_first_depends_on_past",
@@ -56,36 +55,34 @@ _AT_THE_BEGINNING: Final = _as_airflow_has_them(
     "post_execute",
     "inlets",
 )
-"""What decides whether and when a task runs, as an inactive asset among its inlets does: ``default_args`` may keep a broadcast
-from beginning, by ``reserve``, and from there on none of its tasks from running."""
+"""Arguments that decide whether and when a task runs (an inactive asset among its inlets does). ``default_args`` reach only
+``reserve``: they may keep a broadcast from beginning, but none of its tasks from running once it has begun."""
 
-_AT_THE_END: Final = _as_airflow_has_them("outlets")
-"""What a task tells Airflow when it is done: of ``default_args``, a broadcast does so once, by ``result``."""
+_ONLY_RESULT: Final = _airflow_defaults("outlets")
+"""What a task reports to Airflow on success. ``default_args`` reach only ``result``: one event for each broadcast."""
 
 
 def _takes_default_args(init: InitT) -> InitT:
-    """Have a group take what it is not given from ``default_args``: its own, those of the groups around it, and the DAG's.
+    """Fill options that were not given from ``default_args``: of the group itself, the groups around it, and the DAG.
 
-    That is what Airflow's operators do for their arguments. Airflow's own keywords of a group are handed on.
+    Airflow's operators do the same with their arguments. Airflow's own keywords of a group are passed on to `TaskGroup`.
     """
-    parameters = inspect.signature(init).parameters.values()
-    options = {parameter.name for parameter in parameters if parameter.kind is parameter.KEYWORD_ONLY}
 
     @functools.wraps(init)
     def filled(self: Broadcast, group_id: str = "broadcast", **given: Any) -> None:
-        if unknown := given.keys() - options - _OF_GROUPS:
+        if unknown := given.keys() - OPTIONS.keys() - _OF_GROUPS:
             raise TypeError(f"Broadcast got an unexpected keyword argument {min(unknown)!r}")
         of_group = {name: given.pop(name) for name in _OF_GROUPS & given.keys()}
         TaskGroup.__init__(self, group_id=group_id, **of_group)
         defaults = {**(self.dag.default_args or {}), **(self.default_args or {})}
-        init(self, group_id, **{name: defaults[name] for name in options & defaults.keys()} | given)
+        init(self, group_id, **{name: defaults[name] for name in OPTIONS.keys() & defaults.keys()} | given)
 
     return filled  # type: ignore[return-value]  # the same signature
 
 
 @functools.cache
 def _own_defaults(operator: type[BaseOperator]) -> dict[str, Any]:
-    """Return the defaults of the arguments that an operator has beside Airflow's: ``default_args`` do not replace them."""
+    """Return the defaults of the arguments that an operator has besides Airflow's: ``default_args`` must not replace them."""
     airflows = inspect.signature(BaseOperator.__init__).parameters
     found: dict[str, Any] = {}
     for kind in reversed(operator.__mro__[: operator.__mro__.index(BaseOperator)]):
@@ -96,47 +93,48 @@ def _own_defaults(operator: type[BaseOperator]) -> dict[str, Any]:
 
 
 class Broadcast(TaskGroup):
-    """Pushes a host's picture, and records it, from when the host is there until the end.
+    """Puts a host on air, and records the host, from when the host is in the room until the end.
 
-    The tasks: ``reserve`` (checks everything, takes the room, fixes the end) → ``start_push`` → ``start_record`` → ``on_air``
+    The tasks: ``reserve`` (checks every option, takes the room, fixes the end) → ``start_push`` → ``start_record`` → ``on_air``
     (waits in the triggerer) → ``stop_record`` and ``stop_push`` (teardowns of ``reserve``: they run whatever happened) →
-    ``result``, through which a failed broadcast is a failed run. Every option is templated; it is checked by ``reserve`` before
-    anything is sent, and what can be seen when the DAG is parsed is checked then.
+    ``result``, which makes the run fail if the broadcast failed. Each option is a template. A constant is checked when the DAG
+    is parsed, everything else by ``reserve``, before anything is sent.
 
-    An option that is not given is taken from ``default_args``, as operators take theirs, and so are Airflow's own arguments of
-    the tasks, but for those on which the wiring rests (docs/broadcast.md has the table). Airflow's keywords of a task group
-    (``tooltip``, ``prefix_group_id``, ``default_args`` …) are taken as well.
+    Options that are not given are taken from ``default_args``, as operators take their arguments, and so are Airflow's own
+    arguments of the tasks, except those on which the wiring depends (docs/broadcast.md has the table). Airflow's keywords of a
+    task group (``tooltip``, ``prefix_group_id``, ``default_args`` …) are accepted as well.
 
-    ``group >> task`` and ``group.file_ids`` wait for the result; ``group.live_urls`` are there once the push has started.
+    ``group >> task`` and ``group.file_ids`` wait for the result; ``group.live_urls`` is known once the push has started.
 
-    :param group_id: the group's id, and the prefix of its tasks'.
+    :param group_id: the group's id, and the prefix of its tasks' ids.
     :param room_id: the room (``uint32_auth_key``), 0 to 2^32 - 1.
-    :param user_id: the host whose picture is sent.
-    :param duration: how long the broadcast lasts, counted from when ``reserve`` has the room: a timedelta, seconds, or ISO 8601
-        (``PT45M``). Exactly one of ``duration`` and ``ends_at`` is given.
-    :param ends_at: when it ends: a datetime with a zone, or ISO 8601 with one.
-    :param max_duration: what caps both, so that a typing error does not send for a week. A later extension is not capped.
+    :param user_id: the host.
+    :param duration: how long the broadcast lasts from when ``reserve`` has taken the room: a timedelta, seconds, or ISO 8601
+        (``PT45M``). Give exactly one of ``duration`` and ``ends_at``.
+    :param ends_at: when it ends: a datetime with a time zone, or ISO 8601 with one.
+    :param max_duration: the longest that either may make it last, so that a typing error does not broadcast for a week. A
+        later extension is not limited.
     :param live_code: ``hls``, ``rtmp`` or ``hls+rtmp``. RTMP alone is watched if the extra ``rtmp`` is installed.
-    :param rate_types: one or more of ``original``, ``sd``, ``hd``; each gives addresses of its own.
+    :param rate_types: one or more of ``original``, ``sd``, ``hd``; each has URLs of its own.
     :param sdk_type: ``normal`` or ``iot_camera``.
-    :param push_data_type: ``camera`` or ``screen``; the recording's kind, too.
-    :param channel_name: the title, as viewers see it.
+    :param push_data_type: ``camera`` or ``screen``, pushed and recorded.
+    :param channel_name: the title that viewers see.
     :param player_password: see `StartPushOperator`.
     :param push_options: further arguments of the push in a dict, or in a JSON object in one string; see `StartPushOperator`.
     :param record: whether to record it.
-    :param file_name: the recording's name; left out, one that is the same over retries and clears.
+    :param file_name: the recording's name; the default stays the same over retries and clears.
     :param record_options: further arguments of the recording, in the same way; see `StartRecordOperator`.
-    :param require_file_ids: fail where the recording's file ids cannot be had.
-    :param wait_for_user: how long to wait for the room to be free, and then for the host to be in it.
+    :param require_file_ids: fail if the recording's file ids can no longer be retrieved.
+    :param wait_for_user: how long to wait for the room to be free, and then for the host to enter it.
     :param if_already_running: ``recover``, ``restart`` or ``fail``, see `StartPushOperator`.
-    :param until: ``deadline``; or ``stream_ended``: over early once the playlist says so, or the stream has been gone for
-        longer than ``grace``.
-    :param grace: how long a host who drops may take to return before the stream has ended, and a stream to appear.
+    :param until: ``deadline``; or ``stream_ended``, to end early once the playlist says so, or once the stream has been gone
+        for longer than ``grace``.
+    :param grace: how long the stream may take to appear, or be gone before it has ended: a host who drops may return.
     :param on_stall: ``ignore``, ``notify`` or ``fail``, see `OnAirOperator`.
-    :param on_stall_callback: what ``notify`` calls, on a worker, with the context: one function, or one of Airflow's notifiers.
-    :param skip_if_late: a run that begins later than this after its ``run_after`` is skipped; None never is.
+    :param on_stall_callback: called by ``notify`` on a worker, with the context: a function, or one of Airflow's notifiers.
+    :param skip_if_late: skip a run that begins later than this after its ``run_after``; None never skips.
     :param timav_conn_id: the connection.
-    :raises ConfigurationError: when the DAG is parsed, naming an option whose value breaks a rule whatever it renders to.
+    :raises ConfigurationError: when the DAG is parsed, naming an option whose value breaks a rule however it is rendered.
     """
 
     @_takes_default_args
@@ -170,126 +168,84 @@ class Broadcast(TaskGroup):
         timav_conn_id: str = "timav_default",
         **task_group: Any,
     ) -> None:
+        # The parameters are the fields of BroadcastOptions; a test holds them to that.
+        options = BroadcastOptions.of(locals())
         self.recordings = AssetAlias(series_of(self.dag.dag_id, str(self.group_id)))
-        """The series of its recordings: a DAG that has it, or an alias of its name, as its schedule runs for each of them."""
-        inside: dict[str, Any] = {**_WHOLE, **_AT_THE_BEGINNING, **_AT_THE_END}
+        """The series of its recordings: a DAG scheduled on it, or on an alias of its name, runs for each of them."""
         reserve = self._task(
             ReserveBroadcastOperator,
             "reserve",
-            **{**_WHOLE, **_AT_THE_END, **self._around()},
-            room_id=room_id,
-            user_id=user_id,
-            duration=duration,
-            ends_at=ends_at,
-            max_duration=max_duration,
-            live_code=live_code,
-            rate_types=rate_types,
-            sdk_type=sdk_type,
-            push_data_type=push_data_type,
-            channel_name=channel_name,
-            player_password=player_password,
-            push_options=push_options,
-            record=record,
-            file_name=file_name,
-            record_options=record_options,
-            require_file_ids=require_file_ids,
-            wait_for_user=wait_for_user,
-            if_already_running=if_already_running,
-            until=until,
-            grace=grace,
-            on_stall=on_stall,
-            skip_if_late=skip_if_late,
-            timav_conn_id=timav_conn_id,
+            options,
+            **{**_EVERY_TASK, **_ONLY_RESULT, **self._around()},
+            options=options,
         )
-        fixed: Any = reserve.output
-        # Where the broadcast is, is what was reserved: a template may render to something else at another time.
-        names = ("lease", "room_id", "user_id", "sdk_type", "timav_conn_id")
-        place: dict[str, Any] = {name: fixed[name] for name in names}
-        waiting: dict[str, Any] = {"wait_for_user": wait_for_user, "if_already_running": if_already_running}
-        start_push = self._task(
-            StartPushOperator,
-            "start_push",
-            **inside,
-            **place,
-            **waiting,
-            push_data_type=fixed["push_data_type"],
-            live_code=live_code,
-            rate_types=rate_types,
-            channel_name=channel_name,
-            player_password=player_password,
-            push_options=push_options,
-        )
+        reserved: Any = reserve.output
+        inside: dict[str, Any] = {**_EVERY_TASK, **_ONLY_RESERVE, **_ONLY_RESULT}
+        # The tasks use what was reserved: a template may render differently by the time of a stop.
+        host: dict[str, Any] = {
+            name: reserved[name] for name in ("lease", "room_id", "user_id", "sdk_type", "timav_conn_id")
+        }
+        push: dict[str, Any] = {**inside, **host, "push_data_type": reserved["push_data_type"]}
+        recording: dict[str, Any] = {**inside, **host, "record_data_type": reserved["push_data_type"]}
+        start_push = self._task(StartPushOperator, "start_push", options, **push)
         start_record = self._task(
             StartRecordOperator,
             "start_record",
-            **inside,
-            **place,
-            **waiting,
-            record_data_type=fixed["push_data_type"],
-            requested=fixed["record"],
-            file_name=fixed["file_name"],
-            record_options=record_options,
+            options,
+            **recording,
+            requested=reserved["record"],
+            file_name=reserved["file_name"],
         )
         on_air = self._task(
             OnAirOperator,
             "on_air",
+            options,
             **inside,
-            execution_timeout=None,  # the broadcast's end is its own
-            lease=fixed["lease"],
-            until=until,
-            grace=grace,
-            on_stall=on_stall,
-            on_stall_callback=on_stall_callback,
-            timav_conn_id=fixed["timav_conn_id"],
+            execution_timeout=None,  # only the broadcast's end limits it
+            lease=reserved["lease"],
+            timav_conn_id=reserved["timav_conn_id"],
         )
         stop_record = self._task(
-            StopRecordOperator,
-            "stop_record",
-            **inside,
-            **place,
-            record_data_type=fixed["push_data_type"],
-            require_file_ids=require_file_ids,
-            start_task_id=start_record.task_id,
+            StopRecordOperator, "stop_record", options, **recording, start_task_id=start_record.task_id
         )
-        stop_push = self._task(
-            StopPushOperator,
-            "stop_push",
-            **inside,
-            **place,
-            push_data_type=fixed["push_data_type"],
-            start_task_id=start_push.task_id,
-        )
+        stop_push = self._task(StopPushOperator, "stop_push", options, **push, start_task_id=start_push.task_id)
         result = self._task(
             BroadcastResultOperator,
             "result",
-            **_WHOLE,
-            **_AT_THE_BEGINNING,
-            lease=fixed["lease"],
-            recordings=None if record is False else self.recordings,
+            options,
+            **_EVERY_TASK,
+            **_ONLY_RESERVE,
+            lease=reserved["lease"],
+            recordings=None if options.record is False else self.recordings,
         )
         reserve.as_setup()  # type: ignore[no-untyped-call]  # Airflow's
         for stop in (stop_record, stop_push):
             stop.as_teardown(setups=reserve)
         reserve >> start_push >> start_record >> on_air >> [stop_record, stop_push, result]
         [stop_record, stop_push] >> result
-        self._wait_for_what_is_around(reserve, [stop_record, stop_push])
+        self._wire_setups_around(reserve, [stop_record, stop_push])
 
-    def _task(self, operator: type[OperatorT], task_id: str, **arguments: Any) -> OperatorT:
-        """Return a task of this group; of ``default_args`` it takes what is Airflow's and not fixed by ``arguments``."""
-        return operator(task_id=task_id, dag=self.dag, task_group=self, **{**_own_defaults(operator), **arguments})
+    def _task(self, operator: type[OperatorT], task_id: str, given: BroadcastOptions, **fixed: Any) -> OperatorT:
+        """Return a task of this group, with the options that its operator has an argument for.
+
+        Arguments that are neither options nor ``fixed`` have the operator's defaults; Airflow's own come from ``default_args``.
+        """
+        defaults = _own_defaults(operator)
+        values = {name: value for name, value in given.as_dict().items() if name in defaults}
+        return operator(task_id=task_id, dag=self.dag, task_group=self, **{**defaults, **values, **fixed})
 
     @staticmethod
     def _around() -> dict[str, Any]:
-        """Return what is fixed of the first task where the group stands within ``with setup_task >> teardown_task``."""
+        """Return the trigger rule of ``reserve`` within ``with setup_task >> teardown_task``."""
         # Airflow refuses any other rule below a setup.
         return {"trigger_rule": "all_success"} if _setups_around()[0] else {}
 
     @staticmethod
-    def _wait_for_what_is_around(reserve: BaseOperator, stops: list[BaseOperator]) -> None:
-        """Begin after the setups around the group, and end before their teardowns.
+    def _wire_setups_around(reserve: BaseOperator, stops: list[BaseOperator]) -> None:
+        """Run the broadcast after the setups around it, and their teardowns after its stops.
 
-        Airflow wires the ordinary tasks that stand within them. This group begins with a setup and ends with teardowns, which
-        it passes over; and its last ordinary task, ``result``, is done before the stops where the broadcast has failed.
+        Airflow wires only ordinary tasks within such a block, and passes over the setup and teardowns of this group. Its last
+        ordinary task, ``result``, is done before the stops if the broadcast fails.
         """
         setups, teardowns = _setups_around()
         for setup in setups:
@@ -298,7 +254,7 @@ class Broadcast(TaskGroup):
             teardown.set_upstream(stops)
 
     def update_relative(self, other: Any, upstream: bool = True, edge_modifier: EdgeModifier | None = None) -> None:
-        """Take part in an edge; a teardown below the group waits for its stops as well."""
+        """Set an edge of the group; a teardown below it waits for the stops as well."""
         super().update_relative(other, upstream, edge_modifier)
         if not upstream:
             self["result"].keep_after_the_stops([other])  # type: ignore[attr-defined]  # each child is an operator
@@ -309,27 +265,27 @@ class Broadcast(TaskGroup):
 
     @property
     def live_urls(self) -> XComArg:
-        """The addresses of the stream: a list of ``{type, rate, url}``."""
+        """The URLs of the stream: a list of ``{type, rate, url}``."""
         return self._output("start_push", "live_urls")
 
     @property
     def hls_url(self) -> XComArg:
-        """The HLS address of the original rate."""
+        """The HLS URL of the original rate."""
         return self._output("start_push", "hls_url")
 
     @property
     def rtmp_url(self) -> XComArg:
-        """The RTMP address of the original rate."""
+        """The RTMP URL of the original rate."""
         return self._output("start_push", "rtmp_url")
 
     @property
     def channel_id(self) -> XComArg:
-        """The channel's id, as text."""
+        """The channel's id, as a string."""
         return self._output("start_push", "channel_id")
 
     @property
     def file_ids(self) -> XComArg:
-        """The recording's file ids, once the broadcast is over: a list of texts."""
+        """The recording's file ids, once the broadcast has ended: a list of strings."""
         return self._output("result", "file_ids")
 
     @property
@@ -339,7 +295,7 @@ class Broadcast(TaskGroup):
 
 
 def _setups_around() -> tuple[list[Any], list[Any]]:
-    """Return the setups and the teardowns whose ``with`` block is open."""
+    """Return the setups and teardowns whose ``with`` block is open."""
     from airflow.sdk.definitions._internal.setup_teardown import SetupTeardownContext as Around
 
     if not Around.active:

@@ -1,8 +1,8 @@
-"""Keeps credentials out of the variables of frames.
+"""Keep credentials out of the variables of frames.
 
-What watches a process (Sentry with its defaults, ``pytest --showlocals``, a debugger) shows the variables of each frame of a
-traceback. Code that reads credentials has them in variables for a moment, its own and its libraries'. What is raised there
-keeps its lines, and loses its variables; a text that stays in a variable for longer shows nothing there.
+Observers of a process (Sentry with its defaults, ``pytest --showlocals``, a debugger) show the variables of each frame of a
+traceback. Code that reads credentials has them in variables for a moment, its own and its libraries'. An exception raised there
+keeps its lines and loses its variables; a text that stays in a variable for longer has a ``repr`` without its content.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ __all__ = ["HiddenText", "forget_variables", "without_variables"]
 Given = ParamSpec("Given")
 ResultT = TypeVar("ResultT")
 
-# To clear the frame of a coroutine or a generator that waits somewhere would end it. Before Python 3.13 nothing tells it from
-# one that is over, so these are left as they are: they hold no credential as a plain text.
+# Clearing the frame of a coroutine or a generator that is suspended would end it. Before Python 3.13 it cannot be told from a
+# finished one, so these are left as they are: they hold no credential as plain text.
 _MAY_WAIT: Final = inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR
 
 
 class HiddenText(str):
-    """A text like any other, but for its ``repr``, which shows nothing of it."""
+    """A text whose ``repr`` does not show it."""
 
     __slots__ = ()
 
@@ -36,7 +36,7 @@ class HiddenText(str):
 def forget_variables(error: BaseException, handled: BaseException | None = None) -> None:
     """Clear the frames of an exception, of its causes and of its contexts; frames that still run are left as they are.
 
-    :param handled: what the caller was handling before: it is none of ours.
+    :param handled: the exception that the caller was handling before; it is left as it is.
     """
     seen: set[int] = set() if handled is None else {id(handled)}
     todo: list[BaseException | None] = [error]
@@ -55,7 +55,7 @@ def forget_variables(error: BaseException, handled: BaseException | None = None)
 
 
 def without_variables(function: Callable[Given, ResultT]) -> Callable[Given, ResultT]:
-    """Have exceptions leave a function without its variables, its arguments, and those of all that it has called."""
+    """Strip exceptions that leave a function of its variables, its arguments, and those of all functions that it called."""
 
     @functools.wraps(function)
     def quiet(*args: Given.args, **kwargs: Given.kwargs) -> ResultT:
@@ -64,7 +64,7 @@ def without_variables(function: Callable[Given, ResultT]) -> Callable[Given, Res
             return function(*args, **kwargs)
         except BaseException as error:
             forget_variables(error, handled)
-            # This frame still runs: what it was given is put away by hand.
+            # This frame still runs, so its arguments are deleted by hand.
             del args, kwargs
             raise
 

@@ -1,7 +1,7 @@
-"""What Airflow asks of a provider: a literal, because every Airflow command evaluates it and an import could fail.
+"""Describe the provider to Airflow: a literal, because every Airflow command evaluates it and an import could fail.
 
-Airflow hides the value of an extra by its name only, so the secret ones are named so that it does. A password control would
-lose the line breaks of a PEM, and its dots protect nothing: PEM fields are multi-line.
+Airflow hides the value of an extra only if its name suggests a secret, so secret extras have such names. A password control
+would lose the line breaks of a PEM, and its dots protect nothing: PEM fields are multi-line.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ def get_provider_info() -> dict[str, Any]:
                     "key_folder": {
                         "description": "The folder in which a test of a connection may read the files that client_cert, "
                         "private_key and ca_cert name: an absolute path. Left out, a test reads files anywhere; with the "
-                        "value none it reads no file at all. Tasks and triggers read the files that a connection names, "
-                        "whatever is set here.",
+                        "value none it reads no file at all. Tasks and triggers ignore this option and read the files "
+                        "that a connection names.",
                         "version_added": "0.1.0",
                         "type": "string",
                         "example": "/etc/timav",
@@ -85,7 +85,7 @@ def get_provider_info() -> dict[str, Any]:
                     "hidden-fields": ["schema"],
                     "relabeling": {
                         "host": "Host (empty: Tencent's)",
-                        # Visible, and to be filled in: the Test button of Airflow 3.3.2 fails where it is empty.
+                        # Visible, to be filled in: the Test button of Airflow 3.3.2 fails if it is empty.
                         "port": "Port (443; the Test button needs it)",
                         "login": "Identifier (administrator account)",
                         "password": "UserSig (or a secret key below)",
@@ -138,20 +138,20 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "private_key_passphrase": {
                         "label": "Passphrase of the private key",
-                        "description": "Only where the key is encrypted: what was typed when it was made.",
+                        "description": "Only if the key is encrypted: the passphrase it was created with.",
                         "schema": {"type": ["string", "null"], "format": "password", "section": "2. Mutual TLS"},
                     },
                     "ca_cert": {
                         "label": "CA to trust",
-                        "description": "Empty: the system's CAs, which know Tencent's. PEM text or a path where another one "
+                        "description": "Empty: the system's CAs, which know Tencent's. PEM text or a path if another CA "
                         "signs for the host: an emulator's, a proxy's. There is no switch that turns verification off. Save a "
                         "change of it before you test.",
                         "schema": {"type": ["string", "null"], "format": "multiline", "section": "2. Mutual TLS"},
                     },
                     "proxy": {
                         "label": "Proxy",
-                        "description": "http://[user:password@]host:port, from whoever runs your network; empty: none. Proxies "
-                        "named in the environment are not used. Save a change of it before you test.",
+                        "description": "http://[user:password@]host:port, from the operators of your network; empty: none. "
+                        "Proxies named in the environment are not used. Save a change of it before you test.",
                         "schema": {"type": ["string", "null"], "section": "3. Network"},
                     },
                 },

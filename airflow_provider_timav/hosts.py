@@ -1,8 +1,8 @@
-"""Hosts as people write them → the one form in which every library gets them.
+"""Parse hosts as people write them into the one form that every library gets.
 
-The libraries of the two clients read a host in three ways: one maps what looks like a letter or a full stop to one, the other
-refuses it as late as it connects, and the system's look-up takes ``127.1`` for an address. So a host is read here, once, before
-anything is sent: what comes out is ASCII, and read alike by all of them. There is no I/O in here.
+The libraries of the two clients read a host in three ways: one maps look-alikes of a letter or a full stop to it, the other
+refuses them as late as it connects, and the system's look-up reads ``127.1`` as an address. So a host is parsed here, once,
+before anything is sent: the result is ASCII, and all of them read it alike. This module does no I/O.
 
 Sources: RFC 1123, 2.1 (names), RFC 5891 (names that are not ASCII), RFC 3986, 3.2.2 (addresses), RFC 4291 (IPv6).
 """
@@ -18,7 +18,7 @@ from typing import Final
 __all__ = ["canonical", "part"]
 
 LONGEST_NAME: Final = 253
-# Underscores are no host's by RFC 1123, and stand in the names of containers and of services all the same.
+# RFC 1123 allows no underscores in hosts; names of containers and of services have them all the same.
 _LABEL: Final = re.compile(r"[a-z0-9_-]{1,63}")
 _NUMBER: Final = re.compile(r"\d+|0x[0-9a-f]*")
 _PLACE: Final = re.compile(r"(\[[^\[\]]*\]|[^\[\]:]*)(?::(.*))?", re.DOTALL)
@@ -26,7 +26,7 @@ _PORT: Final = re.compile(r"0*[0-9]{1,5}")
 
 
 def part(place: str) -> tuple[str, int | None]:
-    """Part ``host[:port]`` into the host in its one form and the port, None where there is none.
+    """Split ``host[:port]`` into the host in its one form and the port, None if there is none.
 
     :raises ValueError: naming the rule that is broken, and quoting nothing.
     """
@@ -72,16 +72,16 @@ def _address_4(text: str) -> str:
 
 def _address_6(text: str) -> str:
     with contextlib.suppress(AddressValueError):
-        if text.endswith("]") and "%" not in text:  # a zone is this machine's own matter; no certificate names one
+        if text.endswith("]") and "%" not in text:  # a zone is local to this machine; no certificate names one
             return f"[{IPv6Address(text[1:-1]).compressed}]"
     raise ValueError("what stands in brackets must be an address of IPv6, without a zone")
 
 
 def _in_ascii(label: str) -> str:
-    """Return a label as the look-up and TLS have it (``xn--…``), without turning one character into another."""
+    """Return a label as look-ups and TLS use it (``xn--…``), without mapping one character to another."""
     import idna
 
-    # As people type it, capitals and accents included (RFC 5891, 5.2); what that makes ASCII of looked like it, and was not.
+    # As people type it, capitals and accents included (RFC 5891, 5.2). If that makes it ASCII, it was only a look-alike.
     typed = unicodedata.normalize("NFC", label.lower())
     if not typed.isascii():
         with contextlib.suppress(idna.IDNAError, UnicodeError):

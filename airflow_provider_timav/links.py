@@ -1,8 +1,8 @@
 """Buttons on a task instance's Details tab.
 
-Airflow calls ``get_link`` on the worker once the task has ended or deferred, stores the address as an XCom, and drops what is
-neither http, https nor of its own origin: an RTMP address gets no button. So that a button is there while its task runs, its
-XCom is pushed early: `show_links` before the operation for those that are known by then, the start of a push for its stream.
+Airflow calls ``get_link`` on the worker once the task has ended or deferred, stores the address as an XCom, and drops addresses
+that are neither http, https nor of its own origin: an RTMP address gets no button. To show a button while its task runs, its
+XCom is pushed early: by `show_links` before the operation if the address is known by then, else by the start of the push.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ __all__ = ["PushConsoleLink", "RecordingConsoleLink", "RecordingLink", "WatchLiv
 
 
 def live_page(hls_url: str, *, broadcast: bool) -> str:
-    """Return where a browser shows this stream: the one place that knows.
+    """Return the address at which a browser shows this stream.
 
-    :param broadcast: whether it belongs to a `Broadcast`, which the page Broadcasts shows and plays; any other stream has
-        nothing but its own address.
+    :param broadcast: whether it belongs to a `Broadcast`, which the page Broadcasts shows and plays; for any other stream the
+        result is its own address.
     """
     return page("plugin/timav-broadcasts") if broadcast else hls_url
 
 
 def page(path: str) -> str:
-    """Return the address of a page of Airflow's interface, below the path that it is served at."""
+    """Return the address of a page of Airflow's interface, below the path at which Airflow is served."""
     return f"{urllib.parse.urlsplit(conf.get('api', 'base_url', fallback='') or '').path.rstrip('/')}/{path}"
 
 
 def xcom_page(task: TaskKey) -> str:
-    """Return the page of Airflow that shows what a task has handed on."""
+    """Return Airflow's page of a task's XComs."""
     dag_id, run_id, task_id = (urllib.parse.quote(part, safe="") for part in (task.dag_id, task.run_id, task.task_id))
     mapped = f"/mapped/{task.map_index}" if task.map_index >= 0 else ""
     return page(f"dags/{dag_id}/runs/{run_id}/tasks/{task_id}{mapped}/xcom")
@@ -48,7 +48,7 @@ class _Link(BaseOperatorLink):
 
 
 class WatchLiveLink(_Link):
-    """Where to watch the stream of the task's XCom ``hls_url``."""
+    """Lead to a page that plays the stream of the task's XCom ``hls_url``."""
 
     name = "Watch live"
     early = False
@@ -63,7 +63,7 @@ class WatchLiveLink(_Link):
 
 
 class RecordingLink(_Link):
-    """Where the run's recording is found: the XComs of the task that hands its file ids on.
+    """Lead to the run's recording: the XComs of the task that hands its file ids on.
 
     That is the broadcast's ``result``, and outside of a broadcast the task itself.
     """
@@ -80,7 +80,7 @@ class RecordingLink(_Link):
 
 
 class PushConsoleLink(_Link):
-    """Where the vendor's console lists the streams that are pushed now."""
+    """Lead to the vendor's list of the streams that are pushed now."""
 
     name = "Streams in Tencent's console"
 
@@ -90,7 +90,7 @@ class PushConsoleLink(_Link):
 
 
 class RecordingConsoleLink(_Link):
-    """Where the vendor's console lists recordings: the place to look for a file name whose ids were lost."""
+    """Lead to the vendor's list of recordings: search it for a file name whose ids were lost."""
 
     name = "Recordings in Tencent's console"
 
@@ -100,9 +100,9 @@ class RecordingConsoleLink(_Link):
 
 
 def show_links(operator: BaseOperator, ti: Any) -> None:
-    """Have the buttons whose address is known there from now on: for ``pre_execute``.
+    """Show the buttons whose address is known from now on: for ``pre_execute``.
 
-    A button that cannot be shown keeps no operation from being sent.
+    If a button cannot be shown, the operation is sent all the same.
     """
     for link in operator.operator_extra_links:
         if not getattr(link, "early", False):

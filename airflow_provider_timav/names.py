@@ -1,7 +1,7 @@
-"""Looks names of hosts up in threads that nobody else waits for.
+"""Resolve host names in dedicated daemon threads.
 
-The system's look-up cannot be interrupted, and where a name server does not answer it takes minutes. In a pool of threads it
-would keep everybody else who needs the pool waiting, and the end of the loop that the pool belongs to.
+The system's look-up cannot be interrupted, and takes minutes if a name server does not answer. In a shared pool it would block
+all other users of the pool, and the end of the pool's loop.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from aiohttp.abc import AbstractResolver, ResolveResult
 else:
-    # aiohttp does not ask for the type, and importing it takes longer than a loop may be blocked.
+    # aiohttp does not check the type, and importing it takes longer than a loop may be blocked.
     AbstractResolver = object
 
 __all__ = ["Names", "RememberedNames", "look_up"]
 
 
 def look_up(host: str, port: int, tell: Callable[[list[Any] | OSError], None]) -> threading.Thread:
-    """Look a name up in a thread of its own, which tells what it found or why it found nothing.
+    """Resolve a name in a thread of its own, which calls ``tell`` with the addresses or the error.
 
-    The system's look-up cannot be interrupted: a late one is left to itself, and must take no thread from a pool meanwhile.
+    The system's look-up cannot be interrupted: a late one is left to itself, and must not occupy a thread of a pool meanwhile.
     """
 
     def found() -> list[Any] | OSError:
@@ -40,32 +40,32 @@ def look_up(host: str, port: int, tell: Callable[[list[Any] | OSError], None]) -
     thread = threading.Thread(target=lambda: tell(found()), name="timav-look-up", daemon=True)
     try:
         thread.start()
-    except RuntimeError:  # the interpreter ends, as where a run was interrupted: it starts no thread any more
+    except RuntimeError:  # the interpreter is shutting down, as after an interrupt, and starts no more threads
         tell(found())
     return thread
 
 
 class Names(AbstractResolver):
-    """What aiohttp asks for the addresses of a name."""
+    """Resolve names for aiohttp, each in a thread of its own."""
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Return a name's addresses; whoever does not want to wait any longer is free to go."""
+        """Return a name's addresses. A caller may cancel the wait at any time."""
         return _results(await _asked(host, port), host, port)
 
     async def close(self) -> None:
-        """Nothing is kept."""
+        """Do nothing: no resource is held."""
 
 
 REMEMBERED_SECONDS = 10.0
-"""How long aiohttp remembers names. A stream's host moves more rarely than that, and each look must not query a name server."""
+"""How long aiohttp remembers names. A stream's host moves less often, and not every probe should query a name server."""
 
 MOST_NAMES = 1000
 
 
 class RememberedNames(Names):
-    """Asks once for a name that many want to know at once or shortly after one another; a failure is not remembered."""
+    """Resolve a name once for concurrent and closely following callers; a failure is not remembered."""
 
     def __init__(self) -> None:
         self._known: dict[str, tuple[float, asyncio.Future[list[Any] | OSError]]] = {}
@@ -73,7 +73,7 @@ class RememberedNames(Names):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """Return a name's addresses; whoever does not want to wait any longer is free to go."""
+        """Return a name's addresses. A caller may cancel the wait at any time."""
         asked_at, answer = self._known.get(host, (0.0, None))
         if answer is None or (answer.done() and time.monotonic() - asked_at > REMEMBERED_SECONDS):
             answer = _asked(host, port)
@@ -81,7 +81,7 @@ class RememberedNames(Names):
             self._known[host] = time.monotonic(), answer
             while len(self._known) > MOST_NAMES:
                 del self._known[next(iter(self._known))]
-        # Shielded, for the others who wait.
+        # Shielded, because other callers wait for it, too.
         found = await asyncio.shield(answer)
         if isinstance(found, OSError) and self._known.get(host, (0.0, None))[1] is answer:
             del self._known[host]
@@ -89,7 +89,7 @@ class RememberedNames(Names):
 
 
 def _asked(host: str, port: int) -> asyncio.Future[list[Any] | OSError]:
-    """Return what a look-up in a thread of its own will have found."""
+    """Return a future of the result of a look-up in a thread of its own."""
     loop = asyncio.get_running_loop()
     answer: asyncio.Future[list[Any] | OSError] = loop.create_future()
 

@@ -1,11 +1,10 @@
-"""What tasks note for the page Broadcasts: where a stream plays, and what was recorded.
+"""Write and read the notes that tasks leave for the page Broadcasts: addresses of a stream, and its recording.
 
-The page runs in the API server. It makes nothing of what an XCom names, so it reads XComs as they are stored; and where a
-deployment keeps XComs elsewhere, what is stored is an address that the page cannot follow. So these notes are written as
-Airflow writes the addresses of its buttons, into its own database, beside the XComs that the same tasks hand on.
+The page runs in the API server. It creates no class that an XCom names, so it reads XComs as they are stored; and if a
+deployment keeps XComs elsewhere, the stored value is an address that the page cannot follow. So these notes are written as
+Airflow writes the addresses of its buttons, into its own database, beside the XComs of the same tasks.
 
-They stand under the rights of their DAG, and people with those can write them: what is read back has the form that was
-written, or is not there.
+They are under the rights of their DAG, and people with those can write them: a note of another form counts as not there.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ PLAYS: Final = "plays"
 """The key of the XCom of ``start_push``: ``{"hls_url", "rtmp_url"}``."""
 
 RECORDING: Final = "recording"
-"""The key of the XCom of ``result``: what was recorded, see `recording`."""
+"""The key of the XCom of ``result``: the recording, see `recording`."""
 
 LONGEST_ADDRESS: Final = 8192
 
@@ -34,12 +33,12 @@ OUTCOMES: Final = ("deadline", "stopped", "stream_ended")
 
 
 def note_plays(start_push: TaskKey, result: Mapping[str, Any]) -> None:
-    """Note where the push of a broadcast plays. A note that fails is logged: it is for the page alone."""
+    """Note the addresses of a broadcast's push. A failure is logged only: the note is for the page alone."""
     _note(start_push, PLAYS, {name: result[name] for name in ("hls_url", "rtmp_url") if name in result})
 
 
 def note_recording(result_task: TaskKey, result: Mapping[str, Any]) -> None:
-    """Note what a broadcast comes to. A note that fails is logged: it is for the page alone."""
+    """Note the result of a broadcast. A failure is logged only: the note is for the page alone."""
     _note(result_task, RECORDING, dict(result))
 
 
@@ -51,7 +50,7 @@ def _note(task: TaskKey, key: str, value: dict[str, Any]) -> None:
 
 
 def plays(value: Any) -> tuple[str | None, str | None]:
-    """Return the HLS and the RTMP address of a note; None for what is not there, or has another scheme."""
+    """Return the HLS and the RTMP address of a note; None for one that is missing or has another scheme."""
     try:
         fields = Fields(value)
         hls, rtmp = (fields.text_or_none(name, most=LONGEST_ADDRESS) for name in ("hls_url", "rtmp_url"))
@@ -65,10 +64,10 @@ def _address(url: str | None, schemes: tuple[str, ...]) -> str | None:
 
 
 def recording(value: Any) -> dict[str, Any] | None:
-    """Return what a note says of a recording, as JSON primitives; None if it was none, or cannot be read.
+    """Return the recording of a note as JSON primitives; None if nothing was recorded, or the note cannot be read.
 
     ``file_ids``, ``file_ids_status`` and ``outcome`` are always there; ``title``, ``room_id``, ``user_id``, ``file_name``,
-    ``started_at`` and ``ended_at`` (ISO 8601 in UTC) where they are known.
+    ``started_at`` and ``ended_at`` (ISO 8601 in UTC) if they are known.
     """
     try:
         fields = Fields(value)

@@ -1,4 +1,4 @@
-"""The address of a proxy and what it is told of its user: apart, so that a library can be given the one without the other."""
+"""Split the address of a proxy from its credentials, so that a library can get the one without the other."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ __all__ = ["part", "secrets"]
 
 
 def part(url: str) -> tuple[str, str | None]:
-    """Part ``http://[user:password@]host:port``: its address without credentials, and the value of Proxy-Authorization.
+    """Split ``http://[user:password@]host:port`` into the address without credentials and the value of Proxy-Authorization.
 
     User and password may be percent-encoded; the proxy gets them in UTF-8 (RFC 7617), or the very bytes that are encoded. The
     host is in its one form (``hosts``), so that every library reads it alike.
 
-    :raises ValueError: saying what a proxy must be, and quoting nothing.
+    :raises ValueError: naming the form that a proxy must have, and quoting nothing.
     """
     scheme, _, rest = url.partition("://")
-    # An address ends at these marks, so that a password with one of them would be cut there.
+    # An address ends at these characters, so a password with one of them would be cut there.
     authority, _, path = rest.partition("/")
     credentials, known, place = authority.rpartition("@")
     wrong = ""
@@ -36,10 +36,10 @@ def part(url: str) -> tuple[str, str | None]:
             host, port = hosts.part(place)
         except ValueError as broken:
             wrong = str(broken)
-    # Not where the other error would be its context: its frame holds what was given.
+    # Raised here, not in the handler: the other error would be its context, and that frame holds the given text.
     if wrong:
         raise ValueError(
-            # No square brackets: consoles take them for markup, and leave out what stands in them.
+            # No square brackets: consoles read them as markup, and leave out their content.
             f"proxy must be http://host:port or http://user:password@host:port ({wrong}); "
             "in user and password percent-encode / as %2F, ? as %3F, # as %23"
         )
@@ -54,9 +54,9 @@ def part(url: str) -> tuple[str, str | None]:
 
 
 def secrets(url: str) -> list[str]:
-    """Return the password in a proxy's address, as it is written there and as the proxy gets it; a token stands as the user.
+    """Return the password in a proxy's address, as it is written and as the proxy gets it; or the user, if that is a token.
 
-    Also of an address that is no proxy's: whatever stands before its last ``@``.
+    For an invalid address, too: it uses all that precedes the last ``@``.
     """
     credentials = url.partition("://")[2].rpartition("@")[0]
     user, _, password = credentials.partition(":")

@@ -1,7 +1,7 @@
-"""Read what people can write: the one strict reader for Variables, XComs and state stores that the provider reads back.
+"""Read values strictly that people can write: the one reader for Variables, XComs and state stores that come back.
 
-People with rights on Variables, XComs or task state can put anything there. What does not have the form that was written counts
-as not there, and must cost nobody else anything: so depth, size, ranges and texts are bounded before a value is used. The
+People with rights on Variables, XComs or task state can put anything there. A value of another form than the written one counts
+as not there, and must not affect other broadcasts: so depth, size, ranges and texts are bounded before a value is used. The
 messages of `Unreadable` name the field and the rule, and quote nothing of the value.
 """
 
@@ -20,14 +20,14 @@ LARGEST_ENTRY: Final = 64 * 1024
 """Bytes of an entry as JSON in UTF-8."""
 
 DEEPEST: Final = 16
-"""Levels of values within each other; ours have four."""
+"""Levels of nesting; our own values have four."""
 
 LONGEST_TEXT: Final = 4096
 """Characters of a single text, unless its field says otherwise."""
 
 MOST_FILE_IDS: Final = 1000
 LONGEST_FILE_ID: Final = 256
-"""Of a recording's file ids, wherever they are noted: how many, and the characters of each."""
+"""The most file ids of a recording, and the characters of each, in every note of them."""
 
 LARGEST_NUMBER: Final = 2**63 - 1
 
@@ -35,13 +35,13 @@ T = TypeVar("T")
 
 
 class Unreadable(ValueError):
-    """A value does not have the form that was written."""
+    """A value does not have the form that the provider writes."""
 
 
 def parsed(text: Any) -> Any:
     """Return the value of a JSON text, within the bounds of an entry.
 
-    :raises Unreadable: if it is no text, no JSON, too large, too deep, or holds a number or text that no store can carry.
+    :raises Unreadable: if it is no text, no JSON, too large, too deep, or holds a number or text that a store cannot carry.
     """
     if not isinstance(text, str):
         raise Unreadable("it is no text")
@@ -57,7 +57,7 @@ def parsed(text: Any) -> Any:
 
 
 def stored(value: Any) -> Any:
-    """Return the value of an XCom as Airflow's database has it: Airflow's REST API stores JSON as a text that holds JSON.
+    """Return the value of an XCom in Airflow's database, for which the REST API stores JSON as a text that holds JSON.
 
     :raises Unreadable: see `parsed`.
     """
@@ -88,7 +88,7 @@ def bounded(value: Any) -> Any:
 
 
 def _size(item: Any) -> int:
-    """Return about how many bytes one value takes as JSON, without what is in it."""
+    """Return about how many bytes one value takes as JSON, without nested values."""
     if isinstance(item, str):
         return _encoded(item, "a text") + 2
     if isinstance(item, bool) or item is None:
@@ -121,7 +121,7 @@ def _encoded(text: str, what: str) -> int:
 
 
 class Fields:
-    """The members of one JSON object, each read by its name and checked; what is not asked for is passed over.
+    """Read the members of one JSON object by name, each checked; other members are ignored.
 
     :raises Unreadable: if the value is no object, or beyond the bounds of an entry.
     """
@@ -132,7 +132,7 @@ class Fields:
         self._members: Mapping[str, Any] = bounded(dict(value))
 
     def text(self, name: str, *, most: int = LONGEST_TEXT, pattern: str | None = None) -> str:
-        """Return a text of at most ``most`` characters that matches ``pattern`` from its first to its last one.
+        """Return a text of at most ``most`` characters that matches ``pattern`` as a whole.
 
         :raises Unreadable: if it is anything else.
         """
@@ -146,14 +146,14 @@ class Fields:
         return value
 
     def text_or_none(self, name: str, *, most: int = LONGEST_TEXT) -> str | None:
-        """Return a text, or None where there is none.
+        """Return a text, or None if there is none.
 
         :raises Unreadable: if it is anything else.
         """
         return None if self._members.get(name) is None else self.text(name, most=most)
 
     def texts(self, name: str, *, most: int, longest: int) -> tuple[str, ...]:
-        """Return a list of at most ``most`` texts of at most ``longest`` characters each; nothing where there is none.
+        """Return a list of at most ``most`` texts of at most ``longest`` characters each; an empty one if there is none.
 
         :raises Unreadable: if it is anything else.
         """
@@ -167,7 +167,7 @@ class Fields:
         return tuple(value)
 
     def whole(self, name: str, least: int, most: int, *, default: int | None = None) -> int:
-        """Return a whole number from ``least`` to ``most``; ``default`` where there is none, if there is a default.
+        """Return a whole number from ``least`` to ``most``; ``default`` if it is missing and there is a default.
 
         :raises Unreadable: if it is anything else, a boolean or a float included.
         """
@@ -218,7 +218,7 @@ class Fields:
         return moment.astimezone(UTC)
 
     def moment_or_none(self, name: str) -> datetime | None:
-        """Return a point in time, or None where there is none.
+        """Return a point in time, or None if there is none.
 
         :raises Unreadable: if it is anything else.
         """
@@ -237,6 +237,6 @@ class Fields:
 
 
 def said(text: object, *, most: int = 500) -> str:
-    """Return a text for people in a form that every log and store can carry: encodable, and cut to ``most`` characters."""
+    """Return a text for people in a form that every log and store accepts: encodable, and cut to ``most`` characters."""
     plain = str(text).encode("utf-8", "backslashreplace").decode()
     return plain if len(plain) <= most else f"{plain[: most - 1]}…"

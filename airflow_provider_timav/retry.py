@@ -1,7 +1,7 @@
-"""When a task that failed is worth another try (Airflow 3.3, "retry policies").
+"""Decide when a failed task is worth another try (Airflow 3.3, "retry policies").
 
-Operators let every error out as it is; this policy decides. A DAG author who wants another rule passes a ``retry_policy`` of
-their own and writes it against the names in ``videorelay.errors``.
+Operators raise every error unchanged; this policy decides. For another rule, a DAG author passes a ``retry_policy`` of their
+own and writes it against the names in ``videorelay.errors``.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ __all__ = ["TimAVRetryPolicy"]
 
 
 class TimAVRetryPolicy(RetryPolicy):
-    """Fails at once what will fail again, and retries the rest while retries last.
+    """Fail at once on errors that would repeat, and retry the others while retries last.
 
     - An error of this provider that is not retryable (a wrong argument, a bad certificate, a refused request) fails the task.
-    - One that is retryable is retried, after the time that the service asked to wait, or else the task's ``retry_delay``.
+    - A retryable one is retried, after the time that the service asked to wait, or else the task's ``retry_delay``.
     - A template that cannot be rendered, such as one with a variable that this run does not have, fails the task.
     - Anything else is left to Airflow.
     """
@@ -49,7 +49,7 @@ class TimAVRetryPolicy(RetryPolicy):
         return RetryDecision.retry(delay, f"{kind}: may pass")
 
     def serialize(self) -> dict[str, Any]:
-        """Return the policy's settings: it has none."""
+        """Return the policy's settings; it has none."""
         return {}
 
     @classmethod

@@ -1,9 +1,7 @@
-"""What Airflow knows of a task of a run: its state, and the XComs that its own database keeps.
+"""Read a task's state and its raw XComs from Airflow, for tasks, triggers and callbacks alike.
 
-For tasks, triggers and callbacks alike.
-
-Synchronous on purpose: the asynchronous calls of the SDK fail where a trigger runs inline (``dag.test``). A trigger makes
-these in a thread.
+Synchronous on purpose: the SDK's asynchronous calls fail if a trigger runs inline (``dag.test``). A trigger makes these in a
+thread.
 """
 
 from __future__ import annotations
@@ -15,17 +13,17 @@ from typing import Any
 __all__ = ["FINAL_STATES", "NEVER_RAN", "NO_STATE", "TaskKey", "map_index_of", "states_of"]
 
 FINAL_STATES = frozenset({"success", "failed", "skipped", "removed", "upstream_failed"})
-"""States in which a task does nothing any more, unless somebody clears it."""
+"""States in which a task does nothing any more, unless it is cleared."""
 
 NO_STATE = "none"
-"""The state of a task instance that has none: it is not scheduled yet, or was cleared a moment ago."""
+"""The state of a task instance without one: it is not scheduled yet, or was cleared a moment ago."""
 
 NEVER_RAN = frozenset({NO_STATE, "removed", "skipped", "upstream_failed"})
-"""States of a task which has left no trace that show that it never ran."""
+"""States of a task without any trace of a run; they show that it never ran."""
 
 
 def map_index_of(ti: Any) -> int:
-    """Return a task instance's map index; -1 where it is not mapped, which Airflow also calls None."""
+    """Return a task instance's map index; -1 if it is not mapped, for which Airflow also uses None."""
     return -1 if ti.map_index is None else int(ti.map_index)
 
 
@@ -48,16 +46,16 @@ class TaskKey:
         return asdict(self)
 
     def state(self, asking: Any = None) -> str | None:
-        """Return the task's state, ``none`` where it has none at the moment, None where there is no such task.
+        """Return the task's state, ``none`` if it has none at the moment, None if there is no such task.
 
-        :param asking: the task instance that asks, where a task does.
+        :param asking: the task instance that makes the call, if a task does.
         """
         return states_of([self], asking)[0]
 
     def raw_xcom(self, key: str) -> Any:
-        """Return the XCom under ``key`` as it is stored, or None: no backend resolves it, and no class that it names is made.
+        """Return the XCom under ``key`` as it is stored, or None. No backend resolves it, and no class is created from it.
 
-        People can write XComs: what comes back is to be read by `reading`.
+        People can write XComs: read the result with `reading`.
         """
         from airflow.sdk.execution_time.xcom import XCom
 
@@ -66,7 +64,7 @@ class TaskKey:
     def set_raw_xcom(self, key: str, value: Any) -> None:
         """Write an XCom as Airflow writes the addresses of its buttons: into its database, whatever backend keeps the others.
 
-        For what the web interface reads, which cannot ask a backend, and for what must not wait for one.
+        For values that the web interface reads, which cannot call a backend, and for those that must not wait for one.
         """
         from airflow.sdk.execution_time.xcom import XCom
 
@@ -74,7 +72,7 @@ class TaskKey:
 
 
 def states_of(tasks: Sequence[TaskKey], asking: Any = None) -> list[str | None]:
-    """Return the states of tasks of one run and map index in one request, as `TaskKey.state` does for one."""
+    """Return the states of several tasks of one run and map index in one request, each as `TaskKey.state` does."""
     if asking is None:
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 

@@ -1,8 +1,8 @@
-"""How the arguments of operators and the sensor are rendered where a DAG asks for native objects.
+"""Render the arguments of operators and the sensor safely if a DAG uses native objects.
 
-With ``render_template_as_native_obj`` Jinja gives the object that an expression has, and then reads every text as a literal of
-Python: ``1_000`` becomes 1000, ``+8613800000000`` loses its sign, and a user ``None`` is nobody. On air is put who was written,
-so here an expression that stands alone gives its object, a list or a number say, and a text stays as it is.
+With ``render_template_as_native_obj`` Jinja returns the object of an expression, and then reads every text as a literal of
+Python: ``1_000`` becomes 1000, ``+8613800000000`` loses its sign, and a user ``None`` disappears. But the user whom the author
+wrote must go on air. So an expression that stands alone gives its object, such as a list or a number, and a text stays a text.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["TextStaysText"]
 
 
 class TextStaysText(_Base):
-    """For operators: rendering never reads a text as a Python literal. Without native objects it is Airflow's own."""
+    """Make an operator's rendering never read a text as a Python literal. Without native objects it is Airflow's own."""
 
     def render_template(
         self,
@@ -30,7 +30,7 @@ class TextStaysText(_Base):
         jinja_env: jinja2.Environment | None = None,
         seen_oids: set[int] | None = None,
     ) -> Any:
-        """Render as Airflow does, but for texts that would become native objects."""
+        """Render as Airflow does, except texts that would become native objects."""
         if isinstance(content, str):
             from jinja2.nativetypes import NativeEnvironment
 
@@ -41,14 +41,14 @@ class TextStaysText(_Base):
 
 
 def _native(env: jinja2.Environment, source: str, context: Any) -> Any:
-    """Return the object of an expression that stands alone, the text of everything else."""
+    """Return the object of an expression that stands alone, and the text of any other template."""
     from jinja2 import Undefined, nodes
 
     alone = _alone(env.parse(source)) if env.finalize is None else None
     if alone is None:
         template = env.from_string(source)
     else:
-        # What Jinja folds into a constant loses its type on the way out; a variable keeps it.
+        # A value that Jinja folds into a constant loses its type on the way out; a variable keeps it.
         kept = nodes.Assign(nodes.Name(_KEPT, "store"), alone, lineno=1)
         template = env.from_string(nodes.Template([kept], lineno=1))
     known = {**template.globals, **context}
@@ -68,7 +68,7 @@ _KEPT = "timav_value"
 
 
 def _alone(template: Any) -> Any:
-    """Return the expression that is all of a template, or None."""
+    """Return the expression that makes up the whole template, or None."""
     from jinja2 import nodes
 
     if len(template.body) != 1 or not isinstance(template.body[0], nodes.Output) or len(template.body[0].nodes) != 1:

@@ -1,9 +1,9 @@
 """Start a broadcast: press Trigger, fill in the form, and watch the broadcast from the run.
 
-Room, host, title, how long, and whether to record it are asked for at once; what is sent, and how long to wait for a host who
-is late, stand in sections of their own that need not be opened. The run's task *start_push* has the button *Watch live*;
-marking *on_air* as successful ends the broadcast early. Everybody who may see the run can read what was typed into the
-form: it asks for no password, and none should be typed into it.
+The form asks for room, host, title, length, and whether to record. The sections below, which need not be opened, hold what is
+sent, and how long to wait for a host who is late. The run's task *start_push* has the button *Watch live*; marking *on_air* as
+successful ends the broadcast early. Everybody who may see the run can read the values of the form: it asks for no password, and
+none should be typed into it.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ with DAG(
     schedule=None,
     max_active_runs=4,
     tags=["timav", "example"],
-    # What the form can check it checks: choices, numbers, what must be filled in. A pattern it would leave to the server, whose
-    # answer it shows as "Bad Request".
+    # The form checks choices, numbers and required fields. It would leave a pattern to the server, whose answer it shows as
+    # "Bad Request".
     params={
         "room_id": Param(
             10086,
@@ -81,7 +81,7 @@ with DAG(
                 "rtmp": "RTMP only: other platforms",
             },
             title="Outputs",
-            description="With RTMP only, nobody can watch it in a browser; whether it plays is seen with the extra rtmp.",
+            description="Browsers cannot play RTMP. It is watched only if the extra rtmp is installed.",
             section=PICTURE,
         ),
         "quality": Param(

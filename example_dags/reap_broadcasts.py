@@ -1,8 +1,8 @@
-"""Switch this one on, and leave it on: every minute it stops what is on air past its end.
+"""Switch this DAG on, and leave it on: every minute it stops what is on air past its end.
 
-A broadcast ends itself, through its trigger and its tasks. What neither can close (a run that timed out while its triggerer
-was dead, a worker that was lost before it handed the broadcast to the triggerer, a DAG that was paused half way) is closed
-here. What is still wanted is left alone.
+A broadcast ends itself, through its trigger and its tasks. This DAG ends a broadcast that neither can: of a run that timed out
+while its triggerer was dead, of a worker that was lost before it deferred to the triggerer, of a DAG that was paused half way.
+It leaves every other broadcast alone.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Remove members from a room, 1 to 10 at a time.
 
-The service does not confirm that they are gone, and nothing keeps them from entering again.
+The service does not confirm that they are gone, and they may enter again.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ with DAG(
             minItems=1,
             maxItems=10,
             title="Members to remove",
-            description="One account a line, ten at the most.",
+            description="One account per line, at most ten.",
         ),
     },
     render_template_as_native_obj=True,

@@ -1,6 +1,6 @@
 """A broadcast every Friday evening: wait for the host, push, record, watch, stop, hand on.
 
-`Broadcast` sees to it that nothing stays on air, whatever happens in between, and that a run which comes late (a scheduler
+`Broadcast` makes sure that nothing stays on air, whatever happens in between, and that a run which comes late (a scheduler
 that was down, a DAG that was unpaused days after its last date) starts nothing. Switch `timav_reap_broadcasts` on as well.
 """
 
@@ -26,7 +26,7 @@ with DAG(
     default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
     doc_md=__doc__,
 ) as dag:
-    show = Broadcast(
+    broadcast = Broadcast(
         room_id="{{ params.room_id }}",
         user_id="{{ params.user_id }}",
         duration="{{ params.seconds_on_air }}",
@@ -42,8 +42,8 @@ with DAG(
 
     @task
     def publish(file_ids: list[str], outcome: str) -> dict[str, object]:
-        """Runs once the broadcast is over and both stops have succeeded."""
+        """Runs once the broadcast has ended and both stops have succeeded."""
         return {"file_ids": file_ids, "outcome": outcome}
 
-    announce(show.live_urls)
-    publish(show.file_ids, show.outcome)
+    announce(broadcast.live_urls)
+    publish(broadcast.file_ids, broadcast.outcome)

@@ -1,7 +1,7 @@
 """Several rooms at once: the same broadcast, mapped over a list that is known only when the run starts.
 
-Each room is a broadcast of its own: where one fails, the others go on. What is to be done with the recordings stands inside of
-the mapped group, so that one room's failure does not keep the others' recordings from being handed on.
+Each room is a broadcast of its own: if one fails, the others go on. The task that publishes a recording is inside the mapped
+group, so that one room's failure does not keep the others' recordings from being published.
 """
 
 from __future__ import annotations
@@ -40,7 +40,9 @@ with DAG(
 
     @task_group
     def room(room_id: int, user_id: str) -> None:
-        show = Broadcast(room_id=room_id, user_id=user_id, duration="{{ params.seconds_on_air }}", wait_for_user="PT2M")
-        publish(show.file_ids)
+        broadcast = Broadcast(
+            room_id=room_id, user_id=user_id, duration="{{ params.seconds_on_air }}", wait_for_user="PT2M"
+        )
+        publish(broadcast.file_ids)
 
     room.expand_kwargs(rooms())

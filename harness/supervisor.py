@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType, TaskDeferred
 from airflow.sdk.execution_time import comms, task_runner
 
 from airflow_provider_timav.broadcast import Broadcast
+from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.leases import Claim, Kind, Lease, Ledger, is_entry, lease_of
 from airflow_provider_timav.triggers.on_air import OnAirTrigger
 from harness.task import Store, Task
@@ -198,7 +199,7 @@ class Run:
         assert self["reserve"].store is not None
         self["reserve"].store.set("timav:reservation", moved.to_json())
         if self.ledger.lease() is not None:
-            self.ledger.hold(moved)
+            self.ledger.write_lease(moved)
 
     def clear(self, *names: str) -> None:
         """Take the tasks' XComs and states away; what ``task_state_store`` holds stays."""
@@ -214,4 +215,13 @@ def triggered(deferred: TaskDeferred) -> OnAirTrigger:
     return OnAirTrigger(**json.loads(json.dumps(arguments)))
 
 
-__all__ = ["DAG_ID", "SHOW", "Run", "Store", "Supervisor", "supervised", "triggered"]
+def sent(emulator: Emulator) -> list[str | None]:
+    """Return the operations that were sent to the emulator, in order."""
+    return [entry.operation for entry in emulator.journal]
+
+
+def minutes_ago(minutes: float) -> datetime:
+    return datetime.now(UTC) - timedelta(minutes=minutes)
+
+
+__all__ = ["DAG_ID", "SHOW", "Run", "Store", "Supervisor", "minutes_ago", "sent", "supervised", "triggered"]

@@ -48,6 +48,7 @@ class Task:
     run_id: str = "manual__1"
     xcoms: dict[str, Any] = field(default_factory=dict)
     run_after: datetime = field(default_factory=lambda: datetime.now(UTC))
+    began: datetime | None = None  # the run; when it was due unless given
     team: str | None = None
     outlet_events: OutletEventAccessors = field(default_factory=OutletEventAccessors)
 
@@ -80,7 +81,9 @@ class Task:
         return {
             "ti": self,
             "task_state_store": self.store,
-            "dag_run": SimpleNamespace(run_after=self.run_after, start_date=self.run_after, team_name=self.team),
+            "dag_run": SimpleNamespace(
+                run_after=self.run_after, start_date=self.began or self.run_after, team_name=self.team
+            ),
             "outlet_events": self.outlet_events,
         }
 

@@ -1,23 +1,23 @@
-"""The ledger of what broadcasts have on air: who wants it there, until when, and who may stop it.
+"""Keep the ledger: which run has what on air, until when, and which tasks and triggers may stop it.
 
-The service has no status query, and a process may die at any time; what must outlive it stands in Airflow Variables
-(`variables`). They know no compare-and-set, so each has one writer at a time, and no writer overwrites another's:
+The service has no status query, and a process may die at any time; everything that must outlive it is stored in Airflow
+Variables (`variables`). They have no compare-and-set, so each has one writer at a time, and no writer overwrites another's:
 
 ==============================  =======================================================================================
-``timav_lease_<key>``           ``reserve``: who wants it, and until when (`Lease`)
+``timav_lease_<key>``           ``reserve``: which run holds the room, and until when (`Lease`)
 ``…-push``                      the start task, the stop task, or the trigger at the end: the push (`Claim`)
 ``…-record``                    the same of the recording
 ``…-record-<generation>``       the writer that replaces ``…-record``: file ids of an earlier broadcast, not yet picked up
-``…-watch``                     the trigger: what it sees of the stream, and an end that a person has moved (`Watch`)
+``…-watch``                     the trigger: its verdict on the stream, and an end that a person has moved (`Watch`)
 ``…-unread``                    the reaper: since when the lease cannot be read
 ==============================  =======================================================================================
 
-The key is a digest: rooms and users hold any characters, names of Variables must not, and every secrets backend is asked for
-them, of which some take nothing but letters, digits, hyphens and underscores.
+The key is a digest: rooms and users may contain any characters, names of Variables must not, and some secrets backends, which
+are all queried for them, accept only letters, digits, hyphens and underscores.
 
 People can write Variables. So an entry is read strictly (`reading`), counts only under the name that its own key gives, and
-gives the right to stop, extend or show something only if the run that it names has noted the same reservation among its own
-XComs (`word`), which are under the DAG's rights.
+gives the right to stop, extend or show something only if its run has noted the same reservation among its own XComs (`word`),
+which are under the DAG's rights.
 """
 
 from airflow_provider_timav.leases.entries import (
@@ -35,23 +35,23 @@ from airflow_provider_timav.leases.entries import (
     Watch,
     given_lease,
 )
-from airflow_provider_timav.leases.ledger import GRACE, Ledger, Standing, ledgers
+from airflow_provider_timav.leases.ledger import RELEASE_GRACE, LeaseState, Ledger, ledgers
 from airflow_provider_timav.leases.variables import PREFIX, Variables, is_entry, lease_of
 
 __all__ = [
     "CONTROL",
-    "GRACE",
     "KINDS",
     "PREFIX",
+    "RELEASE_GRACE",
     "RESERVATION",
     "Claim",
     "Control",
     "Kind",
     "Lease",
     "LeaseKey",
+    "LeaseState",
     "Ledger",
     "Owner",
-    "Standing",
     "State",
     "Stopped",
     "Variables",

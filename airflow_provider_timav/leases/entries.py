@@ -1,6 +1,6 @@
-"""What the ledger keeps, as JSON, and how it is read back: strictly, for people can write Variables and XComs.
+"""The entries of the ledger as JSON, and their strict readers: people can write Variables and XComs.
 
-Each ``from_json`` takes what its ``to_json`` wrote; members that another version has added are passed over.
+Each ``from_json`` reads the form that its ``to_json`` writes; members that another version has added are passed over.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Final, Literal, get_args
 
-from airflow_provider_timav.arguments import optional, point_in_time
+from airflow_provider_timav.arguments import none_if_blank, parse_datetime
 from airflow_provider_timav.leases.variables import PREFIX
 from airflow_provider_timav.reading import LONGEST_FILE_ID, MOST_FILE_IDS, Fields, Unreadable, said, stored
 from airflow_provider_timav.runs import TaskKey
@@ -75,9 +75,9 @@ _CONTROL_RULE: Final = 'control must be {"end": ISO 8601 with a zone} or {"stop"
 
 @dataclass(frozen=True, slots=True)
 class LeaseKey:
-    """What a lease is of: one user's one kind of data in one room, on one connection.
+    """What a lease is for: one kind of data of one user in one room, on one connection.
 
-    :param sdk_type: goes with every stop; it is no part of the identity.
+    :param sdk_type: is sent with every stop; it is no part of the identity.
     """
 
     timav_conn_id: str
@@ -107,7 +107,7 @@ class LeaseKey:
 class Owner:
     """The broadcast that holds a lease: a task group of a run.
 
-    :param group_id: what the ids of the group's tasks begin with; empty where the group gives them no prefix.
+    :param group_id: the prefix of the ids of the group's tasks; empty if the group gives them none.
     """
 
     dag_id: str
@@ -140,12 +140,12 @@ class Owner:
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """Who wants it on air, and until when.
+    """The reservation of a room for one broadcast: whose it is, and until when.
 
-    :param generation: tells this broadcast from every other one in the same place; kept over retries and clears.
-    :param end: as it was reserved. A person may have moved it since: see `Ledger.end`.
+    :param generation: tells this broadcast from every other one of the same room; kept over retries and clears.
+    :param end: as reserved. A person may have moved it since: see `Ledger.end_in_force`.
     :param title: the channel's name, for people.
-    :param protected: whether viewers need a password to play it. The password itself stands nowhere.
+    :param protected: whether viewers need a password to play it. The password itself is not stored.
     """
 
     key: LeaseKey
@@ -192,16 +192,16 @@ class Lease:
         )
 
     def reservation(self) -> dict[str, Any]:
-        """Return what ``reserve`` notes among its run's own XComs, under `RESERVATION`."""
+        """Return the note that ``reserve`` keeps among its run's own XComs, under `RESERVATION`."""
         return {"lease": self.key.variable, "generation": self.generation}
 
 
 def given_lease(value: Any) -> Lease | None:
-    """Return the lease that a task was handed by ``reserve``, as rendered; None where it belongs to no broadcast.
+    """Return the lease that ``reserve`` has handed to a task, as rendered; None if the task belongs to no broadcast.
 
-    :raises ConfigurationError: for what is none; it names ``lease``.
+    :raises ConfigurationError: naming ``lease``, if it is not one.
     """
-    if optional(value) is None:
+    if none_if_blank(value) is None:
         return None
     try:
         return Lease.from_json(value)
@@ -211,15 +211,15 @@ def given_lease(value: Any) -> Lease | None:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What is claimed of a push or a recording.
+    """What a run may say of its push or recording.
 
-    ``sent``: a start was sent, and nobody knows yet what came of it; ``ours``: it runs and this broadcast started it;
-    ``foreign``: one runs that this broadcast did not start, and must not stop; ``refused``: the service has said that nothing
-    was started; ``stopped``: it was ours, and is stopped.
+    ``sent``: a start was sent, its outcome is not known yet; ``ours``: it runs and this broadcast started it; ``foreign``: one
+    runs that this broadcast did not start, and must not stop; ``refused``: the service has said that nothing was started;
+    ``stopped``: it was ours, and is stopped.
 
     :param start_id: tells one start of a task from a later one of the same task.
-    :param at: when this was noted: of ``ours``, when the stream began.
-    :param file_ids: of a recording that is ``stopped``: what the stop was given. They come only once.
+    :param at: when the claim was written; for ``ours``, when the stream began.
+    :param file_ids: of a recording that is ``stopped``: those in the answer to the stop. They come only once.
     """
 
     generation: str
@@ -256,11 +256,11 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """What the trigger knows.
+    """The notes of a broadcast's trigger.
 
-    :param end: the end in force, where a person has moved it.
-    :param stream: `stream.watch.Watch` as JSON: the verdict, and the memory of having been live.
-    :param error: what went wrong last, for people.
+    :param end: the end in force, if a person has moved it.
+    :param stream: `stream.state.StreamState` as JSON: the verdict, and the memory of having been live.
+    :param error: the last fault, for people.
     """
 
     generation: str
@@ -295,26 +295,26 @@ class Watch:
 
 @dataclass(frozen=True, slots=True)
 class Stopped:
-    """What a broadcast's trigger has stopped, noted in the XCom ``stopped`` of ``on_air`` for the tasks that come after.
+    """The outcome of a broadcast's stops, noted in the XCom ``stopped`` of ``on_air`` for the tasks after it.
 
     :param outcomes: of each stop that arrived, by kind.
-    :param file_ids: what the stop of the recording was given.
-    :param ended_at: when the last stop was answered; None where nothing is noted.
+    :param file_ids: those of the recording.
+    :param ended_at: when the last stop was answered; None if nothing is noted.
     """
 
-    outcomes: Mapping[str, str] = field(default_factory=dict)
+    outcomes: Mapping[Kind, str] = field(default_factory=dict)
     file_ids: tuple[str, ...] = ()
     ended_at: datetime | None = None
 
     def note(self, on_air: TaskKey) -> None:
-        """Write the note among the XComs of ``on_air``, into Airflow's own database: it waits for no backend."""
+        """Write the note among the XComs of ``on_air``, into Airflow's own database: that waits for no backend."""
         ended_at = None if self.ended_at is None else self.ended_at.astimezone(UTC).isoformat()
         noted = {"outcomes": dict(self.outcomes), "file_ids": list(self.file_ids), "ended_at": ended_at}
         on_air.set_raw_xcom(STOPPED, noted)
 
     @classmethod
     def noted_by(cls, on_air: TaskKey) -> Stopped:
-        """Return what the trigger of ``on_air`` has noted; an empty one where there is nothing that can be read."""
+        """Return the note of ``on_air``'s trigger; an empty one if there is none that can be read."""
         noted = on_air.raw_xcom(STOPPED)
         try:
             fields = Fields({} if noted is None else stored(noted))
@@ -329,17 +329,17 @@ class Stopped:
 
 @dataclass(frozen=True, slots=True)
 class Control:
-    """What a person wants of a broadcast that is on air, read from the XCom ``control`` of ``on_air``."""
+    """The wish of a person for a broadcast that is on air, read from the XCom ``control`` of ``on_air``."""
 
     end: datetime | None = None
     stop: bool = False
 
     @classmethod
     def read(cls, value: Any, *, now: datetime) -> Control:
-        """Read an XCom that people write: what makes no sense changes nothing.
+        """Read an XCom that people write.
 
-        :param now: an end before it changes nothing either: who wants to stop says so.
-        :raises ConfigurationError: saying what is wrong with it.
+        :param now: an end before it is refused: to stop a broadcast, write ``{"stop": true}``.
+        :raises ConfigurationError: naming the rule that it breaks. Nothing is changed then.
         """
         if value is None:
             return cls()
@@ -355,7 +355,7 @@ class Control:
         end = wanted.get("end")
         if isinstance(end, str) and len(end) > LONGEST_MOMENT:
             raise ConfigurationError(f"{_CONTROL_RULE}: end is longer than {LONGEST_MOMENT} characters", field=CONTROL)
-        moment = point_in_time(end if isinstance(end, str) else None, "control: end").astimezone(UTC)
+        moment = parse_datetime(end if isinstance(end, str) else None, "control: end").astimezone(UTC)
         if moment <= now:
             raise ConfigurationError(f"control: end has passed: {moment.isoformat()}", field=CONTROL)
         return cls(end=moment)

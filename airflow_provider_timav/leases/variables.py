@@ -1,7 +1,7 @@
-"""Airflow's Variables as the ledger uses them: texts, under names of its own pattern and no others.
+"""Airflow's Variables as the ledger uses them: strings, under names of its own pattern and no others.
 
-They are asked of Airflow's API server, past the secrets backends of workers: an entry is no Variable of the site's, and none of
-those backends can hold one. (The API server asks the backends that are configured for itself.)
+They are read from Airflow's API server, past the secrets backends of workers: an entry is no Variable of the site's, and no
+such backend can hold one. (The API server reads the backends that are configured for itself.)
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["NAME", "PREFIX", "Variables", "is_entry", "lease_of"]
 PREFIX: Final = "timav_lease_"
 
 NAME: Final = rf"(?P<lease>{PREFIX}[0-9a-f]{{32}})(-push|-watch|-unread|-record(-[0-9A-Za-z]{{1,64}})?)?"
-"""What the ledger's names look like: every secrets backend takes them, and none of them is a path."""
+"""The pattern of the ledger's names: every secrets backend takes them, and none of them is a path."""
 
 
 def is_entry(name: str) -> bool:
@@ -41,7 +41,7 @@ class Variables:
     """
 
     def get(self, name: str) -> str | None:
-        """Return the value, or None where there is none.
+        """Return the value, or None if there is none.
 
         :raises LookupError: if there is one, and it could not be read just now, or not by this task.
         """
@@ -58,16 +58,16 @@ class Variables:
             raise LookupError(f"the Variable {name} could not be read ({answer.error.value})")
         text: str | None = getattr(answer, "value", None)
         if text is None and name in self._keys(name):
-            # Airflow takes every failure to read one for one that is not there. A list of names does raise.
+            # Airflow reports read failures as "not found"; listing the names does raise.
             raise LookupError(f"the Variable {name} could not be read: Airflow fails just now, or it belongs to a team")
         return text
 
     def set(self, name: str, text: str, *, read_back: bool = False) -> None:
         """Write the value.
 
-        :param read_back: whether to make sure that it is found again: something of the same name in a secrets backend, or in
-            another team, would be read in its place.
-        :raises LookupError: if it is not.
+        :param read_back: whether to read it back: an entry of the same name in a secrets backend, or in another team, would be
+            read in its place.
+        :raises LookupError: if something else is read back.
         """
         from airflow.sdk.execution_time import comms, task_runner
 
@@ -80,7 +80,7 @@ class Variables:
             )
 
     def delete(self, name: str) -> None:
-        """Remove it; no error where it is not there."""
+        """Delete it; a name that is not there is no error."""
         from airflow.sdk.exceptions import AirflowRuntimeError
         from airflow.sdk.execution_time import comms, task_runner
 
@@ -92,7 +92,7 @@ class Variables:
                 raise
 
     def names(self) -> Iterable[str]:
-        """Give the names of all entries."""
+        """Return the names of all entries."""
         return [name for name in self._keys(PREFIX) if is_entry(name)]
 
     def _keys(self, prefix: str) -> list[str]:

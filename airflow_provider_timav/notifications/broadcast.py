@@ -1,4 +1,4 @@
-"""Ends broadcasts from a callback: where a run fails, or is overdue."""
+"""End broadcasts from a callback: when a run fails, or misses its deadline."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseNotifier
 
-from airflow_provider_timav.arguments import optional
+from airflow_provider_timav.arguments import none_if_blank
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -17,9 +17,9 @@ __all__ = ["EndBroadcastNotifier"]
 
 
 class EndBroadcastNotifier(BaseNotifier):
-    """Ends the broadcasts of the context's run that are on one connection: for failure callbacks and deadline alerts.
+    """Ends the broadcasts of a run that are on one connection: for failure callbacks and deadline alerts.
 
-    It takes nothing but the run from the context: a deadline's holds nothing else, nor does that of a run without tasks.
+    Reads only the run from the context: that of a deadline alert holds nothing else, nor does that of a run without tasks.
 
     :param timav_conn_id: the connection of the broadcasts to end (templated).
     :param group_id: end only the broadcasts of this task group, such as ``broadcast`` (templated).
@@ -33,16 +33,16 @@ class EndBroadcastNotifier(BaseNotifier):
         self.group_id = group_id
 
     def notify(self, context: Context) -> None:
-        """End them.
+        """End the broadcasts of the context's run.
 
-        :raises TimAVError: what kept one of them from being ended, after all others were.
+        :raises TimAVError: the first failure, after all others were ended.
         """
         from airflow_provider_timav.hooks.timav import TimAVHook
         from airflow_provider_timav.leases import ledgers
-        from airflow_provider_timav.leases.word import confirms
-        from airflow_provider_timav.operators._shutdown import end
+        from airflow_provider_timav.leases.confirmation import confirms
+        from airflow_provider_timav.leases.shutdown import stop_broadcast
 
-        run, group_id = _run(context), optional(self.group_id)
+        run, group_id = _run(context), none_if_blank(self.group_id)
         errors: list[Exception] = []
         for ledger in ledgers():
             try:
@@ -52,30 +52,28 @@ class EndBroadcastNotifier(BaseNotifier):
                 if group_id not in (None, lease.owner.group_id):
                     continue
                 if not confirms(lease):
-                    self.log.warning(
-                        "%s has not reserved room %s: its lease is passed over.", lease.owner, lease.key.room_id
-                    )
+                    self.log.warning("%s has not reserved room %s; ignoring its lease.", lease.owner, lease.key.room_id)
                     continue
                 if lease.key.timav_conn_id != self.timav_conn_id:
-                    self.log.warning("%s is on another connection and is left alone.", lease.owner)
+                    self.log.warning("%s is on another connection; leaving it alone.", lease.owner)
                     continue
                 with TimAVHook(lease.key.timav_conn_id) as hook:
-                    ending = end(ledger, lease, hook)
-            except Exception as error:  # noqa: BLE001 - the others must still be ended; it is raised below
+                    stops = stop_broadcast(ledger, lease, hook)
+            except Exception as error:  # noqa: BLE001 - raised below, once the others are ended
                 errors.append(error)
                 continue
-            errors.extend(ending.errors.values())
-            self.log.warning("The broadcast of %s in room %s: %s.", lease.key.user_id, lease.key.room_id, ending)
+            errors.extend(stops.errors.values())
+            self.log.warning("The broadcast of %s in room %s: %s", lease.key.user_id, lease.key.room_id, stops)
         if errors:
             raise errors[0]
 
     async def async_notify(self, context: Context) -> None:
-        """End them, in a thread: for deadline alerts, which run in the triggerer."""
+        """End the broadcasts in a thread: a deadline alert runs in the triggerer."""
         await asyncio.to_thread(self.notify, context)
 
 
 def _run(context: Any) -> tuple[str, str]:
-    """Return DAG and run of a context; a deadline's holds the run as a plain dict, a DAG callback's perhaps its id only."""
+    """Return DAG and run of a context: a deadline alert's holds the run as a dict, a DAG callback's may hold only its id."""
     run = context.get("dag_run")
     if run is None:
         return str(context["dag"].dag_id), str(context["run_id"])

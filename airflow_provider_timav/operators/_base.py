@@ -1,4 +1,4 @@
-"""What the operators share: arguments checked after rendering, one hook for one operation, one readable line in the log."""
+"""The base of the operators: arguments checked after rendering, one hook for one operation, one readable line in the log."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_timav.arguments import is_constant, optional, template_marks
+from airflow_provider_timav.arguments import is_constant, none_if_blank, template_marks
 from airflow_provider_timav.frames import without_variables
 from airflow_provider_timav.links import show_links
-from airflow_provider_timav.operators._options import hold, settled
+from airflow_provider_timav.operators._argument_checks import always_final, check_arguments
 from airflow_provider_timav.retry import TimAVRetryPolicy
 from airflow_provider_timav.templates import TextStaysText
 from airflow_provider_timav.videorelay.errors import TimAVError
@@ -25,16 +25,15 @@ if TYPE_CHECKING:
     from airflow_provider_timav.leases import Lease
     from airflow_provider_timav.operators._interrupted import Place
 
-__all__ = ["TimAVOperator", "said_on_failure"]
+__all__ = ["TimAVOperator", "log_failure"]
 
 ExecuteT = TypeVar("ExecuteT", bound=Callable[..., Any])
 
 
-def said_on_failure(execute: ExecuteT) -> ExecuteT:
-    """Have ``execute`` say in one readable line what failed, for which room and user, and what to do about it.
+def log_failure(execute: ExecuteT) -> ExecuteT:
+    """Log a one-line failure summary (what failed, for which room and user, what to do about it), then re-raise.
 
-    The traceback that Airflow logs says the same to those who know the code. The error itself passes on as it is, without the
-    variables of its frames: a viewers' password may be among them.
+    The error is re-raised as it is, without the variables of its frames: a viewers' password may be among them.
     """
 
     @without_variables
@@ -76,9 +75,9 @@ class TimAVOperator(TextStaysText, BaseOperator):
         self.timav_conn_id = timav_conn_id
 
     def check_constants(self, names: Iterable[str]) -> None:
-        """Hold what the author has written as a constant to the rules that hold after rendering: at the end of ``__init__``.
+        """Check constants that the author has written by the rules that hold after rendering: at the end of ``__init__``.
 
-        What a mapped operator is unmapped to is checked by its task.
+        The task of a mapped operator checks what that is unmapped to.
 
         :param names: of the arguments; not ``template_fields``, to which a subclass may add what it has not set yet.
         :raises ConfigurationError: naming the argument, its rule and the value.
@@ -86,27 +85,27 @@ class TimAVOperator(TextStaysText, BaseOperator):
         if getattr(self, "_BaseOperator__from_mapped", False):
             return
         marks = template_marks(self.get_dag())
-        self.hold({name: getattr(self, name) for name in names}, lambda value: is_constant(value, marks))
+        self.check_arguments({name: getattr(self, name) for name in names}, lambda value: is_constant(value, marks))
 
-    def hold(self, arguments: Mapping[str, Any], is_settled: Callable[[Any], bool]) -> None:
-        """Hold those of these arguments that are settled to their rules.
+    def check_arguments(self, arguments: Mapping[str, Any], is_final: Callable[[Any], bool]) -> None:
+        """Check those of these arguments that are settled by their rules.
 
         :raises ConfigurationError: naming the argument, its rule and the value.
         """
-        hold(arguments, is_settled)
+        check_arguments(arguments, is_final)
 
     def pre_execute(self, context: Context) -> None:
         """Show the buttons that can be shown while the task runs."""
         show_links(self, context["ti"])
 
     def subject(self) -> str:
-        """Return what this is about, for a line of the log: what, of whom, in which room."""
+        """Return the subject of a line of the log: a push, a recording or a broadcast, its host and its room."""
         what = {"push": "Push", "record": "Recording"}.get(getattr(self, "kind", ""), "Broadcast")
         return f"{what} of {getattr(self, 'user_id', '?')} in room {getattr(self, 'room_id', '?')}"
 
     def log_request(self, arguments: Mapping[str, Any]) -> None:
-        """Log what is asked for, folded away; a viewers' password is left out."""
-        self.log.info("::group::What is asked for")
+        """Log the arguments, in a folded group; a viewers' password is left out."""
+        self.log.info("::group::Arguments")
         self.log.info("timav_conn_id: %s", self.timav_conn_id)
         for name, value in arguments.items():
             self.log.info("%s: %s", name, "***" if name == "player_password" else value)
@@ -119,7 +118,7 @@ class TimAVOperator(TextStaysText, BaseOperator):
         return TimAVHook(str(self.timav_conn_id))
 
     def place(self, arguments: Mapping[str, Any]) -> Place:
-        """Return what tells this push or recording from any other."""
+        """Return the identity of this push or recording."""
         from airflow_provider_timav.operators._interrupted import Place
 
         kind = getattr(self, "kind", "push")
@@ -129,22 +128,22 @@ class TimAVOperator(TextStaysText, BaseOperator):
             room_id=str(arguments["room_id"]),
             user_id=str(arguments["user_id"]),
             data_type=str(arguments.get(f"{kind}_data_type") or "camera"),
-            of_broadcast=optional(getattr(self, "lease", None)) is not None,
+            of_broadcast=none_if_blank(getattr(self, "lease", None)) is not None,
         )
 
     def note_off_air(self, arguments: Mapping[str, Any]) -> None:
-        """Note that nothing is on air there that an interrupted process would have to stop."""
+        """Note that an interrupted process has nothing to stop there any more."""
         from airflow_provider_timav.operators._interrupted import forget
 
         forget(self.place(arguments))
 
     def held_lease(self) -> Lease | None:
-        """Return the broadcast's lease that ``reserve`` has handed on, None outside of a broadcast.
+        """Return the lease that ``reserve`` has handed on; None outside of a broadcast.
 
-        :raises ConfigurationError: naming ``lease``, where it is none.
+        :raises ConfigurationError: naming ``lease``, if it is not one.
         """
         given = getattr(self, "lease", None)
-        if optional(given) is None:
+        if none_if_blank(given) is None:
             return None
         from airflow_provider_timav.leases import given_lease
 
@@ -159,5 +158,7 @@ class TimAVOperator(TextStaysText, BaseOperator):
         :raises ConfigurationError: naming the argument that breaks a rule.
         """
         found = {name: getattr(self, name) for name in names}
-        self.hold({"timav_conn_id": self.timav_conn_id, **found}, settled)
-        return {name: value for name, value in found.items() if name in self.required or optional(value) is not None}
+        self.check_arguments({"timav_conn_id": self.timav_conn_id, **found}, always_final)
+        return {
+            name: value for name, value in found.items() if name in self.required or none_if_blank(value) is not None
+        }

@@ -1,9 +1,9 @@
-"""Leaves nothing on air when a run within one process, such as ``airflow dags test``, is interrupted.
+"""Leave nothing on air when a run within one process, such as ``airflow dags test``, is interrupted.
 
 There, tasks and triggers run one after the other in a process without scheduler, triggerer or reaper: Ctrl-C ends all of them
-at once, wherever it meets them, and nobody comes after. So what a start may have put on air is remembered until a stop has
-arrived, and stopped when the process ends: what is a broadcast's in any case, and what a single start has put on air only where
-the run was interrupted. A push whose stop belongs to another DAG is to outlive a process that ends as it should.
+at once, wherever it meets them, and no other process stops their streams. So a start is remembered until a stop has arrived,
+and stopped when the process ends: a broadcast's in any case, a single start's only if the run was interrupted. A push whose
+stop belongs to another DAG is to outlive a process that ends as it should.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STOP_SECONDS: Final = 10.0
 
 @dataclass(frozen=True)
 class Place:
-    """What tells a push or a recording from any other.
+    """The identity of a push or a recording.
 
     :param of_broadcast: whether it is a `Broadcast`'s, which never outlives its process.
     """
@@ -44,9 +44,9 @@ class Place:
 
 
 class _Interrupts:
-    """Notes SIGINT and hands it on to the handler before.
+    """Note SIGINT, and hand it on to the handler before.
 
-    The exception alone does not do: within a task Airflow takes ``KeyboardInterrupt`` for a failure, and goes on.
+    The exception alone is not enough: within a task Airflow takes ``KeyboardInterrupt`` for a failure, and goes on.
     """
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class _Interrupts:
         self._before: Any = None
 
     def watch(self) -> None:
-        """Note interrupts from here on; where Python handles none, there is none to note."""
+        """Note interrupts from here on, if Python handles them."""
         before = signal.getsignal(signal.SIGINT)
         if before is self._note or not callable(before):
             return
@@ -69,14 +69,14 @@ class _Interrupts:
             self._note, self._before = note, before
 
     def unwatch(self) -> None:
-        """Forget those that were noted, and give the signal back, unless somebody else has it by now."""
+        """Forget the interrupts so far, and give the signal back, unless other code has it by now."""
         self.seen = False
         if self._note is not None and signal.getsignal(signal.SIGINT) is self._note:
             with contextlib.suppress(ValueError):
                 signal.signal(signal.SIGINT, self._before)
 
     def ended_the_process(self) -> bool:
-        """Tell whether one was noted, or is the exception that nobody has caught."""
+        """Tell whether an interrupt was noted, or is the exception that ends the process."""
         return self.seen or isinstance(getattr(sys, "last_value", None), KeyboardInterrupt)
 
 
@@ -87,10 +87,10 @@ _ON_AIR: Final[dict[Place, Callable[[float], bool]]] = {}
 def remember(place: Place, stop: Callable[[float], bool]) -> None:
     """Have ``stop`` called at the end of this process if it must not go on, unless `forget` is called for the place before.
 
-    Does nothing where a supervisor watches over the task's process: there, others see to the stop.
+    Do nothing if a supervisor watches over the task's process: there, trigger and reaper stop the stream.
 
-    :param place: what is on air.
-    :param stop: sends one stop, in at most so many seconds, where something may be on air; returns whether it has.
+    :param place: the push or recording that may be on air.
+    :param stop: sends one stop, within a number of seconds, if something may be on air; returns whether it has.
     """
     if not _is_all_in_one():
         return
@@ -103,7 +103,7 @@ def remember(place: Place, stop: Callable[[float], bool]) -> None:
 
 
 def forget(place: Place) -> None:
-    """Note that nothing is on air there any more that this process has started."""
+    """Note that this process has nothing on air there any more."""
     if _ON_AIR.pop(place, None) is not None and not _ON_AIR:
         _INTERRUPTS.unwatch()
 
@@ -128,7 +128,7 @@ def _stop_all() -> None:
             sent = stop(STOP_SECONDS)
         except Exception as error:  # noqa: BLE001 - whatever it is, the others must still be stopped
             why = error.with_advice if isinstance(error, TimAVError) else type(error).__name__
-            said = "The %s of %s in room %s may be on air still: %s", place.kind, place.user_id, place.room_id, why
+            said = "The %s of %s in room %s may still be on air: %s", place.kind, place.user_id, place.room_id, why
             log.error(*said)  # noqa: TRY400 - no traceback
         else:
             if not sent:

@@ -22,7 +22,7 @@ STOP_SECONDS = 2.0
 
 
 class KillGuard:
-    """Knows how far a task's operation has got, for the signal handler that has to stop it.
+    """How far a task's operation has got, for the signal handler that has to stop it.
 
     :param cancel: ends the call in progress within a number of seconds (``Client.cancel``).
     :param stop: sends one stop over a connection of its own, within a number of seconds.

@@ -1,4 +1,4 @@
-"""What a broadcast is to be: every option checked after rendering, before anything is written or sent."""
+"""A broadcast's options, checked together and parsed into a `Plan`, before anything is written or sent."""
 
 from __future__ import annotations
 
@@ -8,37 +8,42 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.arguments import DEFAULTS, flag, optional, point_in_time, time_span
-from airflow_provider_timav.arguments import given as or_default
-from airflow_provider_timav.operators._options import hold, options, settled
+from airflow_provider_timav.arguments import none_if_blank, parse_bool, parse_datetime, parse_duration
+from airflow_provider_timav.operators._argument_checks import always_final, check_arguments, given_entries
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from airflow_provider_timav.leases import LeaseKey, Owner
+    from airflow_provider_timav.options import BroadcastOptions
 
 __all__ = ["Plan", "check_options", "default_file_name"]
 
 
-def check_options(given: Mapping[str, Any], is_settled: Callable[[Any], bool]) -> None:
-    """Hold those options of a `Broadcast` that are settled to their rules, each by itself and one beside another.
+def check_options(given: BroadcastOptions, is_final: Callable[[Any], bool]) -> None:
+    """Check those options of a `Broadcast` whose values are final: each against its rule, and against the others.
 
-    :param is_settled: tells whether a value is what it will be, or still to be rendered.
+    :param is_settled: returns whether a value is final, or still to be rendered.
     :raises ConfigurationError: naming the option, the rule and the value.
     """
-    hold(given, is_settled)
-    known = {name: optional(value) if is_settled(value) else value for name, value in given.items()}
-    _check_times(known["duration"], known["ends_at"])
-    for name in ("duration", "max_duration"):
-        if known[name] is not None and is_settled(known[name]) and time_span(known[name], name) == timedelta(0):
-            raise ConfigurationError(f"{name} must be more than nothing", field=name)
+    check_arguments(given.as_dict(), is_final)
+    duration, ends_at, max_duration = (
+        none_if_blank(value) if is_final(value) else value
+        for value in (given.duration, given.ends_at, given.max_duration)
+    )
+    # None was not given; a template was.
+    if (duration is None) == (ends_at is None):
+        raise ConfigurationError(
+            "give exactly one of duration and ends_at: a broadcast without an end stays on air", field="duration"
+        )
+    for name, value in (("duration", duration), ("max_duration", max_duration)):
+        if value is not None and is_final(value) and parse_duration(value, name) == timedelta(0):
+            raise ConfigurationError(f"{name} must be greater than zero", field=name)
 
 
-def _refuse_unseen_end(until: Any, live_code: Any) -> None:
-    """Refuse to wait for the end of a stream that cannot be watched here.
-
-    The worker's installation decides, not that of the DAG processor, which runs no task.
+def _refuse_unwatchable(until: Any, live_code: Any) -> None:
+    """Refuse to wait for the end of a stream that this worker cannot watch; the DAG processor may have other extras.
 
     :raises ConfigurationError: naming ``until``.
     """
@@ -48,24 +53,13 @@ def _refuse_unseen_end(until: Any, live_code: Any) -> None:
         raise ConfigurationError(f"until: live_code is rtmp, and {lack}", field="until")
 
 
-def _check_times(duration: Any, ends_at: Any) -> None:
-    """Refuse both and neither of the two ways to say when a broadcast ends. None is not given; a template is.
-
-    :raises ConfigurationError: naming ``duration``.
-    """
-    if (duration is None) == (ends_at is None):
-        raise ConfigurationError(
-            "give exactly one of duration and ends_at: a broadcast without an end stays on air", field="duration"
-        )
-
-
 @dataclass(frozen=True)
 class Plan:
-    """A broadcast's options, checked.
+    """What the tasks of a broadcast are to do: its options, checked and parsed.
 
-    :param duration: how long it lasts from the reservation on; None where it ends at a fixed time.
+    :param duration: how long it lasts from the reservation on; None if it ends at a fixed time.
     :param ends_at: that time.
-    :param max_duration: how long it may last at the most, from the reservation on.
+    :param max_duration: how long it may last at most, from the reservation on.
     :param protected: whether viewers need a password.
     """
 
@@ -81,8 +75,8 @@ class Plan:
     protected: bool
 
     @classmethod
-    def of(cls, rendered: Mapping[str, Any]) -> Plan:
-        """Check the rendered options of a `Broadcast`, by their names.
+    def of(cls, rendered: BroadcastOptions) -> Plan:
+        """Check and parse the rendered options of a `Broadcast`.
 
         :raises ConfigurationError: naming the option that breaks a rule.
         """
@@ -90,45 +84,42 @@ class Plan:
         from airflow_provider_timav.videorelay import calls
         from airflow_provider_timav.videorelay.rules import DATA_TYPES, SDK_TYPES
 
-        given = {
-            name: optional(value) if name not in DEFAULTS else or_default(value, name)
-            for name, value in rendered.items()
-        }
-        check_options(rendered, settled)
-        _refuse_unseen_end(given["until"], given["live_code"])
-        names = ("live_code", "rate_types", "channel_name", "player_password")
-        where = {"room_id": rendered["room_id"], "user_id": rendered["user_id"], "sdk_type": given["sdk_type"]}
+        check_options(rendered, always_final)
+        given = rendered.filled()
+        _refuse_unwatchable(given.until, given.live_code)
+        host: dict[str, Any] = {"room_id": given.room_id, "user_id": given.user_id, "sdk_type": given.sdk_type}
         push: Any = calls.start_push(
-            **where,
-            push_data_type=given["push_data_type"],
-            **{name: given[name] for name in names},
-            **options(given["push_options"], "push_options"),
+            **host,
+            push_data_type=given.push_data_type,
+            live_code=given.live_code,
+            rate_types=given.rate_types,
+            channel_name=given.channel_name,
+            player_password=given.player_password,
+            **given_entries(given.push_options, "push_options"),
         ).request
         calls.start_record(
-            **where,
-            record_data_type=given["push_data_type"],
-            file_name=given["file_name"] or "to be chosen",
-            **options(given["record_options"], "record_options"),
+            **host,
+            record_data_type=given.push_data_type,
+            file_name=given.file_name or "to be chosen",
+            **given_entries(given.record_options, "record_options"),
         )
-        ends_at, duration = given["ends_at"], given["duration"]
-        late = None if rendered["skip_if_late"] is None else given["skip_if_late"]
         return cls(
             key=LeaseKey(
-                timav_conn_id=str(rendered["timav_conn_id"]),
+                timav_conn_id=str(given.timav_conn_id),
                 room_id=push.room_id,
                 user_id=push.user_id,
                 push_data_type=_word(DATA_TYPES, push.push_data_type),
                 sdk_type=_word(SDK_TYPES, push.sdk_type),
             ),
             title=push.channel_name,
-            record=True if given["record"] is None else flag(given["record"], "record"),
-            file_name=None if given["file_name"] is None else str(given["file_name"]),
-            duration=None if duration is None else time_span(duration, "duration"),
-            ends_at=None if ends_at is None else point_in_time(ends_at, "ends_at"),
-            max_duration=time_span(given["max_duration"], "max_duration"),
-            wait_for_user=time_span(given["wait_for_user"], "wait_for_user"),
-            skip_if_late=None if late is None else time_span(late, "skip_if_late"),
-            protected=given["player_password"] is not None,
+            record=parse_bool(given.record, "record"),
+            file_name=None if given.file_name is None else str(given.file_name),
+            duration=None if given.duration is None else parse_duration(given.duration, "duration"),
+            ends_at=None if given.ends_at is None else parse_datetime(given.ends_at, "ends_at"),
+            max_duration=parse_duration(given.max_duration, "max_duration"),
+            wait_for_user=parse_duration(given.wait_for_user, "wait_for_user"),
+            skip_if_late=None if given.skip_if_late is None else parse_duration(given.skip_if_late, "skip_if_late"),
+            protected=given.player_password is not None,
         )
 
     def end(self, now: datetime) -> datetime:
@@ -142,7 +133,7 @@ class Plan:
     def _wanted_end(self, now: datetime) -> datetime:
         if self.ends_at is not None:
             return self.ends_at
-        assert self.duration is not None  # noqa: S101 - one of the two is given, see `of`
+        assert self.duration is not None  # noqa: S101 - one of the two is given, see `check_options`
         return now + self.duration
 
 
@@ -151,6 +142,6 @@ def _word(words: Mapping[str, int], code: int) -> str:
 
 
 def default_file_name(room_id: int, owner: Owner, generation: str) -> str:
-    """Return ``{room}_{12 hex digits}``: the same over retries and clears, another one for each broadcast."""
+    """Return ``{room}_{12 hex digits}``: the same over retries and clears, a different one for each broadcast."""
     identity = json.dumps([owner.dag_id, owner.run_id, owner.group_id, owner.map_index, generation])
     return f"{room_id}_{hashlib.sha256(identity.encode()).hexdigest()[:12]}"

@@ -1,4 +1,4 @@
-"""The task that clears up after all broadcasts."""
+"""The task that ends broadcasts which nothing else has ended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator
 
-from airflow_provider_timav.arguments import is_constant, optional, template_marks
+from airflow_provider_timav.arguments import is_constant, none_if_blank, parse_strings, template_marks
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -16,20 +16,20 @@ __all__ = ["ReapBroadcastsOperator"]
 
 
 class ReapBroadcastsOperator(BaseOperator):
-    """Stops what is on air past its end, whatever has become of the run that started it.
+    """Stops what is on air past its end, whatever happened to the run that started it.
 
-    For a DAG of its own that runs every minute and is never paused: it closes what nothing else can, such as a run that timed
-    out while its triggerer was dead. What is still wanted is left alone: a lease is over 30 s after its end in force, or once
-    the tasks of its run that have to do with it have come to their own end, or are gone.
+    For a DAG of its own that runs every minute and is never paused: it ends what nothing else can, such as the broadcast of a
+    run that timed out while its triggerer was dead. It ends a lease 30 s after its end in force, or once all tasks of its run
+    that could end it have finished, or are gone; every other lease is left alone.
 
-    A stop is sent only for a lease that its run confirms: anybody with rights on Variables can write one. The lease of a run
-    that is gone is given up without a stop; one that cannot be read is removed after a day, with a warning.
+    It sends a stop only for a lease that its run confirms, because everybody with rights on Variables can write one. It drops
+    the lease of a run that is gone without a stop, and one that cannot be read after a day, with a warning.
 
     XCom ``return_value``: a list with a dict for each lease that was ended: ``room_id``, ``user_id``, ``push_data_type``,
-    ``owner``, ``end``, and what came of it: ``push``, ``record`` (the outcomes of the stops that were sent), ``file_ids``.
+    ``owner``, ``end``, and the outcomes of the stops that were sent: ``push``, ``record``, with ``file_ids``.
 
-    :param timav_conn_ids: the connections that it is for: a list, or a JSON list in one string (templated). Left out, all.
-    :raises TimAVError: what kept one of the stops from arriving, after all others were sent.
+    :param timav_conn_ids: the connections whose leases it ends: a list, or a JSON list in one string (templated). All if None.
+    :raises TimAVError: the first stop that failed, after all others were sent.
     """
 
     template_fields: Sequence[str] = ("timav_conn_ids",)
@@ -42,17 +42,14 @@ class ReapBroadcastsOperator(BaseOperator):
             self._connections(timav_conn_ids)
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Look at every lease there is; return what was ended, and what came of it."""
-        from airflow_provider_timav.operators._reaping import reap_all
+        """Check every lease; return those that were ended, with the outcomes."""
+        from airflow_provider_timav.leases.reaper import reap_all
 
-        reaping = reap_all(self._connections(self.timav_conn_ids))
-        if reaping.errors:
-            raise reaping.errors[0]
-        return reaping.reports
+        reaped = reap_all(self._connections(self.timav_conn_ids))
+        if reaped.errors:
+            raise reaped.errors[0]
+        return reaped.ended
 
     @staticmethod
-    def _connections(given_ids: Sequence[str] | str | None) -> Sequence[str] | None:
-        from airflow_provider_timav.arguments import texts
-
-        found = optional(given_ids)
-        return None if found is None else texts(found, "timav_conn_ids")
+    def _connections(conn_ids: Sequence[str] | str | None) -> Sequence[str] | None:
+        return None if none_if_blank(conn_ids) is None else parse_strings(conn_ids, "timav_conn_ids")

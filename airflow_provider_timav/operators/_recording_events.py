@@ -1,16 +1,16 @@
-"""Each recording becomes one event of an asset, once, whatever is retried or cleared.
+"""Emit each recording as one event of an asset, once, over all retries and clears.
 
-Airflow writes a task's events in the same transaction as its success, so its own record of them is the truth: what stands
-there has been handed on, what does not has not, and nothing lies in between. It is asked for before anything is emitted again.
+Airflow writes a task's events and its success in one transaction, so its record of events is the truth: a file id is in it
+exactly if it was emitted by a try that succeeded. That record is read before anything is emitted again.
 
-What is emitted is noted in ``task_state_store``, before the task's success. Without a note nothing was emitted, and nobody need
-be asked. Where Airflow does not answer (3.3.2 cannot, while a run that an earlier event has started is queued), the note is
-believed: a process that died between note and success then leaves recordings that are not handed on, and never one that is
-handed on twice.
+Emitted file ids are also noted in ``task_state_store``, before the task's success. Without such a note nothing was emitted, and
+Airflow's record need not be read. If the record cannot be read (Airflow 3.3.2 fails while a run that an earlier event has
+started is queued), the note decides: if a process died between note and success, its recording is never emitted; none is ever
+emitted twice.
 
 Events are emitted through an alias: a plain outlet would emit one at every success, with or without a recording. A recording
 that the service has cut into several files is one event that names all of them: of several events of one asset in one
-transaction, Airflow 3.3 hands on the first, and the others with the next recording only.
+transaction, Airflow 3.3 delivers the first, and the others only with the next recording.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Asset, AssetAlias, Context
 
-__all__ = ["hand_on"]
+__all__ = ["emit_recording"]
 
 log = logging.getLogger(__name__)
 
 _NOTE: Final = "timav:handed_on"
 
 
-def hand_on(
-    file_ids: Sequence[str], asset: Asset, series: AssetAlias, what: Mapping[str, Any], context: Context
+def emit_recording(
+    file_ids: Sequence[str], asset: Asset, series: AssetAlias, extra: Mapping[str, Any], context: Context
 ) -> list[str]:
     """Emit an event that names those of the file ids that no event has named yet; return these.
 
     :param series: the alias that is an outlet of the task.
-    :param what: what else the event tells.
+    :param extra: what else the event says.
     """
     if not file_ids:
         return []
@@ -48,10 +48,9 @@ def hand_on(
     known = _known(asset, context, store)
     fresh = [file_id for file_id in file_ids if file_id not in known]
     if fresh:
-        extra: dict[str, Any] = {"file_ids": fresh, **what}
-        context["outlet_events"][series].add(asset, extra)
+        context["outlet_events"][series].add(asset, {"file_ids": [*fresh], **extra})
         if store is not None:
-            # For as long as the run is there: it may be cleared years later.
+            # Kept as long as the run is: it may be cleared years later.
             store.set(_NOTE, {"file_ids": sorted({*_noted(store), *fresh})}, retention=NEVER_EXPIRE)
     return fresh
 
@@ -68,7 +67,7 @@ def _known(asset: Asset, context: Context, store: Any) -> set[str]:
         )
         return {str(file_id) for event in events for file_id in event.extra.get("file_ids", ())}
     except Exception:  # whatever Airflow raises, or its internals having moved
-        log.warning("The events of %s could not be read; the task's own note is believed.", asset.uri, exc_info=True)
+        log.warning("Cannot read the events of %s; using the task's own note.", asset.uri, exc_info=True)
         return set(_noted(store))
 
 
@@ -79,5 +78,5 @@ def _noted(store: Any) -> list[str]:
     try:
         return list(Fields(noted).texts("file_ids", most=MOST_FILE_IDS, longest=LONGEST_FILE_ID))
     except Unreadable as wrong:
-        log.warning("What was handed on by an earlier try cannot be read (%s): it is passed over.", wrong)
+        log.warning("Cannot read what an earlier try has emitted (%s); ignoring it.", wrong)
         return []

@@ -1,4 +1,4 @@
-"""The last task of a `Broadcast`: what it comes to, for the tasks and the DAGs that follow."""
+"""The last task of a `Broadcast`: hands its result on to the tasks and DAGs that follow."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import AssetAlias, BaseOperator
 
-from airflow_provider_timav.arguments import optional
+from airflow_provider_timav.arguments import none_if_blank
 from airflow_provider_timav.assets import create_asset
 from airflow_provider_timav.links import RecordingConsoleLink, RecordingLink, show_links
 from airflow_provider_timav.templates import TextStaysText
@@ -26,18 +26,18 @@ __all__ = ["BroadcastResultOperator"]
 
 
 class BroadcastResultOperator(TextStaysText, BaseOperator):
-    """What a broadcast comes to: the leaf of its group, which runs only if the broadcast and both stops have succeeded.
+    """Returns the result of a broadcast. The leaf of the group: it runs only if the broadcast and both stops have succeeded.
 
     XComs, each also under its own key: ``file_ids``, ``file_ids_status``, ``file_name``, ``outcome`` (``deadline``, ``stopped``
-    by a person, ``stream_ended``), ``started_at``, ``ended_at`` (ISO 8601), ``room_id``, ``user_id``, ``title``. What is not
-    known is left out.
+    by a person, ``stream_ended``), ``started_at``, ``ended_at`` (ISO 8601), ``room_id``, ``user_id``, ``title``. Unknown values
+    are left out.
 
     The recording becomes one event of the asset ``timav://<connection>/<room>/<user>/<camera or screen>``, once, over retries
-    and clears. Its ``extra`` holds ``file_ids`` (texts), ``file_name``, ``room_id``, ``user_id``, ``push_data_type``,
+    and clears. Its ``extra`` holds ``file_ids`` (strings), ``file_name``, ``room_id``, ``user_id``, ``push_data_type``,
     ``started_at``, ``ended_at``.
 
-    :param lease: what ``reserve`` has handed on (templated).
-    :param recordings: the alias, or its name, through which the event is emitted; left out, there is none.
+    :param lease: the XCom ``lease`` of ``reserve`` (templated).
+    :param recordings: the alias, or its name, through which the event is emitted; without it there is no event.
     """
 
     template_fields: Sequence[str] = ("lease",)
@@ -56,7 +56,7 @@ class BroadcastResultOperator(TextStaysText, BaseOperator):
         series = AssetAlias(recordings) if isinstance(recordings, str) else recordings
         super().__init__(multiple_outputs=multiple_outputs, outlets=outlets, **kwargs)
         if series is not None:
-            self.outlets = [*self.outlets, series]  # whatever the author's are: one asset, or several
+            self.outlets = [*self.outlets, series]  # the author may have given one outlet, or several
         self.recordings = series
         self.lease = lease
 
@@ -72,9 +72,9 @@ class BroadcastResultOperator(TextStaysText, BaseOperator):
         self.keep_after_the_stops(task_or_task_list if isinstance(task_or_task_list, Sequence) else [task_or_task_list])
 
     def keep_after_the_stops(self, below: Iterable[Any]) -> None:
-        """Have teardowns below this task wait for the stops by themselves: where the broadcast fails, this task is done first.
+        """Make teardowns below this task depend on the stops directly: if the broadcast fails, this task is done before them.
 
-        What ``@teardown`` makes has the rule of a teardown before it is one.
+        A task of ``@teardown`` has the trigger rule of a teardown before ``is_teardown`` says so.
         """
         stops = [task for task in self.upstream_list if task.is_teardown]
         for task in (root for one in below for root in one.roots):
@@ -93,16 +93,16 @@ class BroadcastResultOperator(TextStaysText, BaseOperator):
 
         lease = given_lease(self.lease)
         if lease is None:
-            raise ConfigurationError("lease is missing: this task belongs into a Broadcast", field="lease")
+            raise ConfigurationError("lease is missing: this task must be inside a Broadcast", field="lease")
         owner, ti = lease.owner, context["ti"]
 
         def of(name: str, key: str = "return_value") -> Any:
             return ti.xcom_pull(task_ids=owner.task(name).task_id, key=key, map_indexes=owner.map_index)
 
-        # Where a person has marked on_air successful, it has returned nothing, and its trigger has noted the stop.
+        # If a person has marked on_air successful, it has returned nothing, but its trigger has noted the stop.
         stopped = Stopped.noted_by(owner.task("on_air"))
         ended = of("on_air") or {"outcome": "stopped", "ended_at": stopped.ended_at and stopped.ended_at.isoformat()}
-        # Where a person has marked the stop successful, it has returned nothing, and the trigger may have the file ids.
+        # If a person has marked the stop successful, it has returned nothing, but the trigger may have noted the file ids.
         recording = of("stop_record") or _recording(of("start_record", "claim"), stopped)
         result = {
             "file_ids": recording["file_ids"],
@@ -123,27 +123,27 @@ class BroadcastResultOperator(TextStaysText, BaseOperator):
             result["file_ids_status"],
             ", ".join(result["file_ids"]) or "none",
         )
-        result = {name: value for name, value in result.items() if optional(value) is not None}
+        result = {name: value for name, value in result.items() if none_if_blank(value) is not None}
         note_recording(TaskKey.of(ti), result)
         if self.recordings is not None and result["file_ids"]:
-            self._hand_on(self.recordings, lease, result, context)
+            self._emit(self.recordings, lease, result, context)
         return result
 
-    def _hand_on(self, series: AssetAlias, lease: Lease, result: dict[str, Any], context: Context) -> None:
-        from airflow_provider_timav.operators._recording_events import hand_on
+    def _emit(self, series: AssetAlias, lease: Lease, result: dict[str, Any], context: Context) -> None:
+        from airflow_provider_timav.operators._recording_events import emit_recording
 
         key = lease.key
         where: dict[str, Any] = {"room_id": key.room_id, "user_id": key.user_id, "push_data_type": key.push_data_type}
         what = {name: result[name] for name in ("file_name", "started_at", "ended_at") if name in result}
         asset = create_asset(timav_conn_id=key.timav_conn_id, **where)
-        if fresh := hand_on(result["file_ids"], asset, series, where | what, context):
-            self.log.info("Handed on as an event of %s: %s.", asset.uri, ", ".join(fresh))
+        if fresh := emit_recording(result["file_ids"], asset, series, where | what, context):
+            self.log.info("Emitted as an event of %s: %s.", asset.uri, ", ".join(fresh))
         else:
-            self.log.info("The recording has been handed on before, as an event of %s.", asset.uri)
+            self.log.info("An earlier try has emitted the recording as an event of %s.", asset.uri)
 
 
 def _recording(claim: Any, stopped: Stopped) -> dict[str, Any]:
-    """Return what is known of a recording whose stop task has said nothing."""
+    """Return what is known of a recording whose stop task has returned nothing."""
     file_ids = list(stopped.file_ids)
     if claim in ("sent", "ours"):
         return {"file_ids": file_ids, "file_ids_status": "recovered" if file_ids else "lost"}

@@ -1,4 +1,4 @@
-"""How a stop knows whether it may: what the start task of the same run claims, where one is named; push and recording alike."""
+"""Stop a push or a recording, unless the claim of the same run says that there is nothing of ours to stop."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeVar
 
-from airflow_provider_timav.arguments import optional
+from airflow_provider_timav.arguments import none_if_blank
 from airflow_provider_timav.operators._base import TimAVOperator
 from airflow_provider_timav.operators._kill_guard import KillGuard
 from airflow_provider_timav.videorelay.errors import AmbiguousOutcome, TimAVError
@@ -30,20 +30,20 @@ _NO_NEED: Final[dict[str, NoNeed]] = {
     "refused": "never_started",
     "stopped": "already_stopped",
 }
-"""By what is claimed: why nothing is to be stopped."""
+"""By the state of the claim: why nothing is to be stopped."""
 
 LOOK_AGAIN_SECONDS = (0.0, 1.0, 2.0, 4.0)
-"""When to look for file ids that another stop of the broadcast was given: it may be between its stop and its note."""
+"""The pauses before each search for the file ids of another stop of the broadcast, which may be about to note them."""
 
 
 class StopOperator(TimAVOperator):
     """Stops a push or a recording; safe to repeat, and tried hard.
 
     :param start_task_id: the id of the task that started it, in the same run, with the prefix of its TaskGroup (templated; no
-        edge of the graph). Unset, or where the run has no such task, the stop is always sent. Set, a stream that this run did
+        edge of the graph). Unset, or if the run has no such task, the stop is always sent. Set, a stream that this run did
         not start is left alone.
-    :param lease: what ``reserve`` of a ``Broadcast`` has handed on (templated): the claim is then read from its ledger, which
-        outlives the retries of the start, and given up once it is stopped.
+    :param lease: the lease that ``reserve`` of a ``Broadcast`` hands on (templated): the claim is then read from its ledger,
+        which outlives the retries of the start, and deleted once the stream is stopped.
     :param retries: 5 unless the author or ``default_args`` say otherwise: a forgotten stream costs money.
     """
 
@@ -66,19 +66,19 @@ class StopOperator(TimAVOperator):
         self._claimed: Claim | None = None
 
     def send(self, hook: TimAVHook, call: Call[ResultT]) -> ResultT:
-        """Send the stop and return its result; where the task is told to end meanwhile, send it once more, at once."""
+        """Send the stop and return its result; if the task is told to end meanwhile, send it once more, at once."""
         late: list[ResultT] = []
 
         def at_once(seconds: float) -> None:
             with hook.another() as other:
-                late.append(other.get_conn().call(call, max_posts=1, seconds=seconds))
+                late.append(other.call(call, max_posts=1, seconds=seconds))
 
         client = hook.get_conn()
         guard = self.kill_guard = KillGuard(cancel=client.cancel, stop=at_once)
         guard.may_be_running = True
         try:
             with guard.in_progress():
-                result = client.call(call)
+                result = hook.call(call)
         except TimAVError:
             if guard.killed:
                 guard.stop_now()
@@ -89,11 +89,11 @@ class StopOperator(TimAVOperator):
         return result
 
     def on_kill(self) -> None:
-        """Have the stop arrive within the five seconds that are left to the task."""
+        """Send the stop within the five seconds that are left to the task."""
         self.kill_guard.kill()
 
     def no_need(self, context: Context) -> NoNeed | None:
-        """Return why the stop must not be sent, or None. When it cannot be told, the stop is sent."""
+        """Return why the stop must not be sent, or None, also if that cannot be told."""
         if (lease := self.held_lease()) is not None:
             return self._no_need_by(lease)
         claim = self.of_start(context, "claim")
@@ -105,7 +105,7 @@ class StopOperator(TimAVOperator):
 
     def _no_need_by(self, lease: Lease) -> NoNeed | None:
         from airflow_provider_timav.leases import Ledger
-        from airflow_provider_timav.leases.word import start_of
+        from airflow_provider_timav.leases.confirmation import start_of
 
         ledger = Ledger(lease.key.variable)
         claim = self._claimed = ledger.claim(self.kind, lease.generation)
@@ -113,10 +113,10 @@ class StopOperator(TimAVOperator):
             return _NO_NEED.get(claim.state)
         held = ledger.lease()
         if held is not None and held.generation != lease.generation:
-            # Whoever came after us has sent our stop first. What runs there now is theirs.
+            # The broadcast that took the room over has sent our stop first. What runs there now is its own.
             return "already_stopped"
-        # No claim, or one that cannot be read. A start that was sent has left a mark with the run, before it was sent; without
-        # one, what runs there is somebody else's, and so it is after a stop.
+        # No claim, or one that cannot be read. A start leaves a mark with the run before it is sent; without one, or after a
+        # stop, what runs there was started by others.
         started = start_of(self.kind, lease)
         if started == "sent":
             return None
@@ -125,7 +125,7 @@ class StopOperator(TimAVOperator):
     def _never_started(self, context: Context) -> bool:
         from airflow_provider_timav.runs import NEVER_RAN, TaskKey, map_index_of
 
-        start_task_id = optional(self.start_task_id)
+        start_task_id = none_if_blank(self.start_task_id)
         if start_task_id is None:
             return False
         ti = context["ti"]
@@ -133,7 +133,7 @@ class StopOperator(TimAVOperator):
         if state is None:
             self.log.warning(
                 "start_task_id: this run has no task %s%s; within a TaskGroup its id begins with the group's. "
-                "Whether it started anything cannot be told: the stop is sent.",
+                "Cannot tell whether it started anything; sending the stop.",
                 start_task_id,
                 "" if map_index_of(ti) < 0 else f" with map index {map_index_of(ti)}",
             )
@@ -141,16 +141,16 @@ class StopOperator(TimAVOperator):
             return True
         return bool(self.of_start(context, "outcome") == "not_requested")
 
-    def give_up_claim(self) -> None:
-        """Note in the broadcast's ledger that nothing is on air any more. The stop itself is done: nothing here undoes it.
+    def release_claim(self) -> None:
+        """Delete the claim in the broadcast's ledger after the stop, and release the lease; errors of Airflow are logged only.
 
-        :raises AmbiguousOutcome: if the start went on meanwhile, as it may where a person has ended the broadcast while it was
+        :raises AmbiguousOutcome: if the start went on meanwhile, as it may if a person has ended the broadcast while it was
             starting: this stop may have come before it, and the next try stops it.
         """
         if (lease := self.held_lease()) is None:
             return
         from airflow_provider_timav.leases import Ledger
-        from airflow_provider_timav.leases.word import note_stopped
+        from airflow_provider_timav.leases.confirmation import note_stopped
 
         ledger = Ledger(lease.key.variable)
         went_on = False
@@ -158,19 +158,19 @@ class StopOperator(TimAVOperator):
             claim = ledger.claim(self.kind, lease.generation)
             went_on = claim is not None and claim.on_air and claim != self._claimed
             if not went_on:
-                # Before the claim is forgotten: this task may run once more, and what it finds then is somebody else's.
+                # Before the claim is deleted: this task may run once more, and what it finds then was started by others.
                 note_stopped(self.kind, lease)
-                ledger.forget(self.kind, lease.generation)
-                ledger.close(lease.generation)
+                ledger.delete_claim(self.kind, lease.generation)
+                ledger.release(lease.generation)
         except Exception:  # whatever Airflow raises: the stop is done, and the reaper clears up
-            self.log.warning("The lease could not be given up; the reaper will do it.", exc_info=True)
+            self.log.warning("The lease could not be released; the reaper will do it.", exc_info=True)
         if went_on:
             raise AmbiguousOutcome(
                 f"the {self.kind} was starting while it was stopped: another try stops it", executed="maybe"
             )
 
     def noted_by_others(self, context: Context) -> Sequence[str]:
-        """Return the file ids that another stop of the broadcast was given: the trigger's, the reaper's, a notifier's."""
+        """Return the file ids that another stop of the broadcast has noted: the trigger's, the reaper's, a notifier's."""
         if (lease := self.held_lease()) is None:
             return ()
         from airflow_provider_timav.leases import Ledger, Stopped
@@ -184,14 +184,14 @@ class StopOperator(TimAVOperator):
             if file_ids := Stopped.noted_by(lease.owner.task("on_air")).file_ids:
                 return file_ids
             if claim is not None and claim.state == "stopped":
-                break  # whoever stopped it has noted that there were none
+                break  # the other stop has noted that there were none
         return ()
 
     def of_start(self, context: Context, key: str) -> Any:
-        """Return an XCom of the start task, or None where there is none or no start task is named."""
+        """Return an XCom of the start task; None if there is none, or no start task is named."""
         from airflow_provider_timav.runs import map_index_of
 
-        start_task_id = optional(self.start_task_id)
+        start_task_id = none_if_blank(self.start_task_id)
         if start_task_id is None:
             return None
         ti = context["ti"]

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.arguments import optional
+from airflow_provider_timav.arguments import none_if_blank, own_arguments
 from airflow_provider_timav.links import PushConsoleLink, WatchLiveLink, live_page
-from airflow_provider_timav.operators._arguments import own_arguments
-from airflow_provider_timav.operators._base import said_on_failure
-from airflow_provider_timav.operators._options import options
+from airflow_provider_timav.operators._argument_checks import given_entries
+from airflow_provider_timav.operators._base import log_failure
 from airflow_provider_timav.operators._start import CheckedStart, StartOperator
 from airflow_provider_timav.operators._stop import StopOperator
 
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 
     from airflow.sdk import Context
 
-    from airflow_provider_timav.hooks.timav import TimAVHook
-    from airflow_provider_timav.operators._intent import Claim
 
 __all__ = ["StartPushOperator", "StopPushOperator"]
 
@@ -99,7 +96,7 @@ class StartPushOperator(StartOperator):
     _own_arguments = own_arguments(__init__)
     template_fields: Sequence[str] = (*StartOperator.template_fields, *_own_arguments)
 
-    @said_on_failure
+    @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the push; return its result."""
         result = self.start(context)
@@ -127,16 +124,12 @@ class StartPushOperator(StartOperator):
         from airflow_provider_timav.videorelay import calls
         from airflow_provider_timav.videorelay.line import forms
 
-        if (password := optional(self.player_password)) is not None:
+        if (password := none_if_blank(self.player_password)) is not None:
             mask_secret([*forms(str(password))])
         own = self.arguments(*self._own_arguments)
-        arguments = options(own.pop("push_options", None), "push_options") | own
+        arguments = given_entries(own.pop("push_options", None), "push_options") | own
         identity = {name: arguments[name] for name in _IDENTITY if name in arguments}
         return CheckedStart(arguments, calls.start_push(**arguments), calls.stop_push(**identity))
-
-    def settle_own(self, hook: TimAVHook, checked: CheckedStart) -> tuple[dict[str, Any], Claim]:
-        """Stop and start again: the URLs of a push come only with the start, and an audience without URLs sees nothing."""
-        return self.restart(hook, checked), "ours"
 
 
 class StopPushOperator(StopOperator):
@@ -172,7 +165,7 @@ class StopPushOperator(StopOperator):
     _own_arguments = own_arguments(__init__)
     template_fields: Sequence[str] = (*StopOperator.template_fields, *_own_arguments)
 
-    @said_on_failure
+    @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Stop the push; return how it ended."""
         from airflow_provider_timav.videorelay import calls
@@ -186,6 +179,6 @@ class StopPushOperator(StopOperator):
             with self.make_hook() as hook:
                 result = self.send(hook, call).model_dump(mode="json", exclude_none=True)
         self.note_off_air(arguments)
-        self.give_up_claim()
+        self.release_claim()
         self.log.info("Push of %s in room %s: %s.", self.user_id, self.room_id, result["outcome"])
         return result

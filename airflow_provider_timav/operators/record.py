@@ -6,11 +6,10 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.arguments import flag, optional
+from airflow_provider_timav.arguments import none_if_blank, own_arguments, parse_bool
 from airflow_provider_timav.links import RecordingConsoleLink, RecordingLink
-from airflow_provider_timav.operators._arguments import own_arguments
-from airflow_provider_timav.operators._base import said_on_failure
-from airflow_provider_timav.operators._options import options
+from airflow_provider_timav.operators._argument_checks import given_entries
+from airflow_provider_timav.operators._base import log_failure
 from airflow_provider_timav.operators._start import CheckedStart, StartOperator
 from airflow_provider_timav.operators._stop import StopOperator
 from airflow_provider_timav.videorelay.errors import RecordingLost
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_timav.hooks.timav import TimAVHook
-    from airflow_provider_timav.operators._intent import Claim
 
 __all__ = ["StartRecordOperator", "StopRecordOperator"]
 
@@ -92,10 +90,10 @@ class StartRecordOperator(StartOperator):
     _own_arguments = own_arguments(__init__)
     template_fields: Sequence[str] = (*StartOperator.template_fields, *_own_arguments)
 
-    @said_on_failure
+    @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the recording; return its result."""
-        if optional(self.requested) is not None and not flag(self.requested, "requested"):
+        if none_if_blank(self.requested) is not None and not parse_bool(self.requested, "requested"):
             self.log.info("No recording of %s in room %s was requested.", self.user_id, self.room_id)
             return {"outcome": "not_requested"}
         result = self.start(context)
@@ -113,22 +111,19 @@ class StartRecordOperator(StartOperator):
         from airflow_provider_timav.videorelay import calls
 
         own = self.arguments(*(name for name in self._own_arguments if name != "requested"))
-        arguments = options(own.pop("record_options", None), "record_options") | own
+        arguments = given_entries(own.pop("record_options", None), "record_options") | own
         if "file_name" not in arguments:
             arguments["file_name"] = default_file_name(self.room_id, context["ti"])
         identity = {name: arguments[name] for name in _IDENTITY if name in arguments}
-        return CheckedStart(arguments, calls.start_record(**arguments), calls.stop_record(**identity))
+        start, stop = calls.start_record(**arguments), calls.stop_record(**identity)
+        return CheckedStart(arguments, start, stop, known={"file_name": arguments["file_name"]})
 
-    def send_stop(self, hook: TimAVHook, checked: CheckedStart, **limits: Any) -> Sequence[str]:
-        """Send 0x5 with operation 2; its file ids are of a recording that is given up, and are logged."""
-        file_ids: Sequence[str] = hook.call(checked.stop, **limits).file_ids
-        if file_ids:
-            self.log.warning("The recording that ran before ended with the file ids %s.", ", ".join(file_ids))
-        return file_ids
-
-    def settle_own(self, hook: TimAVHook, checked: CheckedStart) -> tuple[dict[str, Any], Claim]:
-        """Leave it running: unlike a push, a recording has nothing in its answer that would be missing."""
-        return {"outcome": "adopted", "file_name": checked.arguments["file_name"]}, "sent"
+    def send_stop(self, hook: TimAVHook, checked: CheckedStart, **limits: Any) -> Any:
+        """Send 0x5 with operation 2; its file ids are of a recording that is not wanted any more, and are logged."""
+        stopped = super().send_stop(hook, checked, **limits)
+        if stopped.file_ids:
+            self.log.warning("The recording that ran before ended with the file ids %s.", ", ".join(stopped.file_ids))
+        return stopped
 
 
 def _own_file_ids(noted: Any, start_id: Any) -> Sequence[str]:
@@ -189,7 +184,7 @@ class StopRecordOperator(StopOperator):
     _own_arguments = own_arguments(__init__)
     template_fields: Sequence[str] = (*StopOperator.template_fields, *_own_arguments)
 
-    @said_on_failure
+    @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Stop the recording; return its file ids."""
         from airflow_provider_timav.videorelay import calls
@@ -206,7 +201,7 @@ class StopRecordOperator(StopOperator):
                     result = self.send(hook, call).model_dump(mode="json", exclude_none=True)
             result = self._with_file_ids(result, context)
         self.note_off_air(arguments)
-        self.give_up_claim()
+        self.release_claim()
         self.log.info(
             "Recording of %s in room %s: %s. File ids (%s): %s.",
             self.user_id,
@@ -216,7 +211,9 @@ class StopRecordOperator(StopOperator):
             ", ".join(result["file_ids"]) or "none",
         )
         # Only now: what no stop needs to know must not keep one from being sent.
-        required = optional(self.require_file_ids) is not None and flag(self.require_file_ids, "require_file_ids")
+        required = none_if_blank(self.require_file_ids) is not None and parse_bool(
+            self.require_file_ids, "require_file_ids"
+        )
         if result["file_ids_status"] == "lost":
             self._lost(self.of_start(context, "file_name"), required)
         return result

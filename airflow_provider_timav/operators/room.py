@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_timav.operators._arguments import own_arguments
-from airflow_provider_timav.operators._base import TimAVOperator, said_on_failure
+from airflow_provider_timav.arguments import own_arguments
+from airflow_provider_timav.operators._base import TimAVOperator, log_failure
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,7 +39,7 @@ class KickMembersOperator(TimAVOperator):
         """Return the removal that this is about, for a line of the log."""
         return f"Removal of {self.user_ids} from room {self.room_id}"
 
-    @said_on_failure
+    @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Request the members' removal; return the result."""
         from airflow_provider_timav.videorelay import calls

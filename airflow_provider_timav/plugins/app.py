@@ -1,9 +1,9 @@
-"""What answers under ``/timav``: the page's own files, and two lists as JSON. Nothing in here changes anything.
+"""The application under ``/timav``: serves the page's own files, and two lists as JSON. No route changes anything.
 
-**Stop now** and **Extend** are requests of the page to Airflow's own REST API. So Airflow itself decides who may, refuses what
-comes from another site, and writes its audit log; there is no second door to guard.
+**Stop now** and **Extend** are requests of the page to Airflow's own REST API. So Airflow itself authorises them, refuses
+requests from other sites, and writes its audit log.
 
-Each route asks for a login, those of the files too: Airflow mounts a plugin's application bare.
+Each route requires a login, those of the files too: Airflow mounts a plugin's application without authentication.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from airflow.api_fastapi.core_api.security import GetUserDep, get_user
 from fastapi import Depends, FastAPI, Request
 from fastapi.responses import FileResponse, JSONResponse, Response
 
-from airflow_provider_timav.plugins.on_air import broadcasts
-from airflow_provider_timav.plugins.recordings import recordings
+from airflow_provider_timav.plugins.broadcast_rows import broadcasts
+from airflow_provider_timav.plugins.recording_rows import recordings
 from airflow_provider_timav.plugins.rights import Rights
 
 __all__ = ["make_app"]
@@ -33,14 +33,14 @@ MEDIA_TYPES: Final = {
     ".txt": "text/plain",
 }
 
-# No other site may embed what is meant for one that is logged in.
+# No other site may embed a response to a user who is logged in.
 _HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Cross-Origin-Resource-Policy": "same-origin"}
 _LISTS: Final = {**_HEADERS, "Cache-Control": "no-store"}
 _FILES: Final = {**_HEADERS, "Cache-Control": "private, no-cache"}
 
 
 def make_app() -> FastAPI:
-    """Return the application. What it stands on is looked up here, so that an Airflow without it is found out at once."""
+    """Return the application. Raises at once if this Airflow lacks an internal interface that it depends on."""
     app = FastAPI(title="TIM AV", docs_url=None, redoc_url=None, openapi_url=None, dependencies=[Depends(get_user)])
     app.add_api_route("/on-air", on_air, methods=["GET"])
     app.add_api_route("/recordings", recent, methods=["GET"])
@@ -51,7 +51,7 @@ def make_app() -> FastAPI:
 
 
 def on_air(user: GetUserDep, session: SessionDep) -> Response:
-    """Return what is on air, of the DAGs that the user may look into, and what the user may do about it."""
+    """Return the broadcasts of the DAGs that the user may read, and which of them the user may stop or extend."""
     now = datetime.now(UTC)
     rights = Rights(get_auth_manager(), user, session)
     rows = broadcasts(session, rights, now=now)
@@ -59,13 +59,13 @@ def on_air(user: GetUserDep, session: SessionDep) -> Response:
 
 
 def recent(user: GetUserDep, session: SessionDep) -> Response:
-    """Return the newest recordings of the DAGs that the user may look into."""
+    """Return the newest recordings of the DAGs that the user may read."""
     rights = Rights(get_auth_manager(), user, session)
     return JSONResponse({"recordings": recordings(session, rights)}, headers=_LISTS)
 
 
 def _serve(file: Path) -> Any:
-    """Return a route for a file. Browsers ask each time whether theirs is the newest, which costs no transfer."""
+    """Return a route for a file. Browsers revalidate their copy on each use, which costs no transfer."""
     tag = f'"{hashlib.sha256(file.read_bytes()).hexdigest()[:32]}"'
     headers = {**_FILES, "ETag": tag}
 

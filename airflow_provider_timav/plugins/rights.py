@@ -1,4 +1,4 @@
-"""What a user may see and do, as Airflow's own routes decide it."""
+"""What a user may see and do, decided as Airflow's own routes decide it."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ __all__ = ["Rights"]
 
 
 class Rights:
-    """One user's, for one request: each question about a DAG is put to the auth manager once.
+    """One user's rights, for one request; calls the auth manager once for each right to a DAG.
 
     :param manager: Airflow's auth manager.
-    :param user: as Airflow has identified them.
+    :param user: as Airflow has authenticated them.
     """
 
     def __init__(self, manager: Any, user: Any, session: Session) -> None:
@@ -28,14 +28,14 @@ class Rights:
         self._user = user
         self._session = session
         self._teams: dict[str, str | None] = {}
-        self._may = cache(self._ask)
+        self._may = cache(self._is_authorized)
 
     def learn(self, dag_ids: Iterable[str]) -> None:
-        """Look up in one query which teams these DAGs belong to; to be called before anything is asked of them."""
+        """Read in one query which teams these DAGs belong to; call it before any question about them."""
         self._teams |= DagModel.get_dag_id_to_team_name_mapping(sorted(set(dag_ids)), session=self._session)
 
     def is_of_team(self, dag_id: str, team: str | None) -> bool:
-        """Tell whether a DAG belongs to this team; None is none."""
+        """Return whether a DAG belongs to this team; None stands for no team."""
         return self._teams.get(dag_id) == team
 
     def readable_dag_ids(self) -> set[str]:
@@ -43,19 +43,19 @@ class Rights:
         found: set[str] = self._manager.get_authorized_dag_ids(user=self._user, method="GET", session=self._session)
         return found
 
-    def may_look(self, dag_id: str) -> bool:
-        """Tell whether the user may read what tasks of this DAG hand on, such as where a stream plays."""
+    def may_read_xcoms(self, dag_id: str) -> bool:
+        """Return whether the user may read the XComs of this DAG, such as the URLs of a stream."""
         return self._may("GET", DagAccessEntity.XCOM, dag_id)
 
     def may_stop(self, dag_id: str) -> bool:
-        """Tell whether the user may mark tasks of this DAG's runs."""
+        """Return whether the user may mark tasks of this DAG's runs."""
         return self._may("PUT", DagAccessEntity.TASK_INSTANCE, dag_id)
 
     def may_extend(self, dag_id: str) -> bool:
-        """Tell whether the user may change what tasks of this DAG hand on, such as when a broadcast ends."""
+        """Return whether the user may edit the XComs of this DAG, such as the end of a broadcast."""
         return self._may("PUT", DagAccessEntity.XCOM, dag_id)
 
-    def _ask(self, method: str, entity: DagAccessEntity, dag_id: str) -> bool:
+    def _is_authorized(self, method: str, entity: DagAccessEntity, dag_id: str) -> bool:
         details = DagDetails(id=dag_id, team_name=self._teams.get(dag_id))
         return bool(
             self._manager.is_authorized_dag(method=method, access_entity=entity, details=details, user=self._user)

@@ -1,7 +1,7 @@
-"""Tells Airflow of the page "Broadcasts".
+"""Registers the page "Broadcasts" with Airflow.
 
-Every component of Airflow imports this module, workers included: it imports Airflow's plugin class and nothing else. What
-serves the page is imported where Airflow asks for it, which only an API server does.
+Every component of Airflow imports this module, workers included, so it imports only Airflow's plugin class. The page's
+application is imported when Airflow reads the attributes for it, which only an API server does.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ log = logging.getLogger(__name__)
 
 
 class TimAVPlugin(AirflowPlugin):
-    """The page "Broadcasts", with what serves it under ``/timav``.
+    """The page "Broadcasts", and its application under ``/timav``.
 
-    It stands on parts of Airflow that are no public interface: logins, permissions, the database's tables. Where one of them
-    has moved, there is no page, one warning says so, and all else goes on.
+    They depend on parts of Airflow that are no public interface: logins, permissions, the database's tables. If one of them
+    has moved, there is no page, one warning says so, and everything else works.
     """
 
     name = "timav"
@@ -35,9 +35,9 @@ class TimAVPlugin(AirflowPlugin):
             from airflow_provider_timav.plugins.app import make_app
 
             return make_app()
-        except Exception as moved:  # noqa: BLE001 - whatever it is: an API server must start without this page, too
+        except Exception as moved:  # noqa: BLE001 - any error: the API server must start without this page, too
             log.warning(
-                "The page Broadcasts is switched off: this Airflow has moved what it stands on (%s: %s).",
+                "The page Broadcasts is off: this Airflow lacks an internal interface that it needs (%s: %s).",
                 type(moved).__name__,
                 moved,
             )
@@ -45,12 +45,12 @@ class TimAVPlugin(AirflowPlugin):
 
     @cached_property
     def fastapi_apps(self) -> list[Any]:  # type: ignore[override]  # Airflow's is a plain attribute
-        """What answers under ``/timav``."""
+        """The application under ``/timav``."""
         return [] if self._app is None else [{"app": self._app, "url_prefix": "/timav", "name": "timav"}]
 
     @cached_property
     def react_apps(self) -> list[Any]:  # type: ignore[override]  # as above
-        """The entry of the menu. Its addresses are relative to Airflow's own, wherever that is mounted."""
+        """The menu entry. Its URLs are relative to Airflow's own, wherever that is mounted."""
         if self._app is None:
             return []
         return [

@@ -12,7 +12,8 @@ from airflow.sdk import BaseSensorOperator, conf
 from airflow.sdk.bases.sensor import PokeReturnValue
 from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
-from airflow_provider_timav.arguments import check, given, is_constant, one_of, optional, template_marks, time_span
+from airflow_provider_timav.arguments import is_constant, none_if_blank, parse_choice, parse_duration, template_marks
+from airflow_provider_timav.options import check_argument, or_default
 from airflow_provider_timav.retry import TimAVRetryPolicy
 from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.templates import TextStaysText
@@ -21,18 +22,18 @@ from airflow_provider_timav.videorelay.errors import ConfigurationError
 if TYPE_CHECKING:
     from airflow.sdk import Context, RetryPolicy
 
-    from airflow_provider_timav.stream.watch import Watch
+    from airflow_provider_timav.stream.state import StreamState
 
 __all__ = ["LiveStreamSensor"]
 
 POKE_SECONDS = 20.0
-"""For which one poke looks at a stream that might be seen live in the next moment: three segments of six seconds."""
+"""How long one poke polls a stream that may prove to be live in the next moment: three segments of six seconds."""
 
 MEMORY = "watch"
-"""The key in the task state store under which pokes hand on what is known of the stream."""
+"""The key in the task state store under which pokes hand on the state of the stream."""
 
 _DEFERRAL_SLACK = timedelta(minutes=1)
-"""The trigger keeps the deadline; Airflow's own limit stands behind it for the case that no triggerer runs."""
+"""The trigger keeps the deadline; Airflow's own limit applies if no triggerer runs."""
 
 _RESULT = ("verdict", "since", "tail", "target_duration")
 
@@ -50,30 +51,30 @@ class _Wait:
 class LiveStreamSensor(TextStaysText, BaseSensorOperator):
     """Waits until a stream is live, or has ended.
 
-    Live means that our own reads saw the HLS playlist get new segments twice and that one of them has bytes; one look never
-    suffices, because the cached list of the last broadcast looks just the same. Ended means that the playlist says so, or that
+    Live means that our own probes saw the HLS playlist get new segments twice and that one of them has bytes; one probe never
+    suffices, because the cached list of the last broadcast is just the same. Ended means that the playlist says so, or that
     the stream was live and has been seen to be gone for longer than ``grace``; one that is refused to us, or that our network
-    does not reach, is not seen, which takes six hours. A stream that was never seen live does not end by not being there.
+    does not reach, is not seen, and ends after six hours. A stream that was never seen live does not end by its absence.
 
     Of RTMP, which needs the extra ``rtmp`` on workers and triggerers, live means that packets keep arriving with timestamps
     that advance. Nothing in RTMP says that a stream is over for good: it ends by ``grace``.
 
-    All three modes come to the same result: ``mode="poke"`` and ``mode="reschedule"`` look for up to 20 s in each poke
-    and keep in the task's state store what they know; ``deferrable=True``, which wins over ``mode``, hands the wait to a
+    All three modes come to the same result: ``mode="poke"`` and ``mode="reschedule"`` poll for up to 20 s in each poke
+    and keep the stream's state in the task's state store; ``deferrable=True``, which wins over ``mode``, hands the wait to a
     trigger at once. After ``timeout`` each of them raises `AirflowSensorTimeout`; ``soft_fail`` holds for it in each.
 
     XCom ``return_value``: ``{"verdict": "LIVE" | "ENDED", "since": ISO 8601 in UTC, "tail": the number of the next segment,
-    "target_duration": seconds}``; tail and target duration are None where no playlist told them. Of RTMP the tail is the
+    "target_duration": seconds}``; tail and target duration are None if no playlist declared them. Of RTMP the tail is the
     newest timestamp, in milliseconds.
 
     :param url: the address of an HLS playlist, media or master, or of an RTMP stream (templated).
-    :param until: ``live`` or ``ended`` (templated). With ``live``, a stream that ends while it is watched fails the task at
-        once and for good; an end that was there before is the last broadcast's, and is waited through.
+    :param until: ``live`` or ``ended`` (templated). With ``live``, a stream that ends during the wait fails the task at
+        once and for good; an end that was there before is the last broadcast's, and the wait goes on.
     :param grace: how long a stream which was live may be seen to be gone before it has ended: a timedelta, seconds or ISO 8601
         (templated).
     :param deferrable: whether to wait in the triggerer; Airflow's ``[operators] default_deferrable`` unless given.
-    :param timav_conn_id: a connection whose ``proxy`` is used to read the stream (templated); RTMP does not go through it.
-        Nothing else of it is used: no credential ever goes to where streams are served from. None reads without a proxy.
+    :param timav_conn_id: a connection of which only ``proxy`` is used, to read the stream (templated); RTMP does not go through
+        it. No credential ever goes to a stream's servers. None uses no proxy.
     :raises ConfigurationError: if a rendered argument is wrong, or RTMP cannot be read here; ``field`` names it.
     """
 
@@ -100,36 +101,36 @@ class LiveStreamSensor(TextStaysText, BaseSensorOperator):
         self._check_constants()
 
     def _check_constants(self) -> None:
-        """Refuse what is wrong however it is rendered when the DAG is parsed."""
+        """Refuse constants that are wrong when the DAG is parsed."""
         if getattr(self, "_BaseOperator__from_mapped", False):
             return
         marks = template_marks(self.get_dag())
         if is_constant(self.until, marks):
             _until(self.until)
         if is_constant(self.grace, marks):
-            check("grace", self.grace)
+            check_argument("grace", self.grace)
         if is_constant(self.url, marks):
             _stream_url(self.url)
         if is_constant(self.timav_conn_id, marks):
             _conn_id(self.timav_conn_id)
 
     def execute(self, context: Context) -> Any:
-        """Wait; return what was found."""
+        """Wait; return the result."""
         if self.deferrable:
             self._hand_over(context)
         return super().execute(context)
 
     def _hand_over(self, context: Context) -> NoReturn:
         wait = self._wait()
-        # A connection that is wrong fails here, as in the other modes, and not in the triggerer.
+        # A wrong connection fails here, as in the other modes, and not in the triggerer.
         _proxy(wait.timav_conn_id)
-        from airflow_provider_timav.stream.watch import Watch
+        from airflow_provider_timav.stream.state import StreamState
         from airflow_provider_timav.triggers.live_stream import MEMORY as XCOM
         from airflow_provider_timav.triggers.live_stream import LiveStreamTrigger
 
         if wait.until == "ended":
-            # So that the trigger finds one: Airflow logs an error for an XCom that is not there.
-            context["ti"].xcom_push(key=XCOM, value=Watch().to_json())
+            # So that the trigger finds one: Airflow logs an error for a missing XCom.
+            context["ti"].xcom_push(key=XCOM, value=StreamState().to_json())
         self.defer(
             trigger=LiveStreamTrigger(
                 url=wait.url,
@@ -137,7 +138,7 @@ class LiveStreamSensor(TextStaysText, BaseSensorOperator):
                 grace=wait.grace,
                 deadline=time.time() + self.timeout,
                 timav_conn_id=wait.timav_conn_id,
-                # For its XComs: `dag.test` does not tell a trigger whose it is.
+                # For its XComs: `dag.test` does not give a trigger its task.
                 task_key=TaskKey.of(context["ti"]).to_json(),
             ),
             method_name="execute_complete",
@@ -145,56 +146,56 @@ class LiveStreamSensor(TextStaysText, BaseSensorOperator):
         )
 
     def poke(self, context: Context) -> bool | PokeReturnValue:
-        """Look at the stream for a short while; done if it is what is waited for.
+        """Poll the stream for a short while; done if it has reached ``until``.
 
-        :raises AirflowFailException: if the stream has ended and would have had to become live.
+        :raises AirflowFailException: if the stream has ended and can no longer become live.
         """
         wait = self._wait()
         from airflow_provider_timav.stream.address import place
-        from airflow_provider_timav.stream.reader import glance
-        from airflow_provider_timav.stream.watch import Verdict
+        from airflow_provider_timav.stream.reader import poll_briefly
+        from airflow_provider_timav.stream.verdict import Verdict
 
         memory = _Memory(self, context, place(wait.url))
-        known = memory.read()
-        watch = glance(
+        state = poll_briefly(
             wait.url,
-            known,
+            memory.read(),
             grace=wait.grace,
             # A poke must not outlast the sensor's own timeout by much.
             seconds=min(POKE_SECONDS, self.timeout),
             proxy=_proxy(wait.timav_conn_id),
         )
-        why = f" ({watch.reason})" if watch.reason else ""
-        self.log.info("%s is %s%s", place(wait.url), watch.verdict.value, why)
+        why = f" ({state.reason})" if state.reason else ""
+        self.log.info("%s is %s%s", place(wait.url), state.verdict.value, why)
 
-        if watch.verdict is (Verdict.LIVE if wait.until == "live" else Verdict.ENDED):
+        if state.verdict is (Verdict.LIVE if wait.until == "live" else Verdict.ENDED):
             memory.forget()
-            return PokeReturnValue(is_done=True, xcom_value=watch.summary())
-        if watch.is_over:
+            return PokeReturnValue(is_done=True, xcom_value=state.summary())
+        if state.is_over:
             memory.forget()
-            _fail_ended(watch.summary())
-        memory.write(watch)
+            _fail_ended(state.summary())
+        memory.write(state)
         return False
 
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
-        """Return what the trigger found.
+        """Return the trigger's result.
 
-        :raises AirflowFailException: if the stream has ended and would have had to become live.
+        :raises AirflowFailException: if the stream has ended and can no longer become live.
         :raises AirflowSensorTimeout: if the time was over first.
         :raises RuntimeError: if the event is not one of this sensor's trigger.
         """
         status = event.get("status") if isinstance(event, dict) else None
         if status not in ("reached", "ended", "timeout") or any(name not in event for name in _RESULT):
-            # No AirflowException: soft_fail would make a skip of what is a fault.
+            # No AirflowException: soft_fail would turn a fault into a skip.
             raise RuntimeError(f"the trigger fired an event that this sensor does not know (status {status!r})")
         result = {name: event[name] for name in _RESULT}
         if status == "ended":
             _fail_ended(result)
         if status == "timeout":
             raise AirflowSensorTimeout(
-                f"Sensor has timed out after {self.timeout:g} s: the stream is {result['verdict']} since {result['since']}"
+                f"Sensor has timed out after {self.timeout:g} s: "
+                f"the stream has been {result['verdict']} since {result['since']}"
             )
-        self.log.info("The stream is %s since %s", result["verdict"], result["since"])
+        self.log.info("The stream has been %s since %s", result["verdict"], result["since"])
         return result
 
     def _wait(self) -> _Wait:
@@ -207,15 +208,15 @@ class LiveStreamSensor(TextStaysText, BaseSensorOperator):
         return _Wait(
             url=url,
             until=_until(self.until),
-            grace=time_span(given(self.grace, "grace"), "grace").total_seconds(),
+            grace=parse_duration(or_default(self.grace, "grace"), "grace").total_seconds(),
             timav_conn_id=_conn_id(self.timav_conn_id),
         )
 
 
 class _Memory:
-    """What earlier pokes found, kept in the task's state store, which outlives reschedules and retries.
+    """Keeps the findings of earlier pokes in the task's state store, which outlives reschedules and retries.
 
-    It is bound to one address and to one life of the task, and forgotten when the wait is over: a task that is cleared must
+    They are bound to one address and to one life of the task, and forgotten when the wait is over: a task that is cleared must
     not take the end of an earlier broadcast for its own. Airflow raises ``max_tries`` when it clears a task that has ended.
     """
 
@@ -224,18 +225,20 @@ class _Memory:
         self._mine = {"place": place, "max_tries": getattr(context.get("ti"), "max_tries", None)}
         self._store: Any = context.get("task_state_store")
         if self._store is None:
-            self.log.warning("There is no task state store: each poke begins anew, and only one poke can see an end")
+            self.log.warning(
+                "There is no task state store: each poke begins anew, and sees an end only if it happens during the poke"
+            )
 
-    def read(self) -> Watch:
-        from airflow_provider_timav.stream.watch import Watch
+    def read(self) -> StreamState:
+        from airflow_provider_timav.stream.state import StreamState
 
         stored = self._try("read", lambda: self._store.get(MEMORY))
         if not isinstance(stored, dict) or any(stored.get(name) != value for name, value in self._mine.items()):
-            return Watch()
-        return Watch.from_json(stored.get("watch"))
+            return StreamState()
+        return StreamState.from_json(stored.get("watch"))
 
-    def write(self, watch: Watch) -> None:
-        self._try("stored", lambda: self._store.set(MEMORY, {**self._mine, "watch": watch.to_json()}))
+    def write(self, state: StreamState) -> None:
+        self._try("stored", lambda: self._store.set(MEMORY, {**self._mine, "watch": state.to_json()}))
 
     def forget(self) -> None:
         self._try("removed", lambda: self._store.delete(MEMORY))
@@ -245,20 +248,20 @@ class _Memory:
             return None
         try:
             return access()
-        except Exception:  # whatever Airflow's stores raise: a poke without its memory is better than none
-            self.log.warning("What is known of the stream could not be %s", what, exc_info=True)
+        except Exception:  # Airflow's stores may raise anything: a poke without its memory is better than none
+            self.log.warning("The stream's state could not be %s", what, exc_info=True)
             return None
 
 
 def _until(value: Any) -> Literal["live", "ended"]:
-    word = "live" if optional(value) is None else one_of(("live", "ended"), value, "until")
+    word = "live" if none_if_blank(value) is None else parse_choice(("live", "ended"), value, "until")
     return "live" if word == "live" else "ended"
 
 
 def _conn_id(value: Any) -> str | None:
-    if optional(value) is None:
+    if none_if_blank(value) is None:
         return None
-    check("timav_conn_id", value)
+    check_argument("timav_conn_id", value)
     return str(value)
 
 
@@ -266,7 +269,7 @@ def _stream_url(value: Any) -> str:
     from airflow_provider_timav.stream.address import stream_fault
 
     url = value.strip() if isinstance(value, str) else value
-    if optional(url) is None:
+    if none_if_blank(url) is None:
         raise ConfigurationError("url: there is no address of a stream to watch", field="url")
     if not isinstance(url, str):
         raise ConfigurationError(f"url must be the address of a stream, not a {type(url).__name__}", field="url")
@@ -286,4 +289,4 @@ def _proxy(timav_conn_id: str | None) -> str | None:
 
 
 def _fail_ended(result: dict[str, Any]) -> NoReturn:
-    raise AirflowFailException(f"the stream has ended (since {result['since']}) and will not become live")
+    raise AirflowFailException(f"the stream ended at {result['since']} and will not become live")

@@ -1,4 +1,4 @@
-"""Addresses of streams, playlists and segments: which of them may be asked, how they join, and how they are named in a text."""
+"""Addresses of streams, playlists and segments: which may be requested, how they join, and how a text names them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HOST = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?:[^/?#]*@)?([^/?#]*)")
 _CONTROL = re.compile(r"[\x00-\x20\x7f]")
 
 _MUST_BE_ESCAPED = re.compile(r"[^\x21\x23-\x3b\x3d\x3f-\x5f\x61-\x7a\x7c\x7e]")
-"""What browsers escape in a path or a query, and no ASCII character that a server may have signed as it stands."""
+"""Characters that browsers escape in a path or a query, and no ASCII character that a server may have signed as it stands."""
 
 
 _AS_IT_IS = re.compile(r"https?://[A-Za-z0-9.:_~%\[\]-]+/[\x21\x24-\x3b\x3d\x3f-\x5f\x61-\x7a\x7c\x7e]*")
@@ -35,24 +35,24 @@ RTMP = ("rtmp", "rtmps")
 
 
 def is_rtmp(url: str) -> bool:
-    """Tell whether this is the address of an RTMP stream."""
+    """Return whether this is the address of an RTMP stream."""
     return url.lower().startswith(("rtmp:", "rtmps:"))
 
 
 def stream_fault(url: str) -> str | None:
-    """Say why this is no address of a stream, or None if it is one: of HLS (`fault`), or of RTMP by the same rules."""
+    """Return why this is no address of a stream, or None if it is one: of HLS (`fault`), or of RTMP by the same rules."""
     return fault(url, RTMP) if is_rtmp(url) else fault(url)
 
 
 def missing(url: str) -> str | None:
-    """Say what has to be installed here before the stream at this address can be watched, or None if nothing has."""
+    """Return a sentence about the package that the stream at this address needs and that is missing, or None."""
     if not is_rtmp(url) or find_spec("av") is not None:
         return None
     return "RTMP is read with PyAV, which is not installed here: pip install 'airflow-provider-timav[rtmp]'"
 
 
 def fault(url: str, schemes: tuple[str, ...] = HTTP) -> str | None:
-    """Say why this address may not be asked, or None if it may: absolute, of one of the schemes, a host and no credentials.
+    """Return why this address may not be requested, or None if it may: absolute, one of the schemes, a host, no credentials.
 
     A user name in an address would be sent to its host, and nothing of the kind ever goes to a CDN. The answer does not
     quote the address.
@@ -78,7 +78,7 @@ def fault(url: str, schemes: tuple[str, ...] = HTTP) -> str | None:
 
 
 def join(base: str, reference: str) -> str:
-    """Return what a reference in a document means (RFC 3986, 5.2): empty segments and escapes stay as they are written.
+    """Return the address that a reference in a document means (RFC 3986, 5.2): empty segments and escapes stay as written.
 
     ``urllib.parse.urljoin`` removes empty segments, and with them every path that holds another address. Blanks, which
     people write into names, are escaped as browsers do.
@@ -99,7 +99,7 @@ def join(base: str, reference: str) -> str:
 
 
 def written(url: str) -> str:
-    """Return the address as it goes over the wire: what was escaped stays as it was written, for that is what servers sign.
+    """Return the address as it goes over the wire: escapes stay as they were written, for servers sign them so.
 
     :raises ValueError: if its host is none.
     """
@@ -122,20 +122,20 @@ def host(url: str) -> str:
 def place(url: str) -> str:
     """Name an address for a log or a message: scheme, host and path.
 
-    The query is left out because it may be all that a viewer needs to be let in; so are a user name and a password.
+    The query is left out because it may let a viewer in; so are a user name and a password.
     """
     try:
         parts = urlsplit(url)
         name = parts.hostname or ""
-        where = f"[{name}]" if ":" in name else name
-        where = f"{where}:{parts.port}" if parts.port else where
+        authority = f"[{name}]" if ":" in name else name
+        authority = f"{authority}:{parts.port}" if parts.port else authority
     except ValueError:
         return "(an address that cannot be read)"
-    return f"{parts.scheme}://{where}{parts.path}"
+    return f"{parts.scheme}://{authority}{parts.path}"
 
 
 def _split(url: str) -> tuple[str | None, str | None, str, str | None]:
-    """Return scheme, authority, path and query; the fragment is nobody's but the reader's."""
+    """Return scheme, authority, path and query; the fragment never goes to a server."""
     found = _PARTS.match(url)
     if found is None:  # the expression takes any text
         raise ValueError("an address that cannot be read")
@@ -144,8 +144,8 @@ def _split(url: str) -> tuple[str | None, str | None, str, str | None]:
 
 def _together(scheme: str | None, host: str | None, path: str, query: str | None) -> str:
     start = "" if scheme is None else f"{scheme}:"
-    where = "" if host is None else f"//{host}"
-    return f"{start}{where}{path}" + ("" if query is None else f"?{query}")
+    authority = "" if host is None else f"//{host}"
+    return f"{start}{authority}{path}" + ("" if query is None else f"?{query}")
 
 
 def _without_dots(path: str) -> str:

@@ -1,8 +1,8 @@
-"""What the packets of an RTMP stream prove that arrive while one look lasts. It does no input or output itself.
+"""The proof in the packets of an RTMP stream that arrive during one probe. It does no input or output itself.
 
-A server may hand out what it has kept: the first seconds that a player gets are a burst, and of a publisher that hangs they are
-all there is. So a connection that is open proves nothing, nor does a packet, nor timestamps that advance at once. What proves
-that the source still sends is that packets keep arriving, with timestamps that advance no faster than time does.
+A server may hand out packets that it has kept: the first seconds that a player gets are a burst, and of a publisher that hangs
+they are all there is. So a connection that is open proves nothing, nor does a packet, nor timestamps that advance at once. The
+source still sends if packets keep arriving, with timestamps that advance no faster than time does.
 
 Timestamps are 32 bits of milliseconds, which begin again at 0 after 49.7 days, and are compared as serial numbers (Adobe's RTMP
 specification 1.0, 4). FFmpeg writes 31 bits of them, which begin again after half that time. So all are taken
@@ -13,7 +13,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from airflow_provider_timav.stream.watch import Look, Watch
+from airflow_provider_timav.stream.probe import Probe
+from airflow_provider_timav.stream.state import StreamState
 
 __all__ = ["Arrivals"]
 
@@ -27,7 +28,7 @@ FLOW_SECONDS: Final = 3.0
 """For how long packets have to arrive that come faster than they play: a file that is pushed as fast as it can be read."""
 
 MOST_BYTES: Final = 1 << 25
-"""Bytes of packets; a look then ends with what it has. Three seconds at 80 Mbit/s."""
+"""Bytes of packets; a probe then ends with those it has. Three seconds at 80 Mbit/s."""
 
 WRAPS_AT: Final = 1 << 31
 
@@ -44,15 +45,15 @@ _JUMP: Final = 60_000
 class Arrivals:
     """The packets of one connection.
 
-    The tail of an RTMP stream is the newest timestamp, in milliseconds, on the timeline of the watch: it goes on where the
-    timestamps begin again at 0, and moves only in a look which proves that the source still sends.
+    The tail of an RTMP stream is the newest timestamp, in milliseconds, on the timeline of the state: it goes on when the
+    timestamps begin again at 0, and moves only in a probe which proves that the source still sends.
 
-    :param watch: what is known so far.
+    :param state: the state before this probe.
     """
 
-    def __init__(self, watch: Watch) -> None:
-        self._mark = watch.tail
-        self._looked_at = watch.at
+    def __init__(self, state: StreamState) -> None:
+        self._mark = state.tail
+        self._probed_at = state.at
         self._first: int | None = None
         self._newest: int | None = None
         self._newest_by_kind: dict[str, int] = {}
@@ -77,7 +78,7 @@ class Arrivals:
             self._first = timestamp
             self._begin(kind, timestamp, at)
         elif before is not None and _step(before, timestamp) < -_BACK:
-            # What comes first may be kept from any time; only later on it is the source that begins again.
+            # The first packets may be kept from any time; only later on it is the source that begins again.
             self._restarted = self._restarted or at - self._began_at > SLACK_SECONDS
             self._begin(kind, timestamp, at)
         else:
@@ -105,12 +106,12 @@ class Arrivals:
 
     @property
     def enough(self) -> bool:
-        """Whether more packets would change nothing, or are more than a look may take."""
+        """Whether more packets would change nothing, or are more than a probe may take."""
         return self._proven or self._bytes >= MOST_BYTES
 
     @property
     def _proven(self) -> bool:
-        """Whether the source sends while we look."""
+        """Whether the source sends during the probe."""
         return self._paced or (
             self._newest is not None
             and self._mark is not None
@@ -118,8 +119,8 @@ class Arrivals:
             and _step(self._mark, self._newest) > 0
         )
 
-    def look(self, at: float, *, absence: str | None, public: bool = False) -> Look:
-        """Return what this look has found.
+    def probe(self, at: float, *, absence: str | None, public: bool = False) -> Probe:
+        """Return the probe's record.
 
         :param at: when it ended, in seconds since the epoch.
         :param absence: why there is no stream, in a few words; None if the server has let us in, and sent nothing else.
@@ -128,32 +129,32 @@ class Arrivals:
         mark = self._mark
         if self._newest is None:
             if absence is not None or mark is None:
-                return Look(at=at, absence=absence or "connected, and nothing arrives", public=public)
-            return Look(at=at, tail=mark, segments=1, playable=False, public=public)
-        if self._restarted or (self._proven and self._began_since_the_look_before):
+                return Probe(at=at, absence=absence or "connected, and nothing arrives", public=public)
+            return Probe(at=at, tail=mark, segments=1, playable=False, public=public)
+        if self._restarted or (self._proven and self._began_since_the_probe_before):
             # Lower than the mark, as a playlist whose encoder began anew.
-            return Look(at=self._newest_at, tail=self._newest, segments=1, playable=True, public=public)
+            return Probe(at=self._newest_at, tail=self._newest, segments=1, playable=True, public=public)
         if not self._proven:
-            return Look(at=at, tail=self._newest if mark is None else mark, segments=1, playable=False, public=public)
-        return Look(at=self._newest_at, tail=self._moved(mark), segments=1, playable=True, public=public)
+            return Probe(at=at, tail=self._newest if mark is None else mark, segments=1, playable=False, public=public)
+        return Probe(at=self._newest_at, tail=self._moved(mark), segments=1, playable=True, public=public)
 
     def _moved(self, mark: int | None) -> int:
         assert self._newest is not None  # noqa: S101 - a packet has arrived
         if mark is None:
             return self._newest
-        # Another timeline, of a server that counts for each player or of another server: what was seen is added to ours.
+        # Another timeline, of a server that counts for each player or of another server: its advance is added to ours.
         step = _step(mark, self._newest)
         return mark + (step if step > 0 else _step(self._anchor[0], self._newest))
 
     @property
-    def _began_since_the_look_before(self) -> bool:
-        """Whether the encoder has started again: its timestamps began at 0 after the last look."""
+    def _began_since_the_probe_before(self) -> bool:
+        """Whether the encoder has started again: its timestamps began at 0 after the last probe."""
         if self._mark is None or self._newest is None or self._first is None:
             return False
-        passed = (self._newest_at - self._looked_at) * 1000
+        passed = (self._newest_at - self._probed_at) * 1000
         goes_on = 0 < _step(self._mark, self._newest) <= 2 * passed + _JUMP
         from_zero = _step(0, self._first) < _FROM_ZERO
-        return not goes_on and not from_zero and self._newest_at - self._newest / 1000 > self._looked_at
+        return not goes_on and not from_zero and self._newest_at - self._newest / 1000 > self._probed_at
 
 
 def _step(before: int, after: int) -> int:

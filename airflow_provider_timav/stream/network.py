@@ -1,6 +1,6 @@
-"""Which addresses are on the public internet, and which belong to a network of one's own.
+"""Tells addresses on the public internet from those of a network of one's own.
 
-What a public server says must not lead a worker or the triggerer into the network in which it stands: to a cloud's metadata
+Answers of a public server must not lead a worker or the triggerer into the network in which it stands: to a cloud's metadata
 service, a database's port, Airflow itself. The lists are those of IANA's registries of special-purpose addresses (RFC 6890 and
 its successors); ``ipaddress.is_global`` follows them too, but differently in each version of Python.
 """
@@ -47,9 +47,9 @@ _ISATAP = (0x0000_5EFE, 0x0200_5EFE)
 
 
 def is_public(address: str) -> bool:
-    """Tell whether a numeric address, in any spelling that the system takes, is on the public internet.
+    """Return whether a numeric address, in any spelling that the system takes, is on the public internet.
 
-    An IPv6 address that carries an IPv4 address is public if both are: what a translator or a tunnel makes of it counts.
+    An IPv6 address that carries an IPv4 address is public if both are: a translator or a tunnel may lead to either.
     """
     bare = address.partition("%")[0]
     try:
@@ -69,7 +69,7 @@ def is_public(address: str) -> bool:
 
 
 def may_be_public(host: str) -> bool:
-    """Tell whether a host that somebody else will look up, a proxy, may be public: not one that is known without looking up."""
+    """Return whether a host that a proxy will look up may be public: not one that is known without a look-up."""
     name = host.lower().rstrip(".")
     if name == "localhost" or name.endswith(".localhost") or "%" in name:
         return False

@@ -1,7 +1,7 @@
-"""Connections of two kinds that never mix: one pool leads to public addresses only, the other to all the rest only.
+"""Keeps connections of two kinds apart: one pool leads to public addresses only, the other to all the rest only.
 
-So the pool that an answer came through says where its server is, also for a connection that has been open for long, and
-nothing lies between the check and the connection: what is checked is the number that the system is told to connect to.
+So the pool of an answer says whether its server is public, also for a connection that has been open for long, and
+nothing lies between the check and the connection: the number that is checked is the one that the system connects to.
 Both pools ask the same names, so that a host is looked up once.
 """
 
@@ -37,28 +37,28 @@ class WrongNetwork(OSError):
 
 
 class LateName(OSError):
-    """A host's name was not looked up in time. It is no `TimeoutError`, for that is one of the connection."""
+    """A host's name was not resolved in time. It is no `TimeoutError`, for that is one of the connection."""
 
     def __init__(self) -> None:
         super().__init__("no answer of a name server in time")
 
 
 class Way:
-    """How far a request has come: where nothing answers in time, it says who it was that did not.
+    """How far a request has come: if nothing answers in time, it shows which party did not.
 
     :param end: when the request's time is over, by the loop's clock.
     """
 
-    __slots__ = ("answered", "connected", "end", "looking_up", "sockets", "tunnel")
+    __slots__ = ("answered", "connected", "end", "resolving", "sockets", "tunnel")
 
     def __init__(self, end: float) -> None:
         self.end = end
-        self.looking_up = False
+        self.resolving = False
         """Whether a name is being looked up."""
         self.sockets = 0
         """Connections that were begun at the last try: within a tunnel TLS is a second one."""
         self.connected = False
-        """Whether there is a connection on which to ask."""
+        """Whether there is a connection for the request."""
         self.answered = False
         """Whether the head of an answer is there."""
         self.tunnel = False
@@ -66,7 +66,7 @@ class Way:
 
     @property
     def is_past_proxy(self) -> bool:
-        """Tell whether a proxy, if there is one, has done what it has to."""
+        """Return whether a proxy, if there is one, has done its part."""
         return self.answered or (self.tunnel and (self.connected or self.sockets > 1))
 
 
@@ -78,7 +78,7 @@ class _NamesOf(Names):
     """The addresses of one kind. A name with addresses of both kinds is a public one, and only its public ones are used.
 
     :param public: of which kind; None of both.
-    :param seconds: for one look-up.
+    :param seconds: to resolve one name.
     """
 
     def __init__(self, names: RememberedNames, *, public: bool | None, seconds: float) -> None:
@@ -92,17 +92,17 @@ class _NamesOf(Names):
         """Return a name's addresses of this kind.
 
         :raises WrongNetwork: if there are none.
-        :raises LateName: if it takes too long; those who wait for the same name wait on.
+        :raises LateName: if it takes too long; other requests for the same name wait on.
         :raises OSError: if it has none at all.
         """
         way = WAY.get() or Way(0)
-        way.looking_up = True  # and so it stays where the request's own time is over
+        way.resolving = True  # and so it stays if the request's own time is over
         try:
             async with asyncio.timeout(self._seconds):
                 found = await self._names.resolve(host, port, family)
         except TimeoutError:
             raise LateName from None
-        way.looking_up = False
+        way.resolving = False
         if self._public is None:
             return found
         public = [one for one in found if is_public(one["host"])]
@@ -112,7 +112,7 @@ class _NamesOf(Names):
 
 
 def _sockets(*, public: bool) -> Callable[[Any], socket.socket]:
-    """Return what makes a socket for an address, which is the last that happens before it is connected to that address."""
+    """Return a factory of sockets: the last step before a socket is connected to an address."""
 
     def make(info: Any) -> socket.socket:
         family, kind, protocol, _, address = info
@@ -131,7 +131,7 @@ def open_pool(
     aiohttp must have been imported before: that takes long.
 
     :param limit: of connections in use.
-    :param seconds: for looking a name up, and again for one connection.
+    :param seconds: for a look-up of a name, and again for one connection.
     :param facts: of the client: see ``aiohttp.ClientSession``.
     """
     import aiohttp

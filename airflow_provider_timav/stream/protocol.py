@@ -1,8 +1,8 @@
-"""What of HTTP/1.1 is read more liberally than aiohttp does, as browsers do, and what more strictly, so that it costs little.
+"""Reads HTTP/1.1 more liberally than aiohttp does, as browsers do, and more strictly, so that it costs little.
 
-More liberally: a ``Content-Length`` that is told twice with one value counts once (RFC 9110, 8.6); beside ``Transfer-Encoding:
+More liberally: a ``Content-Length`` that is repeated with one value counts once (RFC 9110, 8.6); beside ``Transfer-Encoding:
 chunked`` it does not count (RFC 9112, 6.3), and the connection is not used again. More strictly: a head has a largest size,
-interim answers included, and what goes over the wire beside a body, such as the marks between chunks of one byte, has one, too.
+interim answers included, and so have the bytes on the wire beside a body, such as the marks between chunks of one byte.
 
 Importing this imports aiohttp.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Connector", "Overloaded", "tidied"]
 
 LARGEST_HEAD: Final = 1 << 18
-"""Bytes of an answer's head, and of the interim answers before it: what browsers take."""
+"""Bytes of an answer's head, and of the interim answers before it; browsers take as many."""
 
 MOST_INTERIM: Final = 20
 """Interim answers (1xx) to one request."""
@@ -32,11 +32,11 @@ LARGEST_OVERHEAD: Final = 1 << 17
 """Bytes of an answer that are not its body (chunk sizes, extensions, trailers), beyond half of the bytes of its body."""
 
 _SLICE: Final = 1 << 14
-"""Bytes after which that is looked at: each chunk of one byte costs a microsecond."""
+"""Bytes after which that is checked: each chunk of one byte costs a microsecond."""
 
 _END = re.compile(rb"\r?\n\r?\n")
 _INTERIM = re.compile(rb"HTTP/1\.\d 1(?!01)\d\d")
-# The value as a whole: an expression that looks for the blanks at its end takes the square of how many there are within it.
+# The value as a whole: an expression for the blanks at its end takes the square of how many there are within it.
 _FRAMING = re.compile(rb"^(content-length|transfer-encoding)[ \t]*:(.*)\n", re.IGNORECASE | re.MULTILINE)
 
 
@@ -58,13 +58,18 @@ class Answers(ResponseHandler):
 
     def data_received(self, data: bytes) -> None:
         """Pass on an answer's head as a whole, and its body as it comes."""
-        if self._head is None:
+        if self._head is not None:
+            if not self._head and _is_ordinary(data):
+                self._head = None
+            elif (answer := self._complete(data)) is None:
+                return
+            else:
+                data = answer
+        if len(data) <= _SLICE and self._wire + len(data) <= LARGEST_OVERHEAD:  # nearly always
+            self._wire += len(data)
+            ResponseHandler.data_received(self, data)
+        else:
             self._pass_on(data)
-        elif not self._head and _is_ordinary(data):
-            self._head = None
-            self._pass_on(data)
-        elif (answer := self._complete(data)) is not None:
-            self._pass_on(answer)
 
     def _complete(self, data: bytes) -> bytes | None:
         """Return the final answer from its head on, once it is there."""
@@ -89,7 +94,7 @@ class Answers(ResponseHandler):
             searched = 0
         self._head = None
         if head[:5] != b"HTTP/"[: len(head)]:
-            return bytes(head)  # what is no HTTP is the parser's to refuse
+            return bytes(head)  # bytes that are no HTTP are the parser's to refuse
         self._refuse()
         return None
 
@@ -106,7 +111,7 @@ class Answers(ResponseHandler):
                 return
 
     def _weigh(self, length: int) -> None:
-        """Count what has come, and refuse it where too little of it is body."""
+        """Count the bytes that have come, and refuse them if too few of them are body."""
         self._wire += length
         if self._wire <= LARGEST_OVERHEAD or (payload := self._payload) is None:
             return
@@ -123,7 +128,7 @@ class Answers(ResponseHandler):
 
 
 class Connector(TCPConnector):
-    """A pool of connections whose answers are read by `Answers`, and which notes how far the way to them has come."""
+    """A pool of connections whose answers are read by `Answers`, and which notes how far a request has come."""
 
     def __init__(self, **facts: Any) -> None:
         super().__init__(**facts)
@@ -136,7 +141,7 @@ class Connector(TCPConnector):
         return Answers(loop=self._loop)
 
     async def connect(self, *request: Any, **facts: Any) -> Connection:
-        """Return a connection, a new one or one that was used before; raises what it did before."""
+        """Return a connection, a new one or one that was used before; raises the same errors as before."""
         way = WAY.get()
         if way is not None:
             way.sockets = 0  # the library may be trying again
@@ -147,7 +152,7 @@ class Connector(TCPConnector):
 
 
 def _is_ordinary(data: bytes) -> bool:
-    """Tell whether bytes begin with the whole head of a success that is to be passed on as it is: nearly all do."""
+    """Return whether bytes begin with the whole head of a success that needs no change: nearly all do."""
     end = data.find(b"\r\n\r\n")
     if end < 0 or end > LARGEST_HEAD or data[:10] != b"HTTP/1.1 2":
         return False
@@ -161,10 +166,10 @@ def _is_ordinary(data: bytes) -> bool:
 
 
 def tidied(head: bytes) -> bytes:
-    """Return an answer's head with one way of telling where its body ends, as browsers understand it.
+    """Return an answer's head with one declaration of its body's end, as browsers understand it.
 
     :param head: status line and headers, with the empty line. One whose lengths differ is returned as it is: no client can
-        tell where its body ends.
+        find the end of its body.
     """
     framing = _FRAMING.findall(head)
     if len(framing) < 2 and not (framing and b"," in framing[0][1]):

@@ -1,9 +1,9 @@
-"""Looks at RTMP streams: a connection that is tried in the loop, then packets that PyAV reads in a thread.
+"""Probes RTMP streams: tries a connection in the loop, then has PyAV read packets in a thread.
 
-PyAV (the extra ``rtmp``) brings FFmpeg's RTMP client, which blocks. A look has a thread of its own, and the number of looks at
-once is limited, however many watches there are. What costs no thread is found out before: a name that is not known, a host
-that does not answer. Streams that sent something at the last look do not wait behind those that did not: silence takes a
-look's whole time, and a stream that is live two seconds.
+PyAV (the extra ``rtmp``) brings FFmpeg's RTMP client, which blocks. A probe has a thread of its own, and the number of probes
+at once is limited, however many streams there are. Faults that show without a thread are found before: a name that is not
+known, a host that does not answer. Streams that sent something at the last probe do not wait behind those that did not:
+silence takes a probe's whole time, and a stream that is live two seconds.
 
 Nothing is decoded. No proxy is used: those of connections speak HTTP.
 """
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import functools
 import ssl
 import threading
@@ -26,30 +25,21 @@ from airflow_provider_timav.names import RememberedNames
 from airflow_provider_timav.stream.address import missing, stream_fault
 from airflow_provider_timav.stream.arrivals import Arrivals
 from airflow_provider_timav.stream.network import is_public
-from airflow_provider_timav.stream.reasons import HOST_UNKNOWN, NO_CONNECTION, NO_ROUTE, NO_TLS
-from airflow_provider_timav.stream.watch import Look, Watch
+from airflow_provider_timav.stream.probe import Probe
+from airflow_provider_timav.stream.reasons import HOST_UNKNOWN, NO_CONNECTION, NO_ROUTE, NO_ROUTE_ERRNOS, NO_TLS
+from airflow_provider_timav.stream.state import StreamState
 
 __all__ = ["RtmpNotInstalled", "RtmpReader"]
 
-LOOK_SECONDS: Final = 10.0
+PROBE_SECONDS: Final = 10.0
 """For packets, once there is a connection. Encoders commonly make a key frame every two to eight seconds, and many servers send
 a player nothing before one."""
 
 CONNECT_SECONDS: Final = 5.0
 
 MOST_MOVING, MOST_OTHERS = 16, 32
-"""Looks at once at streams that sent something at the last look, and at those that did not: threads, the first of which take
+"""Probes at once of streams that sent something at the last probe, and of those that did not: threads, the first of which take
 2.5 MB each while packets arrive, the second hardly anything."""
-
-_OUR_NETWORK: Final = (
-    errno.ENETUNREACH,
-    errno.EHOSTUNREACH,
-    errno.ENETDOWN,
-    errno.EADDRNOTAVAIL,
-    errno.EMFILE,
-    errno.ENFILE,
-)
-"""What the system says where the fault is on this side: no way, no address, no socket."""
 
 MOST_ADDRESSES: Final = 4
 """Of a host's; they are tried side by side."""
@@ -59,7 +49,7 @@ _PORTS: Final = {"rtmp": 1935, "rtmps": 443}
 _OPTIONS: Final = {
     "protocol_whitelist": "rtmp,rtmps,tcp,tls",
     "rtmp_live": "live",  # not a recording of that name
-    # No more of the stream than its first packet is looked into: the time at which packets arrive is what matters.
+    # FFmpeg analyses no more of the stream than its first packet: only the time at which packets arrive matters.
     "probesize": "32",
     "analyzeduration": "1",
     "correct_ts_overflow": "0",  # `arrivals` knows how timestamps wrap
@@ -67,12 +57,12 @@ _OPTIONS: Final = {
 
 
 class RtmpNotInstalled(RuntimeError):
-    """PyAV is missing where an RTMP stream is to be watched."""
+    """PyAV is missing, and an RTMP stream is to be probed."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Server:
-    """Where to connect: a numeric address that has just answered, and the name that the server and TLS are told."""
+    """A numeric address that has just accepted a connection, and the name for the server and for TLS."""
 
     scheme: str
     host: str
@@ -80,12 +70,12 @@ class _Server:
     number: str
 
     def address(self, url: str) -> str:
-        """Return the address for FFmpeg. Within TLS it is the name that is checked, so there it has to be the name."""
+        """Return the address for FFmpeg. TLS checks the name, so within TLS it has to be the name."""
         host = self.host if self.scheme == "rtmps" else self.number
         return urlunsplit(urlsplit(url)._replace(scheme=self.scheme, netloc=_netloc(host, self.port)))
 
     def options(self, url: str) -> dict[str, str]:
-        """Return FFmpeg's options. The server is told the URL's host, from which it may tell whose stream is meant."""
+        """Return FFmpeg's options. They hold the URL's host, by which the server may choose among its customers' streams."""
         parts = urlsplit(url)
         app, name = _app_and_name(parts.path)
         options = {**_OPTIONS, "rtmp_tcurl": f"{self.scheme}://{_netloc(self.host, self.port)}/{app}"}
@@ -96,8 +86,8 @@ class _Server:
         return options
 
 
-class _NoConnection(Exception):  # it is what was found
-    """There is no connection; the message says why. ``public`` tells whether it was a server on a public address."""
+class _NoConnection(Exception):  # it is a finding
+    """There is no connection; the message says why. ``public`` is whether it was a server on a public address."""
 
     def __init__(self, reason: str, *, public: bool = False) -> None:
         super().__init__(reason)
@@ -105,35 +95,35 @@ class _NoConnection(Exception):  # it is what was found
 
 
 class RtmpReader:
-    """Looks at RTMP streams, for one loop."""
+    """Probes RTMP streams, for one loop."""
 
     def __init__(self) -> None:
         self._names = RememberedNames()
         self._moving = asyncio.Semaphore(MOST_MOVING)
         self._others = asyncio.Semaphore(MOST_OTHERS)
 
-    async def look(self, url: str, watch: Watch, clock: Callable[[], float]) -> Look:
-        """Look at a stream once. What its server does, or does not do, raises nothing.
+    async def probe(self, url: str, state: StreamState, clock: Callable[[], float]) -> Probe:
+        """Probe a stream once. Whatever its server does raises nothing.
 
-        :param watch: what is known so far.
+        :param state: the state so far.
         :param clock: returns the seconds since the epoch, from any thread.
         :raises RtmpNotInstalled: if PyAV is missing.
         """
         if (wrong := stream_fault(url)) is not None:
-            return Look(at=clock(), absence=wrong)
+            return Probe(at=clock(), absence=wrong)
         if (lack := missing(url)) is not None:
             raise RtmpNotInstalled(lack)
-        arrivals = Arrivals(watch)
+        arrivals = Arrivals(state)
         try:
-            server = await self._reach(url, watch)
+            server = await self._reach(url, state)
         except _NoConnection as found:
-            return arrivals.look(clock(), absence=str(found), public=found.public)
-        turns = self._moving if watch.moving else self._others
+            return arrivals.probe(clock(), absence=str(found), public=found.public)
+        turns = self._moving if state.moving else self._others
         absence = await _in_a_thread(_Receiving(server.address(url), server.options(url), arrivals, clock), turns)
-        return arrivals.look(clock(), absence=absence, public=is_public(server.number))
+        return arrivals.probe(clock(), absence=absence, public=is_public(server.number))
 
-    async def _reach(self, url: str, watch: Watch) -> _Server:
-        """Find the host's address that accepts a connection first.
+    async def _reach(self, url: str, state: StreamState) -> _Server:
+        """Return the host's address that accepts a connection first.
 
         :raises _NoConnection: if none does in time.
         """
@@ -148,7 +138,7 @@ class RtmpReader:
             raise _NoConnection(HOST_UNKNOWN) from None
         # As with HLS: a name with addresses of both kinds is a public one, and one that was public has to stay so.
         public = [number for number in numbers if is_public(number)]
-        if watch.public and not public:
+        if state.public and not public:
             raise _NoConnection("a stream whose host was on a public address and now is on a private address")
         numbers = (public or numbers)[:MOST_ADDRESSES]
         context = await asyncio.to_thread(_context) if parts.scheme == "rtmps" else None
@@ -164,7 +154,7 @@ class RtmpReader:
             for one in tries:
                 one.cancel()
             await asyncio.gather(*tries, return_exceptions=True)
-        # What says something of the server comes before what says something of us only.
+        # A reason that lies with the server comes before one that lies with us only.
         raise _NoConnection(min(reasons, key=lambda reason: reason == NO_ROUTE), public=bool(public))
 
 
@@ -182,7 +172,7 @@ async def _answers(number: str, port: int, host: str, context: ssl.SSLContext | 
 
 @functools.cache
 def _context() -> ssl.SSLContext:
-    """Trust what the system trusts (or ``SSL_CERT_FILE``), as the reader of HLS does."""
+    """Return a context that trusts the system's authorities (or ``SSL_CERT_FILE``), as for HLS."""
     return ssl.create_default_context(cafile=_trusted())
 
 
@@ -191,10 +181,10 @@ def _why_no_connection(error: OSError) -> str:
         return "no connection in time"
     if isinstance(error, ssl.SSLError):
         return NO_TLS
-    return NO_ROUTE if error.errno in _OUR_NETWORK else NO_CONNECTION
+    return NO_ROUTE if error.errno in NO_ROUTE_ERRNOS else NO_CONNECTION
 
 
-class _NoStream(Exception):  # it is what was found
+class _NoStream(Exception):  # it is a finding
     """PyAV reads nothing, or nothing more; the message says why."""
 
 
@@ -209,8 +199,8 @@ class _Receiving:
         self.abandoned = False
 
     def __call__(self) -> str | None:
-        """Return why the stream is not there; None if time is over, or what has arrived is enough."""
-        end = self._clock() + LOOK_SECONDS
+        """Return why the stream is not there; None if time is over, or enough packets have arrived."""
+        end = self._clock() + PROBE_SECONDS
         try:
             with contextlib.closing(self._packets()) as packets:
                 for kind, timestamp, size in packets:
@@ -222,38 +212,38 @@ class _Receiving:
                     if self._arrivals.enough:
                         return None
         except _NoStream as found:
-            # FFmpeg says that input and output fail where it has been interrupted, too.
+            # FFmpeg reports an error of input and output if it has been interrupted, too.
             return None if self._clock() >= end - 0.5 else str(found)
         return "the server has ended the stream"
 
     def _packets(self) -> Generator[tuple[str, int | None, int], None, None]:
         """Give kind, timestamp and size of each packet.
 
-        :raises _NoStream: whatever PyAV raises. FFmpeg's errors are not all: of texts that are no UTF-8 others come.
+        :raises _NoStream: whatever PyAV raises. Beside FFmpeg's errors there are those of texts that are no UTF-8.
         """
         import av
 
         # Each of opening, finding the first packet, and reading one ends by itself then. The options are the container's
         # alone: older versions of PyAV hand all others to streams that are not there yet, and crash.
-        limits = (LOOK_SECONDS, LOOK_SECONDS)
+        limits = (PROBE_SECONDS, PROBE_SECONDS)
         try:
             with av.open(
                 self._address,
                 format="flv",
                 container_options=self._options,
-                metadata_errors="replace",  # encoders send what their users type, in whatever it is encoded
+                metadata_errors="replace",  # encoders send their users' texts, in any encoding
                 timeout=limits,
             ) as source:
                 for packet in source.demux():
                     yield packet.stream.type, packet.dts, packet.size
-        except Exception as error:  # noqa: BLE001 - what the stream makes of PyAV is what was found of the stream
+        except Exception as error:  # noqa: BLE001 - whatever a stream makes PyAV raise is a finding
             raise _NoStream(_why(error)) from None
 
 
 async def _in_a_thread(receiving: _Receiving, turns: asyncio.Semaphore) -> str | None:
     """Wait for a turn, receive in a thread of its own, and return why the stream is not there, or None.
 
-    FFmpeg cannot be interrupted from outside, but ends by itself. A thread that nobody waits for any more keeps its turn until
+    FFmpeg cannot be interrupted from outside, but ends by itself. A thread that is not waited for any more keeps its turn until
     then, so that there are never more of them than turns.
     """
     loop = asyncio.get_running_loop()
@@ -273,7 +263,7 @@ async def _in_a_thread(receiving: _Receiving, turns: asyncio.Semaphore) -> str |
         outcome: str | BaseException | None
         try:
             outcome = receiving()
-        except BaseException as error:  # noqa: BLE001 - it is raised where it is waited for
+        except BaseException as error:  # noqa: BLE001 - it is raised in the loop
             outcome = error
         with contextlib.suppress(RuntimeError):  # the loop has ended meanwhile
             loop.call_soon_threadsafe(settle, outcome)
@@ -284,7 +274,7 @@ async def _in_a_thread(receiving: _Receiving, turns: asyncio.Semaphore) -> str |
         turns.release()
         raise
     try:
-        async with asyncio.timeout(LOOK_SECONDS + 1):
+        async with asyncio.timeout(PROBE_SECONDS + 1):
             return await received
     except TimeoutError:
         return None
@@ -293,7 +283,7 @@ async def _in_a_thread(receiving: _Receiving, turns: asyncio.Semaphore) -> str |
 
 
 def _why(error: Exception) -> str:
-    """Say why there is no stream. The text of these exceptions quotes the address; none of it is used."""
+    """Return why there is no stream. The text of these exceptions quotes the address; none of it is used."""
     reasons: tuple[tuple[type[Exception], str], ...] = (
         (ConnectionRefusedError, NO_CONNECTION),
         (PermissionError, "the server has no such stream, or refuses it"),

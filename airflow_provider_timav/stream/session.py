@@ -1,6 +1,6 @@
-"""What a player keeps from one load of a stream to the next, for one watch.
+"""Facts that a player keeps from one load of a stream to the next.
 
-It is stored nowhere, since it may hold what lets viewers in.
+They are stored nowhere, since they may let viewers in.
 """
 
 from __future__ import annotations
@@ -10,23 +10,23 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from airflow_provider_timav.stream.address import host
-from airflow_provider_timav.stream.playlist import Part
+from airflow_provider_timav.stream.segments import Part
 
 __all__ = ["Session", "Source", "chosen"]
 
 MOST_VARIANTS: Final = 8
-"""Variants of a master playlist that are tried until one answers: a look must not become a crawl."""
+"""Variants of a master playlist that are tried until one answers: a probe must not become a crawl."""
 
 _MOST_OPENED: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where a list is, and what is to be known to read it.
+    """The address of a list, and the facts that are needed to read it.
 
     :param url: its address.
     :param public_only: whether it was led to by a public server, and so leads to public addresses only.
-    :param what: what it is, for a text.
+    :param what: its name in a text.
     :param variables: those of the master playlist, by name.
     """
 
@@ -44,17 +44,18 @@ class Session:
     by viewer): players load it once, and then the media playlist that it led to (RFC 8216, 6.3.4).
 
     :param variants: the media playlists that may be tried, by their place in the master playlist, in the order of trying.
-    :param lists: where each media playlist that was read is by now; of a stream without a master playlist under None.
+    :param lists: the present source of each media playlist that was read; of a stream without a master playlist under None.
     :param loaded_at: when the address that viewers are given was loaded last.
     :param public: whether a server on a public address answered for it.
     :param plain: whether its servers refuse requests for a part of a segment.
     :param opened: initialization sections and keys that have answered.
-    :param slow: whether the list that was asked for last takes longer than a share of a look, or may.
-    :param hurried: whether, since a list was read last, one may have failed only because it had no more than a share.
-    :param turn: how many variants were given all the time of a look.
-    :param gzip: whether its playlists are so long that compression is asked for.
-    :param answered: whether anything answered at the last look; None before the first.
-    :param cookies: the mover's jar; None while there is none.
+    :param slow: whether the list that was requested last takes longer than a share of a probe, or may.
+    :param hurried: whether, since a list was read last, one may have failed only for want of time.
+    :param turn: how many variants were given all the time of a probe.
+    :param gzip: whether its playlists are so long that compression is requested.
+    :param answered: whether anything answered at the last probe; None before the first.
+    :param cookies: the HTTP client's jar; None while there is none.
+    :param address: the HTTP client's form of ``address_of``, the playlist's address that was requested last.
     """
 
     variants: dict[int, Source] = field(default_factory=dict)
@@ -69,6 +70,8 @@ class Session:
     gzip: bool = False
     answered: bool | None = None
     cookies: Any = None
+    address_of: str = ""
+    address: Any = None
 
     def forget_lists(self) -> None:
         """Begin anew at the address that viewers are given."""

@@ -1,8 +1,8 @@
-"""Who may use a connection when many watches share a few: a server that keeps silent must not keep the others waiting.
+"""Shares a few connections among many streams: a server that keeps silent must not keep the others waiting.
 
-There are three lanes: for watches whose stream answered the last time, for new ones, and for those that nobody answered. A look
-that has not come to its end soon goes over to the last lane, if there is room, and makes way for the next. Of the first two
-together no host has more than half of one.
+There are three lanes: for streams that answered the last time, for new ones, and for those whose servers kept silent. A probe
+that does not end soon goes over to the last lane, if there is room, and makes way for the next. Of the first two together no
+host has more than half of one.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from typing import Final
 __all__ = ["MOST_TURNS", "Turns"]
 
 LANE: Final = 40
-"""Looks at once at streams that answer, and at new ones."""
+"""Probes at once of streams that answer, and of new ones."""
 
 SHARE: Final = 20
-"""Looks at once of one host at streams that answer and at new ones: a look takes some 50 ms, so that is 400 a second."""
+"""Probes at once of one host's streams that answer and of new ones: a probe takes some 50 ms, so that is 400 a second."""
 
 SILENT_LANE: Final = 60
-"""Looks at once at streams that nobody answers for. They wait, and cost nothing but their connections."""
+"""Probes at once of streams whose servers keep silent. They wait, and cost nothing but their connections."""
 
 MOST_TURNS: Final = 2 * LANE + SILENT_LANE
 
 PATIENCE_SECONDS: Final = 1.0
-"""After which a look makes way for others."""
+"""After which a probe makes way for others."""
 
 
 class _Lane:
@@ -74,7 +74,7 @@ class _Lane:
             lane.pass_on()
 
     def pass_on(self) -> None:
-        """Give a turn to the first who waits and may have one."""
+        """Give a turn to the first probe that waits and may have one."""
         for host, turn in self._waiting:
             # One that was cancelled this moment leaves by itself.
             if not turn.done() and self.taken_at_once(host):
@@ -113,13 +113,13 @@ class Turns:
         self._silent = _Lane(SILENT_LANE, SILENT_LANE, {})
         self._impatient: dict[_Turn, None] = {}
         """Those that may have to make way, the oldest first."""
-        self._watched = False
+        self._timer_set = False
 
     def turn(self, host: str, *, answered: bool | None) -> _Turn:
-        """Return a turn: it is waited for, and held, with ``async with``.
+        """Return a turn, to be waited for and held with ``async with``.
 
-        :param host: whose it is for.
-        :param answered: whether the stream answered the last time; None for the first look.
+        :param host: of the stream's address.
+        :param answered: whether the stream answered the last time; None for the first probe.
         """
         lane = self._new if answered is None else self._answering if answered else self._silent
         return _Turn(self, lane, host)
@@ -131,17 +131,17 @@ class Turns:
         loop = asyncio.get_running_loop()
         turn.since = loop.time()
         self._impatient[turn] = None
-        if not self._watched:
-            # One timer for all: thousands that are cancelled again would cost more than the looks' own work.
-            self._watched = True
-            loop.call_later(PATIENCE_SECONDS, self._watch)
+        if not self._timer_set:
+            # One timer for all: thousands that are cancelled again would cost more than the probes' own work.
+            self._timer_set = True
+            loop.call_later(PATIENCE_SECONDS, self._make_way)
 
     def end(self, turn: _Turn) -> None:
         """Give a turn back."""
         self._impatient.pop(turn, None)
         turn.lane.give_back(turn.host)
 
-    def _watch(self) -> None:
+    def _make_way(self) -> None:
         """Have the turns that are held for too long make way, as far as there is room."""
         loop = asyncio.get_running_loop()
         late = loop.time() - PATIENCE_SECONDS
@@ -151,6 +151,6 @@ class Turns:
             del self._impatient[turn]
             turn.lane.give_back(turn.host)
             turn.lane = self._silent
-        self._watched = bool(self._impatient)
-        if self._watched:
-            loop.call_later(PATIENCE_SECONDS / 4, self._watch)
+        self._timer_set = bool(self._impatient)
+        if self._timer_set:
+            loop.call_later(PATIENCE_SECONDS / 4, self._make_way)

@@ -16,41 +16,41 @@ from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.triggers._sdk_calls import call_sdk_or_none, call_sdk_with_retries
 
 if TYPE_CHECKING:
-    from airflow_provider_timav.stream.watch import Watch
+    from airflow_provider_timav.stream.state import StreamState
 
 __all__ = ["LiveStreamTrigger"]
 
 MIN_AGE = 10.0
-"""Seconds. The scheduler fails a task whose trigger fires while the deferral itself is still being written down; seen
-live with triggers that fired at once."""
+"""Seconds. The scheduler fails a task whose trigger fires while the deferral itself is still being stored; seen live with
+triggers that fired at once."""
 
 START_SPREAD = 2.0
-"""Seconds over which first looks are spread: a triggerer starts hundreds of triggers in the same moment."""
+"""Seconds over which first probes are spread: a triggerer starts hundreds of triggers in the same moment."""
 
 MEMORY = "watch"
-"""The key of the XCom that holds what is known of the stream. A triggerer may be restarted at any time, and nothing but
-this tells a stream that has ended from one that has not begun."""
+"""The key of the XCom that holds the state of the stream. A triggerer may be restarted at any time, and only this tells a
+stream that has ended from one that has not begun."""
 
 
 class LiveStreamTrigger(BaseTrigger):
-    """Fires once a stream has reached what is waited for, will not reach it any more, or the deadline is over.
+    """Fires once a stream is ``until``, can no longer be, or the deadline is over.
 
-    All triggers of one loop that go through the same proxy share one client. Nothing in here blocks the loop: what is
-    slow (imports, certificates, Airflow's own calls) runs in threads.
+    All triggers of one loop that go through the same proxy share one client. Nothing in here blocks the loop: slow work
+    (imports, certificates, Airflow's own calls) runs in threads.
 
     The event is ``{"status", "verdict", "since", "tail", "target_duration"}``: the status is ``reached``, ``ended`` (the
-    stream is over and ``until`` is ``live``) or ``timeout``; the rest is `Watch.summary`. It holds no address, since
+    stream is over and ``until`` is ``live``) or ``timeout``; the rest is `StreamState.summary`. It holds no address, since
     Airflow logs events.
 
     :param url: the address of the HLS playlist, or of the RTMP stream. Its query appears in no log and in no ``repr``.
     :param until: ``live`` or ``ended``.
     :param grace: seconds that a stream which was live may be gone before it has ended.
     :param deadline: when to give up: ISO 8601 with a zone, or seconds since the epoch; None waits for ever.
-    :param timav_conn_id: a connection whose ``proxy`` is used; nothing else of it is.
-    :param task_key: ``{"dag_id", "run_id", "task_id", "map_index"}`` of the task that waits. Its XCom ``watch`` keeps what
-        is known of the stream, with ``until="ended"``; to become live needs no memory.
+    :param timav_conn_id: a connection of which only ``proxy`` is used.
+    :param task_key: ``{"dag_id", "run_id", "task_id", "map_index"}`` of the task that waits. Its XCom ``watch`` keeps the
+        state of the stream, with ``until="ended"``; to become live needs no memory.
 
-    Arguments that it does not know, of a version that did, are ignored.
+    Arguments of other versions, which it does not know, are ignored.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class LiveStreamTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Wait, and fire one event.
 
-        :raises ValueError: if an argument cannot be understood. What the stream does, or does not do, raises nothing.
+        :raises ValueError: if an argument cannot be understood. Whatever the stream does raises nothing.
         :raises RtmpNotInstalled: if it is an RTMP stream, and the triggerer lacks the extra ``rtmp``.
         """
         earliest = time.monotonic() + MIN_AGE
@@ -108,19 +108,20 @@ class LiveStreamTrigger(BaseTrigger):
             raise ValueError(f"until must be live or ended, not {self.until!r}")
         await asyncio.to_thread(importlib.import_module, "airflow_provider_timav.stream.reader")
         from airflow_provider_timav.stream.reader import follow, shared_reader
-        from airflow_provider_timav.stream.watch import Verdict, Watch
+        from airflow_provider_timav.stream.state import StreamState
+        from airflow_provider_timav.stream.verdict import Verdict
 
         deadline = _epoch(self.deadline)
         remaining = None if deadline is None else deadline - time.time()
         goal = Verdict.LIVE if self.until == "live" else Verdict.ENDED
-        known = Watch()
+        known = StreamState()
 
-        async def enough(watch: Watch) -> bool:
+        async def enough(state: StreamState) -> bool:
             nonlocal known
-            before, known = known, watch
-            if watch.is_news(before):
-                await self._changed(watch)
-            return watch.verdict is goal or watch.is_over
+            before, known = known, state
+            if state.is_news(before):
+                await self._report(state)
+            return state.verdict is goal or state.is_over
 
         try:
             async with asyncio.timeout(remaining) as limit:
@@ -137,21 +138,21 @@ class LiveStreamTrigger(BaseTrigger):
         status = "ended" if known.is_over else "timeout"
         return {"status": status, **known.summary()}
 
-    async def _changed(self, watch: Watch) -> None:
-        """Tell of a new verdict, and keep it."""
+    async def _report(self, state: StreamState) -> None:
+        """Log a new verdict, and store the state."""
         from airflow_provider_timav.stream.address import place
 
-        why = f" ({watch.reason})" if watch.reason else ""
-        self.log.info("%s is %s%s", place(self.url), watch.verdict.value, why)
-        # A stream that never was live is as well known from the next look as from any memory.
-        if not watch.was_live or (key := self._key()) is None:
+        why = f" ({state.reason})" if state.reason else ""
+        self.log.info("%s is %s%s", place(self.url), state.verdict.value, why)
+        # The next probe of a stream that never was live finds as much as any memory holds.
+        if not state.was_live or (key := self._key()) is None:
             return
-        # Where it fails the watch goes on, and only a restart would miss it.
-        trouble = "What is known of the stream could not be stored"
-        await call_sdk_or_none(self.log, trouble, lambda: key.set_raw_xcom(MEMORY, watch.to_json()))
+        # If it fails the wait goes on, and only a restart would miss it.
+        trouble = "The stream's state could not be stored"
+        await call_sdk_or_none(self.log, trouble, lambda: key.set_raw_xcom(MEMORY, state.to_json()))
 
     def _key(self) -> TaskKey | None:
-        """Return whose XCom holds the memory, or None if there is nothing to remember or no task to do it for."""
+        """Return the task whose XCom holds the memory, or None if there is nothing to remember or no such task."""
         if self.until != "ended":
             return None
         if self.task_key is not None:
@@ -160,13 +161,13 @@ class LiveStreamTrigger(BaseTrigger):
             return None
         return TaskKey.of(ti)
 
-    async def _recall(self) -> Watch:
-        from airflow_provider_timav.stream.watch import Watch
+    async def _recall(self) -> StreamState:
+        from airflow_provider_timav.stream.state import StreamState
 
         if (key := self._key()) is None:
-            return Watch()
-        trouble = "What was known of the stream could not be read; the watch begins anew"
-        return Watch.from_json(await call_sdk_or_none(self.log, trouble, lambda: key.raw_xcom(MEMORY)))
+            return StreamState()
+        trouble = "The stream's state could not be read; the wait begins anew"
+        return StreamState.from_json(await call_sdk_or_none(self.log, trouble, lambda: key.raw_xcom(MEMORY)))
 
 
 def _proxy(timav_conn_id: str | None) -> str | None:

@@ -1,14 +1,16 @@
-"""Watches a broadcast that is on air, and ends it: at its end, when a person stops it, or when its task is taken away."""
+"""Watch a broadcast that is on air, and end it: at its end, when a person stops it, or when its task is taken away."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import importlib
+import logging
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Coroutine, Generator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -19,54 +21,35 @@ from airflow_provider_timav.triggers.live_stream import MIN_AGE, START_SPREAD
 
 if TYPE_CHECKING:
     from airflow_provider_timav.hooks.timav import Settings
-    from airflow_provider_timav.leases import Kind, Lease, Ledger, Standing
-    from airflow_provider_timav.stream.watch import Watch
-    from airflow_provider_timav.triggers._shutdown import Ended
+    from airflow_provider_timav.leases import Kind, Lease, Ledger
+    from airflow_provider_timav.leases.shutdown import ShutdownReport
+    from airflow_provider_timav.stream.state import StreamState
+    from airflow_provider_timav.triggers._clock import OnAirClock, Step
 
 __all__ = ["OnAirTrigger"]
 
 T = TypeVar("T")
 
 _ENDING: Final[set[asyncio.Task[Any]]] = set()
-"""What nobody cancels: the loop itself does not hold on to it."""
-
-CONTROL_SECONDS: Final = (10.0, 13.0)
-"""How often to look what people want. One look costs the triggerer's supervisor 17 ms, which all triggers share."""
-
-LAST_LOOK_SECONDS: Final = (1.0, 4.0)
-"""How long before the end to look once more, so that nobody extends in vain."""
-
-LATE_SECONDS: Final = 10.0
-"""From how late on a trigger asks who holds the lease before it stops: nobody takes one over sooner than 30 s after its end. A
-trigger that is in time has asked with its last look."""
+"""Tasks that are never cancelled; the loop itself holds only weak references."""
 
 LAST_WATCHES_SECONDS: Final = 1.0
 """How long the watches over a broadcast get to end, once it is over."""
-
-PUNCTUAL_SECONDS: Final = 2.0
-"""How long a stop that is not late may wait for that, where no last look was made: Airflow may hang, and the end is the end."""
-
-STANDING_SECONDS: Final = 60.0
-"""How often it is asked whether the broadcast is on at all: a notifier may have ended it."""
-
-REFRESH_SECONDS: Final = 30.0
-"""How long before the end to look the connection up once more: early, because a hundred broadcasts may end in the same minute;
-late, because credentials may be rotated. If Airflow does not answer then, the first look-up counts."""
 
 
 class OnAirTrigger(BaseTrigger):
     """Ends the broadcast at its end, and fires one event.
 
-    The end is absolute, so that a restart does not move it. In force is what the XCom ``control`` of the task says, else the
-    ledger, else ``end``. What it knows of the stream, and an end that was moved, stand in the ledger (``….watch``).
+    The end is absolute, so that a restart does not move it. The end in force is the one in the task's XCom ``control``, else
+    the ledger's, else ``end``. The state of the stream, and an end that was moved, stand in the ledger (``…-watch``).
 
-    The broadcast is stopped here, not by the task that comes after: triggers run while a DAG is paused. At once after the stop
-    the file ids are noted, in the task's XCom ``stopped`` and in the ledger, before the event: a triggerer that dies may take
-    the event with it. No note stands before a stop or keeps it from being sent.
+    The trigger stops the broadcast, not a later task: triggers run while a DAG is paused. Right after the stop it notes the
+    file ids, in the task's XCom ``stopped`` and in the ledger, before the event: a triggerer that dies may take the event with
+    it. No note is taken before a stop or keeps it from being sent.
 
     ``on_kill`` is called when the task is marked, cleared or timed out, when its DAG is deleted, and when the trigger moves to
-    another triggerer. It stops only where the task is in a final state or gone, and lease and generation are still its own.
-    Nothing is stopped in ``cleanup``, which also runs when a triggerer restarts; nothing is ever started here.
+    another triggerer. It stops the broadcast only if the task is in a final state or gone, and lease and generation are still
+    its own. ``cleanup``, which also runs when a triggerer restarts, stops nothing; the trigger never starts anything.
 
     The event is ``{"status", "ended_at", "verdict", "since"}``: the status is ``deadline``, ``stopped`` (by a person),
     ``stream_ended``, ``stalled`` (with ``on_stall="notify"``: the broadcast goes on) or ``failed`` (with ``on_stall="fail"``).
@@ -75,14 +58,14 @@ class OnAirTrigger(BaseTrigger):
     :param end: when the broadcast ends, ISO 8601 with a zone.
     :param task_key: `runs.TaskKey` of the task, as JSON.
     :param stops: which of ``push`` and ``record`` are ours to stop.
-    :param hls_url: what to look at. Its query appears in no log and in no ``repr``.
-    :param rtmp_url: what to look at where there is no HLS address, likewise. Without either, time and control are kept only.
+    :param hls_url: the stream to watch. Its query appears in no log and in no ``repr``.
+    :param rtmp_url: the stream to watch if there is no HLS address, likewise. Without either, the trigger keeps only the time.
     :param until: ``deadline`` or ``stream_ended``.
     :param grace: seconds that a stream which was live may be gone before it has ended.
     :param on_stall: ``ignore``, ``notify`` or ``fail``.
-    :param told: whether the stall that is going on has been told of already.
+    :param told: whether the current stall was reported already.
 
-    Arguments that it does not know, of a version that did, are ignored.
+    Arguments of other versions are ignored.
     """
 
     def __init__(
@@ -110,12 +93,9 @@ class OnAirTrigger(BaseTrigger):
         self.on_stall = on_stall
         self.told = told
         self.rtmp_url = rtmp_url
-        self._watch: Watch | None = None
-        self._moved_end: datetime | None = None
-        self._error: str | None = None
+        self._watch: StreamState | None = None
         self._settings: Settings | None = None
-        self._standing: Standing | None = None
-        self._stopping: asyncio.Task[Ended] | None = None
+        self._stopping: asyncio.Task[ShutdownReport] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments, which are JSON primitives."""
@@ -151,7 +131,7 @@ class OnAirTrigger(BaseTrigger):
         """Stop the broadcast if its task is over or gone, and the broadcast is still ours.
 
         Airflow promises 30 s for this. In fact it cancels the trigger again with each turn of its loop, about once a second,
-        until it is done, and says nothing of it: so the work is done by a task that nobody cancels.
+        until it is done: so a task of its own does the work, which is not cancelled.
         """
         ending = _uncancelled(self._end_where_over())
         while not ending.done():
@@ -169,17 +149,18 @@ class OnAirTrigger(BaseTrigger):
         lease, ledger = self._held()
         # Side by side, for there are 30 s for all of this.
         state, standing = await asyncio.gather(
-            call_sdk_with_retries(TaskKey(**self.task_key).state), call_sdk_with_retries(lambda: ledger.standing(lease))
+            call_sdk_with_retries(TaskKey(**self.task_key).state),
+            call_sdk_with_retries(lambda: ledger.lease_state(lease)),
         )
         if state is not None and state not in FINAL_STATES:
-            self.log.info("The task is %s: the broadcast goes on, others watch over it.", state)
+            self.log.info("The task is %s: the broadcast goes on, another trigger watches it.", state)
             return
         if standing != "ours":
             self.log.info(
-                "The broadcast in room %s is over already, or the room is somebody else's by now.", lease.key.room_id
+                "The broadcast in room %s is over already, or another one holds the room by now.", lease.key.room_id
             )
             return
-        self.log.warning("The task is %s: the broadcast in room %s is ended.", state or "gone", lease.key.room_id)
+        self.log.warning("The task is %s: ending the broadcast in room %s.", state or "gone", lease.key.room_id)
         from airflow_provider_timav.triggers._shutdown import HURRIED_SECONDS
 
         await self._send_stops(lease, ledger, seconds=HURRIED_SECONDS)
@@ -192,13 +173,19 @@ class OnAirTrigger(BaseTrigger):
 
     # -- while it is on ------------------------------------------------------------------------------------------------
 
+    @functools.cached_property
+    def _clock(self) -> OnAirClock:
+        from airflow_provider_timav.triggers._clock import OnAirClock
+
+        return OnAirClock(datetime.fromisoformat(self.end), self._held()[0].key.room_id)
+
     async def _until_over(self, lease: Lease, ledger: Ledger) -> str:
         """Return why the broadcast is to end, once it is."""
         known = await call_sdk_or_none(
-            self.log, "What was known of the stream could not be read", lambda: ledger.watch(lease.generation)
+            self.log, "The noted state of the stream could not be read", lambda: ledger.watch(lease.generation)
         )
         if known is not None:
-            self._moved_end = known.end
+            self._clock.moved_end = known.end
         looked_up = asyncio.create_task(self._look_up(lease))
         clock: asyncio.Task[str | None] = asyncio.create_task(self._until_end(lease, ledger))
         waits: set[asyncio.Task[str | None]] = {clock}
@@ -221,99 +208,75 @@ class OnAirTrigger(BaseTrigger):
             rest: list[asyncio.Task[Any]] = [*waits, looked_up]
             for task in rest:
                 task.cancel()
-            # No longer than this: the stops come next, and whoever does not want to end must not keep them waiting.
+            # No longer than this: the stops come next, and a watch that does not end must not keep them waiting.
             ended, _ = await asyncio.wait(rest, timeout=LAST_WATCHES_SECONDS)
             for task in ended:
                 if not task.cancelled():
-                    task.exception()  # so that nobody complains that nobody has asked
+                    task.exception()  # retrieve it, or asyncio logs "never retrieved"
 
     async def _until_end(self, lease: Lease, ledger: Ledger) -> str | None:
-        """Return ``deadline`` at the end in force, or ``stopped`` when a person says so, or has ended it otherwise."""
-        from airflow_provider_timav.leases import CONTROL, Control
-        from airflow_provider_timav.runs import TaskKey
-        from airflow_provider_timav.videorelay.errors import ConfigurationError
+        """Return ``deadline`` at the end in force, or ``stopped`` when a person says so, or others have ended it."""
+        over = await self._take(self._clock.steps(START_SPREAD), lease, ledger)
+        if over.why:
+            self.log.info("%s", over.why)
+        return over.status
 
-        task, refused, looked, refreshed = TaskKey(**self.task_key), None, False, False
-        asked = time.monotonic()
-        await asyncio.sleep(random.uniform(0, START_SPREAD))  # noqa: S311 - it keeps no secret
-        # At first patiently: a triggerer that has just been restarted is slow, and the end may have been moved.
-        patience = math.inf
+    async def _take(self, steps: Generator[Step, Any, T], lease: Lease, ledger: Ledger) -> T:
+        """Take the steps of the clock, and return its decision."""
+        answer: Any = None
         while True:
-            trouble = "What people want could not be read"
-            value = await call_sdk_or_none(self.log, trouble, lambda: task.raw_xcom(CONTROL), at_most=patience)
             try:
-                control = Control.read(value, now=datetime.now(UTC))
-            except ConfigurationError as wrong:
-                control = Control()
-                if value != refused and not self._is_end_in_force(value):
-                    self.log.warning("%s. Nothing is changed.", wrong)
-                    self._error = f"{wrong}. Nothing is changed."
-                    await self._observe(lease, ledger, at_most=self._left())
-                refused = value
-            if control.stop:
-                self.log.info("Somebody has asked to stop the broadcast in room %s.", lease.key.room_id)
-                return "stopped"
-            if control.end is not None and control.end != self._end():
-                self.log.info("The broadcast in room %s ends at %s now.", lease.key.room_id, control.end.isoformat())
-                self._moved_end, self._error, looked, refreshed = control.end, None, False, False
-                await self._observe(lease, ledger, at_most=self._left())
-            if time.monotonic() - asked >= STANDING_SECONDS:
-                asked = time.monotonic()
-                standing = await self._read_standing(ledger, lease, at_most=self._left())
-                if standing in ("theirs", "over"):
-                    self._standing = standing  # which does not change any more
-                    self.log.info("The broadcast in room %s was ended by somebody else.", lease.key.room_id)
-                    return "stopped"
-            left = self._left()
-            if left > 0 and looked:
-                await self._ask_standing(lease, ledger, at_most=left)
-                await asyncio.sleep(self._left())
-            if left <= 0 or looked:
-                return "deadline"
-            last_look = max(left - random.uniform(*LAST_LOOK_SECONDS), 0)  # noqa: S311 - as above
-            pause = min(random.uniform(*CONTROL_SECONDS), last_look)  # noqa: S311 - as above
-            looked = pause >= last_look
-            began = time.monotonic()
-            if left < REFRESH_SECONDS and not refreshed:
-                refreshed = True
-                await self._look_up(lease, at_most=left)
-            await asyncio.sleep(max(pause - (time.monotonic() - began), 0))
-            patience = self._left()
+                step = steps.send(answer)
+            except StopIteration as decision:
+                decided: T = decision.value
+                return decided
+            answer = await self._take_step(step, lease, ledger)
+
+    async def _take_step(self, step: Step, lease: Lease, ledger: Ledger) -> Any:
+        from airflow_provider_timav.leases import CONTROL
+        from airflow_provider_timav.runs import TaskKey
+        from airflow_provider_timav.triggers import _clock
+
+        match step:
+            case _clock.Sleep(seconds):
+                await asyncio.sleep(seconds)
+            case _clock.ReadControl(at_most):
+                control = functools.partial(TaskKey(**self.task_key).raw_xcom, CONTROL)
+                return await call_sdk_or_none(self.log, "The XCom control could not be read", control, at_most)
+            case _clock.ReadLease(at_most):
+                standing = functools.partial(ledger.lease_state, lease)
+                return await call_sdk_or_none(self.log, "The lease could not be read", standing, at_most)
+            case _clock.LookUpConnection(at_most):
+                await self._look_up(lease, at_most)
+            case _clock.Note(message, warning, at_most):
+                self.log.log(logging.WARNING if warning else logging.INFO, "%s", message)
+                await self._observe(lease, ledger, at_most)
+        return None
 
     async def _until_bare_end(self) -> str | None:
-        """Return ``deadline`` at the end that is known, whatever else has failed."""
-        await asyncio.sleep(self._left())
+        """Return ``deadline`` at the end that is known, even if all else has failed."""
+        await asyncio.sleep(self._clock.left())
         return "deadline"
-
-    def _left(self) -> float:
-        """Return the seconds until the end in force."""
-        return max((self._end() - datetime.now(UTC)).total_seconds(), 0)
 
     @property
     def _url(self) -> str:
-        """The address that is looked at; empty without one."""
+        """The address of the stream to watch; empty without one."""
         return self.hls_url or self.rtmp_url or ""
-
-    def _end(self) -> datetime:
-        return self._moved_end or datetime.fromisoformat(self.end)
-
-    def _is_end_in_force(self, value: Any) -> bool:
-        """Tell whether a control that has passed is just the end that is being kept."""
-        return isinstance(value, dict) and value.get("end") in (self.end, self._end().isoformat())
 
     async def _until_stream_says(
         self, lease: Lease, ledger: Ledger, memory: Any, looked_up: asyncio.Task[Settings | None]
     ) -> str | None:
-        """Return ``stream_ended``, ``stalled`` or ``failed`` where the stream, and what was asked for, say so."""
+        """Return ``stream_ended``, ``stalled`` or ``failed`` once the stream is in such a state, and the options say so."""
         from airflow_provider_timav.stream.reader import follow, shared_reader
-        from airflow_provider_timav.stream.watch import Verdict, Watch
+        from airflow_provider_timav.stream.state import StreamState
+        from airflow_provider_timav.stream.verdict import Verdict
 
-        self._watch = Watch.from_json(memory)
+        self._watch = StreamState.from_json(memory)
         if self._watch.verdict is Verdict.LIVE:
-            self.told = False  # since it was told of, the stream has played again
+            self.told = False  # since that report, the stream has played again
         began, status = time.time(), ""
 
-        async def enough(watch: Watch) -> bool:
+        async def enough(watch: StreamState) -> bool:
             nonlocal status
             before, self._watch = self._watch, watch
             if before is None or watch.is_news(before):
@@ -335,13 +298,13 @@ class OnAirTrigger(BaseTrigger):
         return status
 
     async def _observe(self, lease: Lease, ledger: Ledger, at_most: float = math.inf) -> None:
-        """Keep what is known where it outlives a triggerer, and where people look."""
+        """Note the state of the stream in the ledger, which outlives a triggerer, and where the page reads it."""
         from airflow_provider_timav.leases import Watch
 
         stream = None if self._watch is None else self._watch.to_json()
-        watch = Watch(lease.generation, self._moved_end, stream, self._error)
-        trouble = "What is known of the stream could not be stored"
-        await call_sdk_or_none(self.log, trouble, lambda: ledger.observe(watch), at_most=at_most)
+        watch = Watch(lease.generation, self._clock.moved_end, stream, self._clock.error)
+        trouble = "The state of the stream could not be stored"
+        await call_sdk_or_none(self.log, trouble, lambda: ledger.write_watch(watch), at_most=at_most)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 
@@ -354,55 +317,45 @@ class OnAirTrigger(BaseTrigger):
             self._settings = found
         return self._settings
 
-    async def _ask_standing(self, lease: Lease, ledger: Ledger, at_most: float = math.inf) -> None:
-        """Learn whether the lease is still ours: a notifier may have ended the broadcast, and another one may be on."""
-        self._standing = await self._read_standing(ledger, lease, at_most) or "unknown"
+    async def _stop(self, lease: Lease, ledger: Ledger, status: str) -> ShutdownReport:
+        """Stop what is ours, and note it."""
+        from airflow_provider_timav.leases.shutdown import ShutdownReport
 
-    async def _read_standing(self, ledger: Ledger, lease: Lease, at_most: float) -> Standing | None:
-        return await call_sdk_or_none(
-            self.log, "The lease could not be read", lambda: ledger.standing(lease), at_most=at_most
-        )
-
-    async def _stop(self, lease: Lease, ledger: Ledger, status: str) -> Ended:
-        """Stop what is ours; note the file ids and what was stopped. What cannot be told is taken for ours."""
-        from airflow_provider_timav.triggers._shutdown import Ended
-
-        late = (datetime.now(UTC) - self._end()).total_seconds()
-        punctual = status == "deadline" and late <= LATE_SECONDS
-        if self._standing is None or (self._standing not in ("theirs", "over") and not punctual):
-            await self._ask_standing(lease, ledger, at_most=PUNCTUAL_SECONDS if punctual else math.inf)
-        if self._standing in ("theirs", "over"):
+        if not await self._take(self._clock.last_check(status), lease, ledger):
             self.log.warning(
-                "The broadcast in room %s was ended already (%s): nothing is sent.", lease.key.room_id, self._standing
+                "The broadcast in room %s was ended already (its lease: %s): sending nothing.",
+                *(lease.key.room_id, self._clock.lease_state),
             )
-            return Ended()
+            return ShutdownReport()
         return await self._send_stops(lease, ledger)
 
-    async def _send_stops(self, lease: Lease, ledger: Ledger, **limits: float) -> Ended:
-        from airflow_provider_timav.triggers._shutdown import end
+    async def _send_stops(self, lease: Lease, ledger: Ledger, **limits: float) -> ShutdownReport:
+        from airflow_provider_timav.runs import TaskKey
+        from airflow_provider_timav.triggers._shutdown import stop_broadcast
 
-        # File ids come only once: whoever cancels the trigger between a stop and its note would lose them.
+        # File ids come only once: a cancellation of the trigger between a stop and its note would lose them.
         self._stopping = _uncancelled(
-            end(
+            stop_broadcast(
                 lease,
                 ledger,
                 self.stops,
                 settings=self._settings,
                 look_up=lambda: self._look_up(lease),
-                task_key=self.task_key,
+                on_air=TaskKey(**self.task_key),
                 log=self.log,
                 **limits,
             )
         )
-        ended = await asyncio.shield(self._stopping)
-        if ended.errors:
-            self._error = "; ".join(f"The {kind} is not stopped: {error}" for kind, error in ended.errors.items())
+        report = await asyncio.shield(self._stopping)
+        if report.errors:
+            faults = (f"The {kind} is not stopped: {report.reason(kind)}" for kind in report.errors)
+            self._clock.error = "; ".join(faults)
             await self._observe(lease, ledger)
-        return ended
+        return report
 
 
 def _uncancelled(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Start what is to be done whatever becomes of the trigger."""
+    """Start work that goes on even if the trigger is cancelled."""
     task = asyncio.create_task(work)
     _ENDING.add(task)
     task.add_done_callback(_ENDING.discard)
@@ -410,6 +363,13 @@ def _uncancelled(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
 
 
 async def _load() -> None:
-    """Import what the trigger needs in a thread: the loop has others to serve."""
-    for name in ("leases", "hooks.timav", "stream.reader", "triggers._shutdown", "videorelay.aclient"):
+    """Import the trigger's modules in a thread: the loop has others to serve."""
+    for name in (
+        "leases",
+        "hooks.timav",
+        "stream.reader",
+        "triggers._clock",
+        "triggers._shutdown",
+        "videorelay.aclient",
+    ):
         await asyncio.to_thread(importlib.import_module, f"airflow_provider_timav.{name}")

@@ -1,4 +1,4 @@
-"""What happens to streams out there, and what is to come of it: at the sensor, and on air."""
+"""Kinds of streams in the field, and the result that each must have: at the sensor, and on air."""
 
 from __future__ import annotations
 

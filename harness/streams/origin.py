@@ -1,4 +1,4 @@
-"""A scripted origin: what a stream's servers answer, as a function of a time that only the watcher's pauses move.
+"""A scripted origin: the answers of a stream's servers, as a function of a time that only the watcher's pauses move.
 
 The sockets and the reader are real, the time is not: an hour of a broadcast takes a second, also on a busy machine.
 """
@@ -14,20 +14,20 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from airflow_provider_timav.stream import polling as polling_module
 from airflow_provider_timav.stream import reader as reader_module
-from airflow_provider_timav.stream import watch as watch_module
-from airflow_provider_timav.stream.watch import Watch
+from airflow_provider_timav.stream.state import StreamState
 from harness.streams.site import Site, Visit, running
 
 SEGMENT = b"\x47" + b"\0" * 187
 
 
 class OutOfTime(Exception):
-    """The time of the script is over, and what watched had come to no end."""
+    """The time of the script is over, and the watcher had come to no end."""
 
 
 class Clock:
-    """Seconds since the epoch. It begins now, and goes on only when it is told to.
+    """Seconds since the epoch. It begins now, and goes on only by `advance`.
 
     :param seconds: after which it is over.
     """
@@ -52,18 +52,18 @@ class Clock:
             self.over.set()
             raise OutOfTime
 
-    def pause(self, watch: Watch, chance: float) -> float:
+    def pause(self, state: StreamState, chance: float) -> float:
         """Stand in for `next_pause`: let the time pass, and do not wait."""
-        self.advance(watch_module.next_pause(watch, chance))
+        self.advance(polling_module.next_pause(state, chance))
         return 0.0
 
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked for.
+    """A request.
 
     :param at: seconds since the script began.
-    :param number: how often the path was asked for before.
+    :param number: how often the path was requested before.
     """
 
     path: str
@@ -75,7 +75,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What is answered; ``raw`` instead of all the rest: bytes that are written over and over until nobody reads them."""
+    """An answer; ``raw`` instead of all the rest: bytes that are written over and over until the client stops reading."""
 
     body: str | bytes = b""
     status: int = 200

@@ -18,7 +18,7 @@ from airflow_provider_timav.stream import rtmp
 
 
 class FakeAV(ModuleType):
-    """PyAV, as far as it is used: `open` calls what a test has put there, in the thread of the look."""
+    """PyAV, as far as it is used: `open` calls a test's function, in the thread of the probe."""
 
     class FFmpegError(Exception):
         pass
@@ -42,7 +42,7 @@ class FakeAV(ModuleType):
     ) -> Iterator[Any]:
         assert format == "flv"
         b"\xd6\xb1".decode(errors=metadata_errors)
-        assert max(timeout) <= rtmp.LOOK_SECONDS
+        assert max(timeout) <= rtmp.PROBE_SECONDS
         self.opened.append((file, container_options))
         self.threads.add(threading.current_thread())
         yield SimpleNamespace(demux=self.packets)
@@ -78,7 +78,7 @@ def uninstall(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def prove_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let packets at pace prove in a tenth of a second what takes longer otherwise."""
+    """Let packets at pace prove in a tenth of a second that the source sends."""
     monkeypatch.setattr("airflow_provider_timav.stream.arrivals.PACE_SECONDS", 0.1)
 
 

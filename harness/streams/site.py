@@ -126,7 +126,7 @@ class Site:
         return self.url + path
 
     def vanishing(self, path: str = "/live.m3u8", *, visits: int = 4) -> str:
-        """Put up a playlist that has a segment more at each of so many visits, and then is not there any more."""
+        """Put up a playlist that has a segment more at each of so many visits, and then is gone."""
         left = iter(range(visits))
 
         def page(visit: Visit) -> None:
@@ -139,7 +139,7 @@ class Site:
         return self.url + path
 
     def ending(self, path: str = "/live.m3u8", *, visits: int = 3) -> str:
-        """Put up a playlist that has a segment more at each of so many visits, and then says that it has ended."""
+        """Put up a playlist that has a segment more at each of so many visits, and then declares its end."""
         left = iter(range(visits))
 
         def page(visit: Visit) -> None:

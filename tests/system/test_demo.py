@@ -39,12 +39,12 @@ def shown() -> str:
 
 def test_masking_leaves_what_matters() -> None:
     lines = """
- 0:08  start_push    a is not in room 10086 (code 40000411). Asking again at 2026-11-23T22:59:27+00:00.
+ 0:08  start_push    a is not in room 10086 (code 40000411). Next poll at 2026-11-23T22:59:27+00:00.
 10:57  stop_record   File ids (complete): 5285890803757278097. At http://127.0.0.1:41183/a, 10086_6bfa06fdc0ad.
 10:58  stop_push     stopped.
 """
     assert masked(lines) == [
-        "m:ss  start_push    a is not in room 10086 (code 40000411). Asking again at TIME.",
+        "m:ss  start_push    a is not in room 10086 (code 40000411). Next poll at TIME.",
         "m:ss  stop_push     stopped.",
         "m:ss  stop_record   File ids (complete): FILE_ID. At http://127.0.0.1:PORT/a, 10086_NAME.",
     ]

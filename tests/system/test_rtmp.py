@@ -1,6 +1,6 @@
 """Debian's nginx with its RTMP module, and an ffmpeg that pushes a test picture to it: what a viewer's PyAV sees of both.
 
-Most of the times are shortened: two seconds are taken for a target duration, a look lasts three seconds at most.
+Most of the times are shortened: two seconds are taken for a target duration, a probe lasts three seconds at most.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ import pytest
 import trustme
 
 from airflow_provider_timav.sensors.live_stream import LiveStreamSensor
-from airflow_provider_timav.stream import rtmp, watch
+from airflow_provider_timav.stream import marks, rtmp
+from airflow_provider_timav.stream.probe import Probe
 from airflow_provider_timav.stream.reader import shared_reader, wall_clock
-from airflow_provider_timav.stream.watch import Look, Verdict, Watch
+from airflow_provider_timav.stream.state import StreamState
+from airflow_provider_timav.stream.verdict import Verdict
 from harness.nginx import HEAD, NGINX, nginx_running
 from harness.processes import until
 from harness.site import free_port
@@ -109,8 +111,8 @@ def nginx(running: Nginx) -> Iterator[Nginx]:
 @pytest.fixture(autouse=True)
 def _shortened(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if "real_times" not in request.fixturenames:
-        monkeypatch.setattr(watch, "UNTOLD_TARGET_DURATION", 2.0)
-        monkeypatch.setattr(rtmp, "LOOK_SECONDS", 3.0)
+        monkeypatch.setattr(marks, "UNTOLD_TARGET_DURATION", 2.0)
+        monkeypatch.setattr(rtmp, "PROBE_SECONDS", 3.0)
 
 
 @pytest.fixture
@@ -119,33 +121,33 @@ def real_times() -> None:
 
 
 class Viewer:
-    """Looks at one stream, as sensor and trigger do, and remembers what it has seen."""
+    """Probes one stream, as sensor and trigger do, and keeps its state."""
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.known = Watch()
+        self.known = StreamState()
         self.seen: list[Verdict] = []
         self.clock = wall_clock()
 
-    def look(self) -> Verdict:
-        async def once() -> Look:
+    def probe(self) -> Verdict:
+        async def once() -> Probe:
             async with shared_reader() as reader:
-                return await reader.look(self.url, self.known, self.clock)
+                return await reader.probe(self.url, self.known, self.clock)
 
         self.known = self.known.after(asyncio.run(once()), grace=GRACE)
         self.seen.append(self.known.verdict)
         return self.known.verdict
 
     def until(self, verdict: Verdict, *, seconds: float = 60) -> float:
-        """Look again and again until that is the verdict; return how long it took."""
+        """Poll until that is the verdict; return how long it took."""
         began = time.monotonic()
-        while self.look() is not verdict:
+        while self.probe() is not verdict:
             assert time.monotonic() - began < seconds, [str(one) for one in self.seen]
             time.sleep(0.5)
         return time.monotonic() - began
 
     def absence(self) -> tuple[Verdict, str]:
-        return self.look(), self.known.reason
+        return self.probe(), self.known.reason
 
 
 SOURCES: dict[str, tuple[str, ...]] = {
@@ -161,7 +163,7 @@ def test_a_stream_that_is_sent_is_live_and_stays_so(nginx: Nginx, source: tuple[
     nginx.publish("live/one", *source)
     viewer = Viewer(nginx.url("live/one"))
     viewer.until(Verdict.LIVE)
-    assert viewer.look() is Verdict.LIVE
+    assert viewer.probe() is Verdict.LIVE
 
 
 def test_a_stream_that_begins_with_a_key_frame_only_is_live(nginx: Nginx) -> None:
@@ -197,7 +199,7 @@ def test_what_speaks_no_rtmp_is_absent() -> None:
     """It takes the connection, and says nothing or something else."""
     for answer in (b"", b"HTTP/1.1 400 Bad Request\r\n\r\n" * 200):
         with answering(answer) as port:
-            assert Viewer(f"rtmp://127.0.0.1:{port}/live/one").look() is Verdict.ABSENT
+            assert Viewer(f"rtmp://127.0.0.1:{port}/live/one").probe() is Verdict.ABSENT
 
 
 def test_a_publisher_that_hangs_is_stalled_and_live_again_when_it_goes_on(nginx: Nginx) -> None:
@@ -221,7 +223,7 @@ def test_a_publisher_that_is_gone_ends_the_stream_after_grace(nginx: Nginx, appl
     viewer.until(Verdict.LIVE)
     nginx.end(publisher)
     assert viewer.until(Verdict.ENDED) > GRACE
-    assert viewer.look() is Verdict.ENDED, "and nothing but a new stream changes that"
+    assert viewer.probe() is Verdict.ENDED, "and nothing but a new stream changes that"
     assert viewer.seen[-3] is (Verdict.STALLED if application == "live" else Verdict.ABSENT)
 
 
@@ -233,8 +235,8 @@ def test_a_publisher_that_starts_again_is_a_reset_and_then_live(nginx: Nginx) ->
     assert 1_000_000 < (viewer.known.tail or 0) < 1_100_000
     nginx.end(publisher)
     nginx.publish("live/again")
-    Viewer(url).until(Verdict.STARTING)  # a look of a second and a half
-    assert viewer.look() is Verdict.RESET
+    Viewer(url).until(Verdict.STARTING)  # a probe of a second and a half
+    assert viewer.probe() is Verdict.RESET
     assert (viewer.known.tail or 0) < 100_000
     viewer.until(Verdict.LIVE)
 
@@ -244,7 +246,7 @@ def test_timestamps_that_begin_anew_after_31_bits_are_no_restart(nginx: Nginx, r
     viewer = Viewer(nginx.url("live/old"))
     tails: list[int] = []
     while not tails or tails[-1] < 2**31 + 2000:
-        viewer.look()
+        viewer.probe()
         tails += [] if viewer.known.tail is None else [viewer.known.tail]
         assert len(tails) < 20
     assert tails[0] < 2**31
@@ -263,16 +265,16 @@ def test_streams_that_are_live_do_not_wait_for_those_that_are_not(nginx: Nginx) 
     viewer = Viewer(nginx.url("live/one"))
     viewer.until(Verdict.LIVE)
 
-    async def crowd() -> list[Look]:
+    async def crowd() -> list[Probe]:
         async with shared_reader() as reader:
 
-            def look(path: str, known: Watch) -> asyncio.Task[Look]:
-                return asyncio.create_task(reader.look(nginx.url(path), known, viewer.clock))
+            def probe(path: str, known: StreamState) -> asyncio.Task[Probe]:
+                return asyncio.create_task(reader.probe(nginx.url(path), known, viewer.clock))
 
-            silent = [look(f"live/silent_{number}", Watch()) for number in range(40)]
+            silent = [probe(f"live/silent_{number}", StreamState()) for number in range(40)]
             await asyncio.sleep(0.5)
             found = await asyncio.wait_for(
-                asyncio.gather(*(look("live/one", viewer.known) for _ in range(10))), timeout=10
+                asyncio.gather(*(probe("live/one", viewer.known) for _ in range(10))), timeout=10
             )
             await asyncio.gather(*silent)
             return found

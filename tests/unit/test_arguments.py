@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import inspect
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from airflow_provider_timav.arguments import DEFAULTS, flag, given, optional, point_in_time, time_span
+from airflow_provider_timav.arguments import none_if_blank, parse_bool, parse_datetime, parse_duration, short_repr
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 
 
 @pytest.mark.parametrize("value", [None, "", "None"])
 def test_not_given(value: Any) -> None:
-    assert optional(value) is None
+    assert none_if_blank(value) is None
 
 
 @pytest.mark.parametrize("value", [0, False, "0", [], "none", 0.0])
 def test_falsy_is_given(value: Any) -> None:
-    assert optional(value) == value
+    assert none_if_blank(value) == value
 
 
 @pytest.mark.parametrize(
@@ -36,13 +35,13 @@ def test_falsy_is_given(value: Any) -> None:
     ],
 )
 def test_switch(value: Any, expected: bool) -> None:
-    assert flag(value, "record") is expected
+    assert parse_bool(value, "record") is expected
 
 
 @pytest.mark.parametrize("value", ["yes", "", "None", 2, 1.0, None, []])
 def test_wrong_switch_names_the_field(value: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^record must be true or false") as wrong:
-        flag(value, "record")
+        parse_bool(value, "record")
     assert wrong.value.field == "record"
 
 
@@ -63,7 +62,7 @@ def test_wrong_switch_names_the_field(value: Any) -> None:
     ],
 )
 def test_time_span(value: Any, seconds: float) -> None:
-    assert time_span(value, "grace").total_seconds() == seconds
+    assert parse_duration(value, "grace").total_seconds() == seconds
 
 
 @pytest.mark.parametrize(
@@ -99,7 +98,7 @@ def test_time_span(value: Any, seconds: float) -> None:
 )
 def test_wrong_time_span_names_the_field(value: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^grace must") as wrong:
-        time_span(value, "grace")
+        parse_duration(value, "grace")
     assert wrong.value.field == "grace"
 
 
@@ -108,32 +107,31 @@ def test_wrong_time_span_names_the_field(value: Any) -> None:
     ["2026-11-23T20:15:00+01:00", "2026-11-23T19:15:00Z", datetime(2026, 11, 23, 19, 15, tzinfo=UTC)],
 )
 def test_point_in_time(value: Any) -> None:
-    assert point_in_time(value, "ends_at") == datetime(2026, 11, 23, 19, 15, tzinfo=UTC)
+    assert parse_datetime(value, "ends_at") == datetime(2026, 11, 23, 19, 15, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("value", [None, "", "tomorrow", "2026-11-23T20:15:00", datetime(2026, 11, 23), 7])  # noqa: DTZ001
 def test_wrong_point_in_time_names_the_field(value: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"^ends_at must be a point in time with a time zone") as wrong:
-        point_in_time(value, "ends_at")
+        parse_datetime(value, "ends_at")
     assert wrong.value.field == "ends_at"
 
 
 @pytest.mark.parametrize("value", ["9999-12-31T23:59:59Z", "0001-01-01T00:00:00+14:00", "3000-01-01T00:00:00Z"])
 def test_point_in_time_at_the_ends_of_the_calendar_is_none(value: str) -> None:
-    """From there nobody can count on: 30 s later there is no date any more."""
+    """30 s after the last of them there is no date."""
     with pytest.raises(ConfigurationError, match=r"^ends_at must be within the years") as wrong:
-        point_in_time(value, "ends_at")
+        parse_datetime(value, "ends_at")
     assert wrong.value.field == "ends_at"
 
 
-@pytest.mark.parametrize("blank", [None, "", "None"])
-def test_option_that_was_left_empty_has_its_default(blank: Any) -> None:
-    assert given(blank, "wait_for_user") == timedelta(minutes=5)
-    assert given(0, "wait_for_user") == 0
+class Unshowable:
+    """What has no text."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError("on purpose")
 
 
-def test_defaults_are_those_of_the_signatures() -> None:
-    from airflow_provider_timav.broadcast import Broadcast
-
-    signature = inspect.signature(Broadcast).parameters
-    assert {name: signature[name].default for name in DEFAULTS} == DEFAULTS
+def test_a_value_that_cannot_be_shown_is_named_by_its_type() -> None:
+    assert short_repr(Unshowable()) == "this Unshowable"
+    assert short_repr("x" * 1000) == "'" + "x" * 76 + "..."

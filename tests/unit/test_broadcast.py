@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -32,42 +31,6 @@ def serialized(dag: DAG) -> Any:
     from airflow.serialization.serialized_objects import DagSerialization
 
     return DagSerialization.from_dict(DagSerialization.to_dict(dag))
-
-
-def test_signature_is_the_promised_one() -> None:
-    parameters = inspect.signature(Broadcast).parameters
-    assert {name: parameter.default for name, parameter in parameters.items()} == {
-        "group_id": "broadcast",
-        "room_id": inspect.Parameter.empty,
-        "user_id": inspect.Parameter.empty,
-        "duration": None,
-        "ends_at": None,
-        "max_duration": timedelta(hours=6),
-        "live_code": "hls",
-        "rate_types": None,
-        "sdk_type": "normal",
-        "push_data_type": "camera",
-        "channel_name": None,
-        "player_password": None,
-        "push_options": None,
-        "record": True,
-        "file_name": None,
-        "record_options": None,
-        "require_file_ids": False,
-        "wait_for_user": timedelta(minutes=5),
-        "if_already_running": "recover",
-        "until": "deadline",
-        "grace": timedelta(seconds=60),
-        "on_stall": "ignore",
-        "on_stall_callback": None,
-        "skip_if_late": timedelta(minutes=10),
-        "timav_conn_id": "timav_default",
-        "task_group": inspect.Parameter.empty,
-    }
-    kinds = {name: parameter.kind for name, parameter in parameters.items()}
-    assert kinds.pop("group_id") is inspect.Parameter.POSITIONAL_OR_KEYWORD
-    assert kinds.pop("task_group") is inspect.Parameter.VAR_KEYWORD  # Airflow's own keywords of a group
-    assert set(kinds.values()) == {inspect.Parameter.KEYWORD_ONLY}
 
 
 class TestWiring:
@@ -144,10 +107,6 @@ def test_attributes(attribute: str, task_id: str) -> None:
 
 
 class TestArguments:
-    def test_every_option_is_a_template(self, dag: DAG) -> None:
-        options = set(inspect.signature(Broadcast).parameters) - {"group_id", "on_stall_callback", "task_group"}
-        assert options <= set(dag.get_task("broadcast.reserve").template_fields)
-
     def test_place_is_the_one_that_was_reserved(self, dag: DAG) -> None:
         """A template could render to another room by the time of the stop."""
         for name in ("start_push", "start_record", "stop_record", "stop_push"):
@@ -173,23 +132,6 @@ class TestArguments:
     def test_templates_count_as_given(self, times: dict[str, Any]) -> None:
         with DAG("show"):
             Broadcast(room_id=1, user_id="a", **times)
-
-    @pytest.mark.parametrize(
-        ("arguments", "field"),
-        [
-            ({"push_options": {"channel_name": "x"}}, "push_options"),
-            ({"push_options": {"player_password": "0pen*sesame"}}, "push_options"),
-            ({"push_options": "watermark_flag"}, "push_options"),
-            ({"record_options": {"file_name": "x"}}, "record_options"),
-            ({"record_options": []}, "record_options"),
-            ({"on_stall": "notify"}, "on_stall_callback"),
-        ],
-    )
-    def test_what_can_be_seen_is_refused_when_the_dag_is_parsed(self, arguments: dict[str, Any], field: str) -> None:
-        with DAG("show"), pytest.raises(ConfigurationError, match=field) as refused:
-            Broadcast(**SHOW, **arguments)
-        assert refused.value.field == field
-        assert "0pen*sesame" not in str(refused.value)
 
     def test_unknown_option_is_an_error(self) -> None:
         with DAG("show"), pytest.raises(TypeError, match="room"):

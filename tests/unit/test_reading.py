@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Owner, Watch
-from airflow_provider_timav.operators._intent import Earlier
+from airflow_provider_timav.leases.start_protocol import Earlier
 from airflow_provider_timav.reading import DEEPEST, LARGEST_ENTRY, Fields, Unreadable, bounded, parsed, said
 from harness.poison import ANYTHING, TEXTS, members, shapes, values, with_member
 

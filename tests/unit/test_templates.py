@@ -130,7 +130,7 @@ def test_whole_numbers_become_their_digits() -> None:
         )
     reserve: Any = dag.get_task("broadcast.reserve")
     reserve.render_template_fields({"params": PARAMS})
-    plan = Plan.of({name: getattr(reserve, name) for name in reserve.template_fields})
+    plan = Plan.of(reserve.options)
     assert (plan.key.user_id, plan.key.timav_conn_id, plan.title, plan.file_name) == (
         "8613800000000",
         "10086",
@@ -146,7 +146,7 @@ def test_a_room_that_is_no_decimal_digits_is_refused(text: str) -> None:
     reserve: Any = dag.get_task("broadcast.reserve")
     reserve.render_template_fields({"x": text})
     with pytest.raises(ConfigurationError, match="room_id must be a whole number"):
-        Plan.of({name: getattr(reserve, name) for name in reserve.template_fields})
+        Plan.of(reserve.options)
 
 
 def test_the_sensors_texts_stay_texts(native: dict[str, Any]) -> None:

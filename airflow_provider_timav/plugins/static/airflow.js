@@ -1,55 +1,55 @@
-// Requests, times and texts. Everything goes to Airflow's own origin, with the login that the browser has already.
+// Requests to Airflow, and texts for people. Every request goes to Airflow's own origin, with the browser's login.
 
-/** An address below Airflow's own, wherever that is mounted. */
+/** The URL of a path below Airflow's own, wherever that is mounted. */
 export const address = (path) => new URL(path, document.baseURI).href;
 
-/** A request that Airflow refused, or that did not arrive: the message is for people. */
+/** A request failed: Airflow refused it, or it did not arrive. The message is for people. */
 export class Refused extends Error {}
 
-const SAID = new Map([
-  [401, "Your session is over. Load the page again to log in."],
-  [403, "Airflow refuses this: you lack the permission."],
+const REASONS = new Map([
+  [401, "Your session has expired. Reload the page to log in."],
+  [403, "Airflow refuses this: you do not have the permission."],
 ]);
 
-const UNREADABLE = "Airflow's answer cannot be read.";
+const UNREADABLE = "Airflow's response cannot be read.";
 
-async function ask(path, options) {
-  let answer;
+async function request(path, options) {
+  let response;
   try {
-    answer = await fetch(address(path), options);
+    response = await fetch(address(path), options);
   } catch (failed) {
     if (failed.name === "AbortError") throw failed;
-    throw new Refused("Airflow does not answer.");
+    throw new Refused("Airflow does not respond.");
   }
-  if (!answer.ok) throw new Refused(SAID.get(answer.status) ?? `Airflow answered ${answer.status}: ${await reason(answer)}`);
+  if (!response.ok) throw new Refused(REASONS.get(response.status) ?? `Airflow answered ${response.status}: ${await reason(response)}`);
   try {
-    return await answer.json();
+    return await response.json();
   } catch (failed) {
     if (failed.name === "AbortError") throw failed;
     throw new Refused(UNREADABLE);
   }
 }
 
-async function reason(answer) {
+async function reason(response) {
   try {
-    const { detail } = await answer.json();
+    const { detail } = await response.json();
     return short(typeof detail === "string" ? detail : JSON.stringify(detail));
   } catch {
-    return answer.statusText;
+    return response.statusText;
   }
 }
 
-/** One of the page's two lists: its rows, and the server's time. */
+/** Fetches one of the page's two lists: its rows, and the server's time. */
 export async function list(name, rows, signal) {
-  const answer = await ask(`timav/${name}`, { signal, headers: { Accept: "application/json" } });
-  if (!Array.isArray(answer?.[rows])) throw new Refused(UNREADABLE);
-  return { rows: answer[rows], now: moment(answer.now) ?? new Date() };
+  const response = await request(`timav/${name}`, { signal, headers: { Accept: "application/json" } });
+  if (!Array.isArray(response?.[rows])) throw new Refused(UNREADABLE);
+  return { rows: response[rows], now: moment(response.now) ?? new Date() };
 }
 
 const patch = (path, body) =>
-  ask(path, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
+  request(path, { method: "PATCH", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) });
 
-/** A part of a path. Browsers take `.` and `..` for steps within it, however they are written. */
+/** One segment of a path. Browsers resolve `.` and `..` within it, however they are encoded. */
 function part(name) {
   if (typeof name !== "string" || ["", ".", ".."].includes(name)) throw new Refused("This run cannot be addressed by its name.");
   return encodeURIComponent(name);
@@ -76,11 +76,11 @@ export const extend = (row, end) =>
     map_index: row.map_index,
   });
 
-/** The broadcast as it is now: what was shown may be seconds old, and a mark must not hit a task that has moved on. */
+/** Fetches the broadcast again: the page may be seconds old, and a task that has moved on must not be marked. */
 export async function fresh(id) {
   const { rows } = await list("on-air", "broadcasts");
   const row = rows.find((one) => one?.id === id);
-  if (row === undefined) throw new Refused("It is over already.");
+  if (row === undefined) throw new Refused("It has ended already.");
   return row;
 }
 
@@ -89,13 +89,13 @@ export const runPath = (row) => `/dags/${part(row.dag_id)}/runs/${part(row.run_i
 const LONGEST = 300;
 const short = (words) => (words.length > LONGEST ? `${words.slice(0, LONGEST)}…` : words);
 
-/** What is shown of a value that should be a text or a number; people can write what the server reads. */
-export function text(value, instead = "Not known") {
+/** Returns a string or number for display; people can write what the server reads, so it may be anything else. */
+export function text(value, instead = "Unknown") {
   if (typeof value === "number") return String(value);
   return typeof value === "string" && value !== "" ? short(value) : instead;
 }
 
-/** A point in time, or null where the text is none. */
+/** Returns a point in time, or null if the text is none. */
 export function moment(value) {
   const time = typeof value === "string" ? new Date(value) : null;
   return time === null || Number.isNaN(time.getTime()) ? null : time;
@@ -103,7 +103,7 @@ export function moment(value) {
 
 const same = (a, b) => a.toDateString() === b.toDateString();
 
-/** A point in time as people say it: the clock alone where it is today. */
+/** Formats a point in time; today's without the date. */
 export function clock(time, now) {
   const hours = time.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit" });
   return same(time, now)
@@ -111,7 +111,7 @@ export function clock(time, now) {
     : `${time.toLocaleDateString(undefined, { day: "numeric", month: "short" })}, ${hours}`;
 }
 
-/** A span of time as people say it. */
+/** Formats a duration. */
 export function span(milliseconds) {
   const minutes = Math.floor(milliseconds / 60_000);
   if (minutes < 1) return "less than a minute";

@@ -1,8 +1,8 @@
-// What one row does wrong stays its own: the page and the other rows go on.
+// Contains an error in one row: the page and the other rows go on.
 
 const { Component } = globalThis.React;
 
-/** Shows `instead` where its children cannot be drawn, until `text` (what they are drawn from) is another. */
+/** Shows `instead` if its children cannot be drawn, until `text`, from which they are drawn, changes. */
 export class Boundary extends Component {
   state = { broken: null };
 

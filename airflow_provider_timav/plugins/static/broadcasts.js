@@ -1,4 +1,4 @@
-// The page "Broadcasts": a component for the host's React. Texts reach the document as React's text nodes only.
+// The page "Broadcasts": a component for Airflow's React. Texts reach the document as React's text nodes only.
 
 import { clock, list, moment, runPath, text } from "./airflow.js";
 import { Boundary } from "./boundary.js";
@@ -17,25 +17,25 @@ const OUTCOMES = new Map([
 ]);
 const MISSING = new Map([["lost", "The file ids are lost: look for the file name in Tencent's console."]]);
 
-/** Asks for a list again and again, while the page is in view; what was shown stays where an update fails. */
+/** Polls a list while the page is in view; keeps the last one if an update fails. */
 function useList(name, rows, pause) {
   const [state, setState] = useState({ data: null, failed: null });
   const renew = useRef(() => {});
   useEffect(() => {
     const leaving = new AbortController();
     let timer;
-    let asking = false;
+    let polling = false;
     const update = async () => {
       clearTimeout(timer);
-      if (asking || document.hidden || leaving.signal.aborted) return;
-      asking = true;
+      if (polling || document.hidden || leaving.signal.aborted) return;
+      polling = true;
       try {
         setState({ data: await list(name, rows, leaving.signal), failed: null });
       } catch (refused) {
         if (leaving.signal.aborted) return;
         setState((before) => ({ ...before, failed: refused.message }));
       } finally {
-        asking = false;
+        polling = false;
         clearTimeout(timer);
         if (!leaving.signal.aborted) timer = setTimeout(update, pause);
       }
@@ -52,7 +52,7 @@ function useList(name, rows, pause) {
   return { ...state, renew: useCallback(() => renew.current(), []) };
 }
 
-/** Rows with the text that each is made of, and a key of its own: no row is lost where two say the same of themselves. */
+/** Returns each row with its JSON and a unique key: two rows with the same identity are both kept. */
 function keyed(rows, name) {
   const seen = new Map();
   return rows.map((row) => {
@@ -73,22 +73,22 @@ function count(rows) {
 
 function OnAir() {
   const { data, failed, renew } = useList("on-air", "broadcasts", ON_AIR_MS);
-  const [said, setSaid] = useState("");
+  const [notice, setNotice] = useState("");
   const done = useCallback((text) => {
-    setSaid(text);
+    setNotice(text);
     renew();
   }, []);
   useEffect(() => {
-    const timer = setTimeout(() => setSaid(""), 10_000);
+    const timer = setTimeout(() => setNotice(""), 10_000);
     return () => clearTimeout(timer);
-  }, [said]);
+  }, [notice]);
   const rows = data?.rows ?? [];
   return h(
     "section",
     { "aria-labelledby": "timav-on-air" },
     h("header", { className: "timav-head" }, h("h2", { id: "timav-on-air" }, "Broadcasts"), rows.length > 0 && h("span", { className: "timav-count" }, count(rows))),
-    h("p", { className: "timav-said", role: "status" }, said),
-    failed && h("p", { className: "timav-error", role: "alert" }, `${failed} What is shown may be old.`),
+    h("p", { className: "timav-notice", role: "status" }, notice),
+    failed && h("p", { className: "timav-error", role: "alert" }, `${failed} This list may be out of date.`),
     data === null
       ? !failed && h("p", { className: "timav-empty" }, "Loading")
       : rows.length === 0
@@ -111,24 +111,24 @@ function FileIds({ row }) {
 
 function When({ row, now }) {
   const [from, to] = [row.started_at, row.ended_at].map(moment).map((at) => at && clock(at, now));
-  return from && to ? `${from} to ${to}` : (to ?? from ?? "Not known");
+  return from && to ? `${from} to ${to}` : (to ?? from ?? "Unknown");
 }
 
-function Show({ row }) {
+function Identity({ row }) {
   const where = row.room_id === undefined ? null : `Room ${text(row.room_id)} · ${text(row.user_id)}`;
-  if (!row.title) return where ?? "Not known";
+  if (!row.title) return where ?? "Unknown";
   return h(Fragment, null, text(row.title), where && h("div", { className: "timav-where" }, where));
 }
 
-const COLUMNS = ["Show", "Recording", "On air", "Ended", "File ids", "Run"];
-const UNSHOWN = h("tr", null, h("td", { colSpan: COLUMNS.length }, "This recording cannot be shown: what is stored of it cannot be read."));
+const COLUMNS = ["Broadcast", "Recording", "On air", "Ended", "File ids", "Run"];
+const UNSHOWN = h("tr", null, h("td", { colSpan: COLUMNS.length }, "This recording cannot be shown: its stored data cannot be read."));
 
 function Recording({ row, now }) {
   const cell = (name, content) => h("td", { "data-name": name }, content);
   return h(
     "tr",
     null,
-    cell("Show", h(Show, { row })),
+    cell("Broadcast", h(Identity, { row })),
     cell("Recording", text(row.file_name)),
     cell("On air", h(When, { row, now })),
     cell("Ended", OUTCOMES.get(row.outcome) ?? text(row.outcome)),
@@ -163,12 +163,12 @@ function Recordings() {
   );
 }
 
-const UNLISTED = h("p", { className: "timav-error", role: "alert" }, "This list cannot be shown. Load the page again.");
+const UNLISTED = h("p", { className: "timav-error", role: "alert" }, "This list cannot be shown. Reload the page.");
 
 function Broadcasts() {
   const lists = [OnAir, Recordings].map((list) => h(Boundary, { key: list.name, instead: UNLISTED }, h(list)));
   return h("div", { className: "timav-page" }, h("style", null, STYLE), lists);
 }
 
-// Airflow looks for the component under the name of the menu's entry.
+// Airflow looks the component up under the name of the menu's entry.
 globalThis.Broadcasts = Broadcasts;

@@ -1,15 +1,15 @@
-// What of a stream this page fetches, and how. A playlist is written by others, and each address in it would be fetched by the
-// viewer's browser, which has a login at Airflow.
+// Decides which URLs of a stream this page fetches, and how. Others write the playlist, and the browser that fetches its URLs has
+// a login at Airflow.
 
-/** The text of a refusal, by which it is told from a server that does not answer. */
+/** The text of a refusal, which distinguishes it from a server that does not respond. */
 export const REFUSED = "This stream leads to Airflow itself, or to an address that is not http or https: this page does not fetch it.";
 
-/** An origin without the dot at the end of its host: that leads to the same host, and is another origin by name only. */
+/** Returns an origin without the dot at the end of its host: with the dot it is another origin, but the same host. */
 const undotted = (origin) => origin.replace(/\.+(?=(:\d+)?$)/, "");
 
 /**
- * Whether this page fetches an address: http or https (https only, where the page itself is https), without a user name in
- * it, and not on Airflow's own origin, whatever the path. Another port of Airflow's host is another origin.
+ * Returns whether this page fetches a URL: http or https (only https if the page itself is https), without a user name, and
+ * not on Airflow's own origin, whatever the path. Another port of Airflow's host is another origin.
  */
 export function mayFetch(url, page = location) {
   let to;
@@ -23,12 +23,12 @@ export function mayFetch(url, page = location) {
   return undotted(to.origin) !== undotted(page.origin);
 }
 
-/** Whether an address may become a link: as `mayFetch`, and http on a page that is https, for a link leaves the page. */
+/** Returns whether a URL may become a link: as `mayFetch`, but http on an https page, too, because a link leaves the page. */
 export const mayOpen = (url) => mayFetch(url, { protocol: "http:", origin: location.origin });
 
 /**
- * The loader through which hls.js fetches everything: playlists, segments, their maps, keys. It sends neither cookies nor
- * any other login, also where a server redirects; an answer that came from Airflow in the end is thrown away.
+ * Returns the loader through which hls.js fetches everything: playlists, segments, their maps, keys. It sends no cookies and no
+ * other login, also after a redirect, and discards a response that came from Airflow in the end.
  */
 export function guarded(FetchLoader) {
   return class extends FetchLoader {
@@ -40,7 +40,7 @@ export function guarded(FetchLoader) {
       const refuse = () => callbacks.onError({ code: 0, text: REFUSED }, context, null, this.stats);
       if (!mayFetch(context.url)) {
         this.context = context;
-        queueMicrotask(() => this.stats && refuse()); // hls.js does not expect an answer before it has asked
+        queueMicrotask(() => this.stats && refuse()); // hls.js expects no callback before `load` returns
         return;
       }
       const { onProgress, onSuccess } = callbacks;

@@ -1,4 +1,4 @@
-// The picture of one broadcast, or why there is none here. hls.js is loaded once the first picture comes into view.
+// Plays one broadcast, or says why it cannot be played here. hls.js is loaded once the first picture comes into view.
 
 import { guarded, mayFetch, mayOpen, REFUSED } from "./loader.js";
 
@@ -7,7 +7,7 @@ const { createElement: h, useEffect, useRef, useState } = globalThis.React;
 const AGAIN_MS = 4000;
 let hls;
 
-/** hls.js, loaded once; where that fails, the next picture tries anew. */
+/** Loads hls.js once; if that fails, the next picture tries again. */
 function library() {
   hls ??= import("./hls.light.min.mjs").then(
     (module) => ({ Hls: module.default, loader: guarded(module.FetchLoader) }),
@@ -20,30 +20,30 @@ function library() {
 }
 
 /**
- * Why this page cannot play a broadcast, as far as that is known without trying; null where it can be tried.
+ * Returns why this page cannot play a broadcast, as far as that is known without trying; null if it can try.
  * `protocol` is the page's own.
  */
 export function obstacle(row, protocol = location.protocol) {
   if (row.phase === "waiting") return { text: "Waiting for the host" };
-  if (row.foreign) return { text: "This push was started elsewhere: its address is not known here." };
+  if (row.foreign) return { text: "This push was started elsewhere: its address is unknown here." };
   if (row.phase === "starting") return { text: "Starting" };
   if (row.protected) return { text: "A player password is set: only Tencent's own player can play this stream." };
   const [hls, rtmp] = [row.hls_url, row.rtmp_url].map((url) => (typeof url === "string" ? url : ""));
   if (!hls && rtmp) {
     return { text: "RTMP only: browsers cannot play it. Open its address in a player such as VLC.", copy: rtmp };
   }
-  if (!hls) return { text: "No address is known at which it plays." };
+  if (!hls) return { text: "Its address is unknown." };
   if (!mayOpen(hls)) return { text: REFUSED };
   if (protocol === "https:" && hls.toLowerCase().startsWith("http:")) {
     return {
-      text: "This page comes over https and the stream over http: browsers do not play that here (mixed content).",
+      text: "This page is served over https and the stream over http: browsers do not play that here (mixed content).",
       open: hls,
     };
   }
   return null;
 }
 
-/** Why an address cannot be read: a request that asks for no permission tells a forbidden one from one that is not there. */
+/** Returns why a URL cannot be read: a request without CORS succeeds if only the permission is missing. */
 async function whyUnreadable(url) {
   if (!mayFetch(url)) return { text: REFUSED };
   try {
@@ -61,11 +61,11 @@ async function whyFailed(Hls, fault, url) {
   return { text: status === 404 ? "No picture at the moment" : `The stream's server answers ${status}.` };
 }
 
-/** Plays `url` in `video`; calls `tell` with null once a picture moves, and with the reason where none does. */
-function play({ Hls, loader }, video, url, tell) {
+/** Plays `url` in `video`; calls `report` with null once a picture moves, and with the reason if none does. */
+function play({ Hls, loader }, video, url, report) {
   if (!Hls.isSupported()) {
-    // Not `video.src = url`, where a browser plays HLS by itself: it would fetch whatever the playlist says, Airflow included.
-    tell({ text: "This browser cannot play the stream within a page.", open: url });
+    // Not `video.src = url`, even if the browser plays HLS natively: it would fetch any URL in the playlist, Airflow's included.
+    report({ text: "This browser cannot play the stream within a page.", open: url });
     return () => {};
   }
   const player = new Hls({
@@ -78,8 +78,8 @@ function play({ Hls, loader }, video, url, tell) {
   let recovered = false;
   player.on(Hls.Events.ERROR, async (_, fault) => {
     if (fault.response?.text === REFUSED) {
-      player.destroy(); // at once: hls.js would try again for half a minute
-      tell({ text: REFUSED });
+      player.destroy(); // at once: hls.js would retry for half a minute
+      report({ text: REFUSED });
       return;
     }
     if (!fault.fatal) return;
@@ -89,7 +89,7 @@ function play({ Hls, loader }, video, url, tell) {
       return;
     }
     player.destroy();
-    tell(await whyFailed(Hls, fault, url));
+    report(await whyFailed(Hls, fault, url));
   });
   player.on(Hls.Events.MANIFEST_PARSED, () => video.play().catch(() => {})); // a browser may want a click first
   player.loadSource(url);
@@ -97,7 +97,7 @@ function play({ Hls, loader }, video, url, tell) {
   return () => player.destroy();
 }
 
-/** Whether the element is in view: pictures that nobody sees cost traffic, and a hundred at once a browser's life. */
+/** Returns whether the element is in view: a hundred pictures at once would exhaust a browser. */
 function useInView(ref) {
   const [inView, setInView] = useState(false);
   useEffect(() => {
@@ -108,7 +108,7 @@ function useInView(ref) {
   return inView;
 }
 
-function Video({ url, label, tell, again }) {
+function Video({ url, label, report, again }) {
   const ref = useRef(null);
   const inView = useInView(ref);
   useEffect(() => {
@@ -116,17 +116,17 @@ function Video({ url, label, tell, again }) {
     let end = () => {};
     let over = false;
     let timer;
-    const told = (why) => {
+    const reported = (why) => {
       if (over) return;
-      tell(why);
+      report(why);
       if (why) timer = setTimeout(again, AGAIN_MS);
     };
     library().then(
       (library) => {
-        if (!over) end = play(library, ref.current, url, told);
+        if (!over) end = play(library, ref.current, url, reported);
       },
-      () => told({ text: "The player could not be loaded from Airflow." }),
-    ).catch(() => told({ text: "The player cannot play this stream.", open: url }));
+      () => reported({ text: "The player could not be loaded from Airflow." }),
+    ).catch(() => reported({ text: "The player cannot play this stream.", open: url }));
     return () => {
       over = true;
       clearTimeout(timer);
@@ -139,11 +139,11 @@ function Video({ url, label, tell, again }) {
     playsInline: true,
     controls: true,
     "aria-label": label,
-    onPlaying: () => tell(null),
+    onPlaying: () => report(null),
   });
 }
 
-/** The picture, or the reason in its place. `Note` shows a reason. */
+/** Shows the picture, or in its place the reason why there is none, in a `Note`. */
 export function Player({ row, label, Note }) {
   const known = obstacle(row);
   const [found, setFound] = useState(null);
@@ -157,7 +157,7 @@ export function Player({ row, label, Note }) {
       key: attempt,
       url: row.hls_url,
       label,
-      tell: setFound,
+      report: setFound,
       again: () => setAttempt((before) => before + 1),
     }),
     found && h(Note, { why: found }),

@@ -17,7 +17,7 @@ export const STYLE = `
 .timav-head { display: flex; flex-wrap: wrap; align-items: baseline; gap: 0.25rem 0.75rem; }
 .timav-count, .timav-empty, .timav-where, .timav-page dt { color: var(--muted); }
 .timav-empty { padding: 2rem 0; }
-.timav-said { min-height: 1.5rem; color: var(--muted); }
+.timav-notice { min-height: 1.5rem; color: var(--muted); }
 .timav-error { color: var(--bad); overflow-wrap: anywhere; font-size: 0.875rem; }
 .timav-grid { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 19rem), 1fr)); gap: 1rem; }
 .timav-tile {

@@ -1,4 +1,4 @@
-// One broadcast, and the two things that people do about it.
+// The tile of one broadcast, with the buttons Extend and Stop now.
 
 import { clock, extend, fresh, moment, named, runPath, span, stop, text } from "./airflow.js";
 import { Boundary } from "./boundary.js";
@@ -8,7 +8,7 @@ import { Player } from "./player.js";
 const { createElement: h, memo, useEffect, useId, useRef, useState } = globalThis.React;
 const Link = globalThis.ReactRouterDOM?.Link;
 
-// Maps, not objects: an object also answers to `constructor` and the like, which a row may say.
+// Maps, not objects: an object also has `constructor` and the like, which a row may contain.
 const ON_AIR = ["On air", "calm"];
 const VERDICTS = new Map([
   ["LIVE", ["Live", "live"]],
@@ -30,7 +30,7 @@ const RECORDINGS = new Map([
   ["starting", "Starting"],
   ["due", "Planned"],
   ["stopped", "Stopped"],
-  ["foreign", "Somebody else's"],
+  ["foreign", "Started elsewhere"],
   ["off", "Off"],
 ]);
 
@@ -40,7 +40,7 @@ export function Inside({ to, title, children }) {
   return Link ? h(Link, { to, ...shown }, children) : h("a", { href: to.slice(1), ...shown }, children);
 }
 
-/** A button that puts a text on the clipboard and says so. */
+/** A button that copies a text to the clipboard and says so. */
 export function Copy({ text, what, label = "Copy" }) {
   const [done, setDone] = useState(null);
   useEffect(() => {
@@ -57,7 +57,7 @@ async function toClipboard(text) {
     await navigator.clipboard.writeText(text);
     return true;
   } catch {
-    // without https browsers have the old way only
+    // without https, browsers have only this older way
     const area = Object.assign(document.createElement("textarea"), { value: text });
     document.body.append(area);
     area.select();
@@ -67,7 +67,7 @@ async function toClipboard(text) {
   }
 }
 
-/** Why there is no picture, and what can be done instead. */
+/** Says why there is no picture, and what to do instead. */
 export function Note({ why }) {
   return h(
     "div",
@@ -84,7 +84,7 @@ function Dialog({ title, close, children }) {
   useEffect(() => {
     ref.current.showModal();
   }, []);
-  // The browser says that it has closed only with its next frame: a key pressed before that would be lost.
+  // The browser fires `close` only with its next frame: a key pressed before that would be lost.
   const leave = () => {
     ref.current.close();
     close();
@@ -101,8 +101,8 @@ function Dialog({ title, close, children }) {
   );
 }
 
-/** Asks before it acts; stays open with the reason where Airflow refuses. */
-function Ask({ title, yes, danger, act, close, children }) {
+/** Asks for confirmation before it acts; stays open with the reason if Airflow refuses. */
+function Confirm({ title, yes, danger, act, close, children }) {
   const [busy, setBusy] = useState(false);
   const [failed, setFailed] = useState(null);
   const submit = (leave) => async (event) => {
@@ -133,7 +133,7 @@ function Ask({ title, yes, danger, act, close, children }) {
   );
 }
 
-function AskStop({ row, close, done }) {
+function ConfirmStop({ row, close, done }) {
   const act = async () => {
     const now = await fresh(row.id);
     if (!now.stop) throw new Error("It is ending already.");
@@ -144,16 +144,16 @@ function AskStop({ row, close, done }) {
     row.phase === "waiting" || row.phase === "starting"
       ? "It does not go on air, and its run fails."
       : row.foreign
-        ? "The run ends. The push goes on: somebody else has started it."
-        : "It goes off air within seconds, and its run goes on to its end with what was recorded. It cannot be taken back: a new run is a new show.";
+        ? "The run ends. The push goes on, because it was started elsewhere."
+        : "It goes off air within seconds, and its run continues with the recording. This cannot be undone: a new run is a new broadcast.";
   return h(
-    Ask,
+    Confirm,
     { title: `Stop ${named(row)} now?`, yes: "Stop now", danger: true, act, close },
     h("p", null, `Room ${text(row.room_id)}, ${text(row.user_id)}. ${what}`),
   );
 }
 
-function AskExtend({ row, now, close, done }) {
+function ConfirmExtend({ row, now, close, done }) {
   const [minutes, setMinutes] = useState("15");
   const id = useId();
   const until = moment(row.until);
@@ -169,7 +169,7 @@ function AskExtend({ row, now, close, done }) {
   };
   const valid = Number(minutes) >= 1;
   return h(
-    Ask,
+    Confirm,
     { title: `Extend ${named(row)}`, yes: "Extend", act, close },
     h("label", { htmlFor: id }, "By how many minutes?"),
     h(
@@ -199,13 +199,13 @@ function Line({ name, children }) {
 }
 
 function Moment({ time, now, children }) {
-  return time === null ? "Not known" : h("time", { dateTime: time.toISOString(), title: time.toString() }, clock(time, now), children);
+  return time === null ? "Unknown" : h("time", { dateTime: time.toISOString(), title: time.toString() }, clock(time, now), children);
 }
 
 function ShownTile({ row, now, done }) {
   const id = useId();
-  const [asking, setAsking] = useState(null);
-  const close = () => setAsking(null);
+  const [dialog, setDialog] = useState(null);
+  const close = () => setDialog(null);
   const [word, tone] = PHASES.get(row.phase) ?? VERDICTS.get(row.verdict) ?? ON_AIR;
   const [since, until, verdictSince] = [row.since, row.until, row.verdict_since].map(moment);
   const left = until - now;
@@ -233,23 +233,23 @@ function ShownTile({ row, now, done }) {
           { name: "Until" },
           h(Moment, { time: until, now }, left > 0 ? ` (${span(left)} left)` : ""),
         ),
-        h(Line, { name: "Recording" }, RECORDINGS.get(row.recording) ?? "Not known"),
+        h(Line, { name: "Recording" }, RECORDINGS.get(row.recording) ?? "Unknown"),
         verdictSince &&
           h(Line, { name: "Picture" }, `${(VERDICTS.get(row.verdict) ?? ON_AIR)[0]} since `, h(Moment, { time: verdictSince, now })),
       ),
-      row.overdue && h("p", { className: "timav-error" }, "Its end has passed, and nothing has stopped it yet: is the reaper DAG switched on?"),
-      row.orphan && h("p", { className: "timav-error" }, "Its task on_air is gone. The reaper DAG ends it."),
+      row.overdue && h("p", { className: "timav-error" }, "Its end has passed, and nothing has stopped it yet. Check that the reaper DAG is switched on."),
+      row.orphan && h("p", { className: "timav-error" }, "Its task on_air is gone. The reaper DAG will end it."),
       row.error && h("p", { className: "timav-error" }, text(row.error)),
       h(
         "div",
         { className: "timav-actions" },
         h(Inside, { to: runPath(row), title: text(row.run_id) }, `Run of ${text(row.dag_id)}`),
-        row.extend && until && h("button", { type: "button", className: "timav-button", "aria-describedby": id, onClick: () => setAsking("extend") }, "Extend"),
-        typeof row.stop?.task_id === "string" && h("button", { type: "button", className: "timav-button danger", "aria-describedby": id, onClick: () => setAsking("stop") }, "Stop now"),
+        row.extend && until && h("button", { type: "button", className: "timav-button", "aria-describedby": id, onClick: () => setDialog("extend") }, "Extend"),
+        typeof row.stop?.task_id === "string" && h("button", { type: "button", className: "timav-button danger", "aria-describedby": id, onClick: () => setDialog("stop") }, "Stop now"),
       ),
     ),
-    asking === "stop" && h(AskStop, { row, close, done }),
-    asking === "extend" && h(AskExtend, { row, now, close, done }),
+    dialog === "stop" && h(ConfirmStop, { row, close, done }),
+    dialog === "extend" && h(ConfirmExtend, { row, now, close, done }),
   );
 }
 
@@ -258,12 +258,12 @@ const minute = (time) => Math.floor(time / 60_000);
 const UNSHOWN = h(
   "article",
   { className: "timav-tile" },
-  h("p", { className: "timav-body timav-error" }, "This broadcast cannot be shown: what is stored of it cannot be read."),
+  h("p", { className: "timav-body timav-error" }, "This broadcast cannot be shown: its stored data cannot be read."),
 );
 
 function OwnTile({ row, text, now, done }) {
   return h(Boundary, { text, instead: UNSHOWN }, h(ShownTile, { row, now, done }));
 }
 
-/** A tile is drawn anew where its broadcast or the minute has changed: there may be a hundred. */
+/** Redrawn only if its broadcast or the minute has changed: there may be a hundred tiles. */
 export const Tile = memo(OwnTile, (before, after) => before.text === after.text && minute(before.now) === minute(after.now));

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from airflow_provider_timav.leases import GRACE
+from airflow_provider_timav.leases import RELEASE_GRACE
 from harness.rest import Run
 from harness.service import Witness
 from harness.site import AirflowSite
@@ -21,7 +21,7 @@ ROOMS: Final = range(FIRST_ROOM, FIRST_ROOM + OVER + WANTED)
 
 def stock(now: datetime) -> tuple[list[Show], list[Show]]:
     """Shows that are over, and as many that are wanted, of each kind that there is; their rooms take turns."""
-    past, long_past, ahead = now - GRACE, now - timedelta(days=3), now + timedelta(minutes=30)
+    past, long_past, ahead = now - RELEASE_GRACE, now - timedelta(days=3), now + timedelta(minutes=30)
     over: list[dict[str, Any]] = [
         {"end": past},
         {"end": long_past},

@@ -21,7 +21,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from airflow_provider_timav.leases import GRACE
+from airflow_provider_timav.leases import RELEASE_GRACE
 from harness.postgres import PostgresServer
 from harness.processes import until
 from harness.project import EXAMPLES
@@ -224,7 +224,7 @@ class Soak:
             return
         self._next_unwanted = now + self._form.unwanted_each
         room = FIRST_UNWANTED + len(self._soaked.unwanted)
-        put_on_air(self._site, self._service, CONN_ID, [Show(room, datetime.now(UTC) - GRACE)])
+        put_on_air(self._site, self._service, CONN_ID, [Show(room, datetime.now(UTC) - RELEASE_GRACE)])
         self._soaked.unwanted[room] = datetime.now(UTC)
 
     def _judge(self, one: Aired) -> None:

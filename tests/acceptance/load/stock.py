@@ -53,11 +53,11 @@ class Show:
         lease = Lease(key, owner, uuid.uuid4().hex, self.end)
         ledger = Ledger(key.variable)
         ledger.store = sheet
-        ledger.hold(lease)
+        ledger.write_lease(lease)
         for kind, state in self.claims.items():
-            ledger.tell(kind, Claim(lease.generation, state))
+            ledger.write_claim(kind, Claim(lease.generation, state))
         if self.moved_to is not None:
-            ledger.observe(Watch(lease.generation, self.moved_to))
+            ledger.write_watch(Watch(lease.generation, self.moved_to))
         return lease
 
 

@@ -1,4 +1,4 @@
-"""The command: every script with every seed; a table, and an exit status that says whether all came out as they must."""
+"""The command: every script with every seed; a table, and an exit status that shows whether all came out as they must."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             continue
         for seed in seeds:
             one = play(script, seed)
-            marks = judged(one.stream, one.looks)
+            marks = judged(one.stream, one.probes)
             marked.append((one, marks))
             if marks.wrong or options.seed is not None:
                 print(

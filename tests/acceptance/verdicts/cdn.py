@@ -1,4 +1,4 @@
-"""What a CDN answers: lists of segments, segments, and what it takes for them."""
+"""Answers of a CDN: lists of segments, segments, and the resources that are needed to play them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _PACKETS: Final = (b"\x47\x1f\xff\x10" + b"\xff" * 184) * 22
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the watcher asks for."""
+    """A request of the watcher."""
 
     at: float
     path: str
@@ -31,7 +31,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer. ``wire`` are the bytes to send instead, for what is no ordinary answer."""
+    """An answer. ``wire`` are the bytes to send instead, if it is no ordinary answer."""
 
     body: bytes = b""
     status: int = 200
@@ -106,7 +106,7 @@ def playlist(
 
 
 def media(request: Request, content: bytes = _PACKETS) -> Reply:
-    """Answer with a segment, or with the part of it that was asked for."""
+    """Answer with a segment, or with the part of it that was requested."""
     kind = (("Content-Type", "video/mp2t"),)
     first, _, last = request.headers.get("range", "").removeprefix("bytes=").partition("-")
     if not first.isdigit():
@@ -139,5 +139,5 @@ def listed(edge: Edge, target: int, request: Request, *, over: bool = False) -> 
 
 
 def gzipped(text: str) -> Reply:
-    """Answer in gzip, whatever was asked for."""
+    """Answer in gzip, whatever was requested."""
     return Reply(gzip.compress(text.encode(), 1), headers=(("Content-Encoding", "gzip"),))

@@ -1,7 +1,7 @@
-"""Compares what a watcher said with what was true: the script knows when viewers got something new.
+"""Compares a watcher's verdicts with the truth: the script knows when viewers got something new.
 
 Players begin three target durations before the end of a list (RFC 8216, 6.3.3): so much is left to play when nothing new comes.
-What is said of a stream may be late by that and by a poll, which is the longest pause of the watcher and the look after it.
+A verdict may be late by that and by a poll, which is the longest pause of the watcher and the probe after it.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from airflow_provider_timav.stream.watch import Verdict
-from tests.acceptance.verdicts.origin import Look
+from airflow_provider_timav.stream.verdict import Verdict
+from tests.acceptance.verdicts.origin import Probe
 from tests.acceptance.verdicts.stream import Fresh, Shown, Stream, longest_pause
 
 __all__ = ["BUFFERED", "Marks", "judged"]
@@ -27,12 +27,12 @@ LIVE_WITHIN = 2
 
 @dataclass
 class Marks:
-    """What is right and wrong about the looks of a play, or of several.
+    """The marks of the probes of a play, or of several.
 
     Times are fractions of what is allowed: 1 is just in time, infinity is never.
     """
 
-    looks: int = 0
+    probes: int = 0
     false_live: int = 0
     false_ended: int = 0
     false_stalled: int = 0
@@ -41,9 +41,9 @@ class Marks:
     stalled_after: list[float] = field(default_factory=list)
     ended_after: list[float] = field(default_factory=list)
     mistaken: int = 0
-    """Looks at which live or not live was wrong, where nothing is left to doubt."""
+    """Probes at which live or not live was wrong, beyond doubt."""
     status_false_live: int = 0
-    """Looks at which a check that takes status 200 for live is wrong so."""
+    """Probes at which a check that takes status 200 for live is wrong so."""
     status_mistaken: int = 0
     wrong: list[str] = field(default_factory=list)
     """Everything that is not as it must be, in words."""
@@ -54,27 +54,27 @@ class Marks:
         )
 
 
-def judged(stream: Stream, looks: Sequence[Look]) -> Marks:
-    """Return the marks of the looks at a stream."""
-    return _Judge(stream, looks).marks()
+def judged(stream: Stream, probes: Sequence[Probe]) -> Marks:
+    """Return the marks of the probes of a stream."""
+    return _Judge(stream, probes).marks()
 
 
 class _Judge:
-    def __init__(self, stream: Stream, looks: Sequence[Look]) -> None:
+    def __init__(self, stream: Stream, probes: Sequence[Probe]) -> None:
         self._stream = stream
-        self._looks = looks
+        self._probes = probes
         self._buffer = float(BUFFERED * stream.target)
-        # A verdict holds until the next look has ended.
-        self._poll = longest_pause(stream.target) + max(look.at - look.began for look in looks)
-        self._marks = Marks(looks=len(looks))
+        # A verdict holds until the next probe has ended.
+        self._poll = longest_pause(stream.target) + max(probe.at - probe.began for probe in probes)
+        self._marks = Marks(probes=len(probes))
         self._arrivals = sorted(
             moment for one in stream.fresh for moment in (one.first, one.everywhere) if math.isfinite(moment)
         )
         self._everywhere = sorted((one for one in stream.fresh), key=lambda one: one.everywhere)
 
     def marks(self) -> Marks:
-        for look in self._looks:
-            self._single(look)
+        for probe in self._probes:
+            self._single(probe)
         for spell in self._spells():
             self._until_live(spell)
         for silence in self._silences():
@@ -95,102 +95,102 @@ class _Judge:
         place = bisect_right(self._everywhere, at, key=lambda one: one.everywhere)
         return self._everywhere[place - 1] if place else None
 
-    def _single(self, look: Look) -> None:
-        """Judge one look for itself."""
-        silent = look.at - self._latest(look.at)
-        says_live = look.verdict is Verdict.LIVE
+    def _single(self, probe: Probe) -> None:
+        """Judge one probe for itself."""
+        silent = probe.at - self._latest(probe.at)
+        says_live = probe.verdict is Verdict.LIVE
         if says_live and silent > self._buffer + self._poll:
             self._marks.false_live += 1
-            self._wrong("LIVE, and nothing has come for longer than viewers can play", look.at)
-        known = self._known_to_all(look.began)
-        if look.verdict is Verdict.STALLED and known is not None and look.at <= known.first + self._buffer:
+            self._wrong("LIVE, and nothing has come for longer than viewers can play", probe.at)
+        known = self._known_to_all(probe.began)
+        if probe.verdict is Verdict.STALLED and known is not None and probe.at <= known.first + self._buffer:
             self._marks.false_stalled += 1
-            self._wrong("STALLED while viewers play on", look.at)
-        began = any(0 <= look.at - begin <= self._buffer + self._poll for begin in self._stream.begins)
-        if look.verdict is Verdict.RESET and not began:
+            self._wrong("STALLED while viewers play on", probe.at)
+        began = any(0 <= probe.at - begin <= self._buffer + self._poll for begin in self._stream.begins)
+        if probe.verdict is Verdict.RESET and not began:
             self._marks.false_reset += 1
-            self._wrong("RESET, and no encoder has begun anew", look.at)
-        if look.verdict is Verdict.ENDED and not self._is_over(look):
+            self._wrong("RESET, and no encoder has begun anew", probe.at)
+        if probe.verdict is Verdict.ENDED and not self._is_over(probe):
             self._marks.false_ended += 1
-            self._wrong("ENDED, and the broadcast goes on", look.at)
+            self._wrong("ENDED, and the broadcast goes on", probe.at)
         if silent <= self._buffer:
             self._marks.mistaken += not says_live
-            self._marks.status_mistaken += look.status != 200
+            self._marks.status_mistaken += probe.status != 200
         elif silent > self._buffer + self._poll:
             self._marks.mistaken += says_live
-            self._marks.status_false_live += look.status == 200
-            self._marks.status_mistaken += look.status == 200
+            self._marks.status_false_live += probe.status == 200
+            self._marks.status_mistaken += probe.status == 200
 
-    def _is_over(self, look: Look) -> bool:
-        """Tell whether the list has said so since there last was something new, or it is gone for longer than grace."""
-        since = self._latest(look.began)
-        if any(one.shown is Shown.OVER and since <= one.at <= look.at for one in self._looks):
+    def _is_over(self, probe: Probe) -> bool:
+        """Return whether the list has declared its end since the last new media, or has been gone for longer than grace."""
+        since = self._latest(probe.began)
+        if any(one.shown is Shown.OVER and since <= one.at <= probe.at for one in self._probes):
             return True
-        was_live = any(one.verdict is Verdict.LIVE and one.at < look.at for one in self._looks)
-        return was_live and look.at - since > self._stream.grace
+        was_live = any(one.verdict is Verdict.LIVE and one.at < probe.at for one in self._probes)
+        return was_live and probe.at - since > self._stream.grace
 
-    def _spells(self) -> Iterator[list[Look]]:
-        """Give the looks of each time in which there was something new again and again, and the list to be seen."""
+    def _spells(self) -> Iterator[list[Probe]]:
+        """Give the probes of each time in which there was something new again and again, and the list to be seen."""
         begins = sorted(self._stream.begins)
 
-        def spell(look: Look) -> tuple[bool, int]:
-            live = look.shown is Shown.LISTED and look.at - self._latest(look.at) <= self._buffer
-            return live, bisect_right(begins, look.at)
+        def spell(probe: Probe) -> tuple[bool, int]:
+            live = probe.shown is Shown.LISTED and probe.at - self._latest(probe.at) <= self._buffer
+            return live, bisect_right(begins, probe.at)
 
-        for (live, _), looks in itertools.groupby(self._looks, spell):
+        for (live, _), probes in itertools.groupby(self._probes, spell):
             if live:
-                yield list(looks)
+                yield list(probes)
 
-    def _until_live(self, spell: Sequence[Look]) -> None:
-        """Hold the longest time without LIVE to what is allowed."""
+    def _until_live(self, spell: Sequence[Probe]) -> None:
+        """Hold the longest time without LIVE to its limit."""
         allowed = LIVE_WITHIN * self._stream.target + self._poll
-        for says_live, run in itertools.groupby(spell, lambda look: look.verdict is Verdict.LIVE):
+        for says_live, run in itertools.groupby(spell, lambda probe: probe.verdict is Verdict.LIVE):
             if says_live:
                 continue
             began = next(run).at
-            until = next((look.at for look in spell if look.at > began and look.verdict is Verdict.LIVE), None)
+            until = next((probe.at for probe in spell if probe.at > began and probe.verdict is Verdict.LIVE), None)
             if until is None and spell[-1].at - began <= allowed:
                 continue  # the spell was too short
             self._marks.live_after.append(math.inf if until is None else (until - began) / allowed)
             if until is None or until - began > allowed:
-                self._wrong(f"not LIVE within {allowed:.1f} s of the look", began)
+                self._wrong(f"not LIVE within {allowed:.1f} s of the probe", began)
 
-    def _silences(self) -> Iterator[tuple[float, list[Look]]]:
-        """Give each time in which nothing new came for so long that it is told: since when, and the looks in it."""
-        first, last = self._looks[0].at, self._looks[-1].at
+    def _silences(self) -> Iterator[tuple[float, list[Probe]]]:
+        """Give each time in which nothing new came for so long that a verdict must show it: its begin, and the probes in it."""
+        first, last = self._probes[0].at, self._probes[-1].at
         moments = [moment for moment in self._arrivals if moment < last]
         for since, until in itertools.pairwise([-math.inf, *moments, last]):
             if until - max(since, first) > self._buffer:
-                looks = [look for look in self._looks if since <= look.at and look.at <= until]
-                yield since, looks
+                probes = [probe for probe in self._probes if since <= probe.at and probe.at <= until]
+                yield since, probes
 
-    def _until_stalled(self, silence: tuple[float, Sequence[Look]]) -> None:
-        """Hold the time until STALLED to what is allowed, if the list stands there unchanged all that time."""
-        since, looks = silence
-        since = max(since, self._looks[0].at)
+    def _until_stalled(self, silence: tuple[float, Sequence[Probe]]) -> None:
+        """Hold the time until STALLED to its limit, if the list stands there unchanged all that time."""
+        since, probes = silence
+        since = max(since, self._probes[0].at)
         allowed = self._buffer + self._poll
-        meanwhile = [look for look in looks if look.at <= since + allowed]
-        if looks[-1].at <= since + allowed or any(look.shown is not Shown.LISTED for look in meanwhile):
+        meanwhile = [probe for probe in probes if probe.at <= since + allowed]
+        if probes[-1].at <= since + allowed or any(probe.shown is not Shown.LISTED for probe in meanwhile):
             return
-        told = next((look.at for look in looks if look.verdict in (Verdict.STALLED, Verdict.ENDED)), math.inf)
+        told = next((probe.at for probe in probes if probe.verdict in (Verdict.STALLED, Verdict.ENDED)), math.inf)
         self._marks.stalled_after.append((told - since) / allowed)
         if told > since + allowed:
             self._wrong(f"not STALLED within {allowed:.1f} s of the last that viewers got", since)
 
-    def _until_ended(self, silence: tuple[float, Sequence[Look]]) -> None:
-        """Hold the time until ENDED to what is allowed: a poll after ENDLIST, or when grace is over."""
-        since, looks = silence
-        was_live = any(look.verdict is Verdict.LIVE for look in self._looks if look.at <= since + self._poll)
-        if not was_live or any(look.shown is Shown.HIDDEN for look in looks):
+    def _until_ended(self, silence: tuple[float, Sequence[Probe]]) -> None:
+        """Hold the time until ENDED to its limit: a poll after ENDLIST, or when grace is over."""
+        since, probes = silence
+        was_live = any(probe.verdict is Verdict.LIVE for probe in self._probes if probe.at <= since + self._poll)
+        if not was_live or any(probe.shown is Shown.HIDDEN for probe in probes):
             return
-        if (over := next((look.began for look in looks if look.shown is Shown.OVER), None)) is not None:
+        if (over := next((probe.began for probe in probes if probe.shown is Shown.OVER), None)) is not None:
             since, allowed = over, self._poll
         else:
             # Of a list that stands still the grace period begins with the stall.
             allowed = self._buffer + self._poll + self._stream.grace + self._poll
-        if looks[-1].at <= since + allowed:
+        if probes[-1].at <= since + allowed:
             return
-        told = next((look.at for look in looks if look.at >= since and look.verdict is Verdict.ENDED), math.inf)
+        told = next((probe.at for probe in probes if probe.at >= since and probe.verdict is Verdict.ENDED), math.inf)
         self._marks.ended_after.append((told - since) / allowed)
         if told > since + allowed:
             self._wrong(f"not ENDED within {allowed:.1f} s of the end", since)

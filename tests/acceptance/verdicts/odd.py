@@ -94,7 +94,7 @@ def _skipped(request: Request, edge: Edge, target: int) -> Reply:
 
 
 def _ranges(request: Request, edge: Edge, target: int) -> Reply:
-    """Segments are ranges of one file, which holds what is listed and no byte more."""
+    """Segments are ranges of one file, which holds the listed ranges and no byte more."""
     each = 2_000
     shown = edge.listed(request.at)
     if request.path.endswith(".ts"):

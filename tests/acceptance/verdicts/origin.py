@@ -1,4 +1,4 @@
-"""Plays a scripted stream to the product's own watcher: real HTTP on loopback, on a clock that only moves as it is told.
+"""Plays a scripted stream to the product's own watcher: real HTTP on loopback, on a clock that only the play moves.
 
 The clock moves by the pauses of the watcher and by the seconds that the script says a request takes, so that minutes of a
 stream take milliseconds. Every address leads to the one server here, and there is no other network and no name server.
@@ -18,29 +18,30 @@ from unittest import mock
 
 from airflow_provider_timav import names
 from airflow_provider_timav.stream import reader as reader_module
-from airflow_provider_timav.stream.watch import Verdict, Watch
+from airflow_provider_timav.stream.state import StreamState
+from airflow_provider_timav.stream.verdict import Verdict
 from tests.acceptance.verdicts.cdn import Request
 from tests.acceptance.verdicts.scripts import Script
 from tests.acceptance.verdicts.stream import Shown, Stream
 
-__all__ = ["Look", "Play", "play", "watched"]
+__all__ = ["Play", "Probe", "play", "watched"]
 
 EPOCH: Final = 1_795_435_200.0
-"""What the clock shows at the first look, in seconds since 1970."""
+"""What the clock shows at the first probe, in seconds since 1970."""
 
 MOST_SECONDS: Final = 60.0
-"""Real ones, for one play: what takes longer hangs."""
+"""Real ones, for one play: a longer one hangs."""
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """One look of the watcher, and what there was to see at that moment.
+class Probe:
+    """One probe of the watcher, and the truth at that moment.
 
-    :param began: when it began, and ``at`` when its verdict was there, in seconds since the first look.
-    :param verdict: what the watcher said.
-    :param reason: why, as the watcher said.
-    :param shown: what the address showed.
-    :param status: what the playlist's address would have answered, to a check of the status; None for no answer.
+    :param began: when it began, and ``at`` when its verdict was there, in seconds since the first probe.
+    :param verdict: the watcher's.
+    :param reason: the watcher's reason.
+    :param shown: the kind of list that the address showed.
+    :param status: the answer of the playlist's address to a check of the status; None for no answer.
     """
 
     began: float
@@ -53,12 +54,12 @@ class Look:
 
 @dataclass(frozen=True)
 class Play:
-    """What came of a script with a seed."""
+    """The probes of a script with a seed."""
 
     script: Script
     seed: int
     stream: Stream
-    looks: list[Look]
+    probes: list[Probe]
 
     def __str__(self) -> str:
         return f"{self.script} {self.seed}" + (f" ({self.stream.note})" if self.stream.note else "")
@@ -70,8 +71,8 @@ def play(script: Script, seed: int) -> Play:
     return Play(script, seed, stream, watched(stream, seed))
 
 
-def watched(stream: Stream, seed: int = 0) -> list[Look]:
-    """Return the looks of a watcher that follows this stream."""
+def watched(stream: Stream, seed: int = 0) -> list[Probe]:
+    """Return the probes of a watcher that follows this stream."""
     stage = _Stage(stream)
     state = random.getstate()
     random.seed(seed)  # the watcher spreads its pauses by chance
@@ -90,17 +91,17 @@ class _Stage:
         self.now = 0.0
         self.port = 0
         self._listed_at: float | None = None
-        """When the script was last asked for a list during this look."""
-        self._looks: list[Look] = []
+        """When a list was last requested during this probe."""
+        self._probes: list[Probe] = []
 
-    async def follow(self) -> list[Look]:
+    async def follow(self) -> list[Probe]:
         """Follow the stream to its end."""
         server = await asyncio.get_running_loop().create_server(lambda: _Connection(self), "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         began = 0.0
 
-        async def enough(watch: Watch) -> bool:
-            self._looks.append(self._look(began, watch))
+        async def enough(state: StreamState) -> bool:
+            self._probes.append(self._probe(began, state))
             return self.now >= self.stream.seconds
 
         async def sleep(pause: float) -> None:
@@ -112,14 +113,16 @@ class _Stage:
         try:
             async with reader_module.shared_reader() as reader:
                 url = f"http://{self.stream.host}{self.stream.path}"
-                await reader_module.follow(reader, url, Watch(), grace=self.stream.grace, enough=enough, sleep=sleep)
+                await reader_module.follow(
+                    reader, url, StreamState(), grace=self.stream.grace, enough=enough, sleep=sleep
+                )
         finally:
             server.close()
-        return self._looks
+        return self._probes
 
-    def _look(self, began: float, watch: Watch) -> Look:
+    def _probe(self, began: float, state: StreamState) -> Probe:
         at = began if self._listed_at is None else self._listed_at
-        return Look(began, self.now, watch.verdict, watch.reason, self.stream.shows(at), self._status(at))
+        return Probe(began, self.now, state.verdict, state.reason, self.stream.shows(at), self._status(at))
 
     def _status(self, at: float) -> int | None:
         if self.stream.fails(at, self.stream.host) is not None:
@@ -171,7 +174,7 @@ class _Connection(asyncio.Protocol):
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """A loop whose every connection leads to the one server, or fails as the script says."""
+    """A loop whose every connection leads to the one server, or fails by the script."""
 
     def __init__(self, stage: _Stage) -> None:
         super().__init__()

@@ -17,7 +17,7 @@ __all__ = ["markdown", "story", "table"]
 COLUMNS = (
     "script",
     "plays",
-    "looks",
+    "probes",
     "false LIVE",
     "false ENDED",
     "false STALLED",
@@ -25,45 +25,46 @@ COLUMNS = (
     "LIVE in",
     "STALLED in",
     "ENDED in",
-    "wrong looks",
+    "wrong probes",
     "status 200: false live",
-    "status 200: wrong looks",
+    "status 200: wrong probes",
     "",
 )
 
 _PAGE = """# The verdict matrix
 
 Written by `make verdicts`, which has the provider's own watcher follow {scripts} scripted streams, {seeds} seeds each, over
-HTTP on loopback and on a clock that only its pauses and the servers' answers move: {looks} looks. A seed decides the target
+HTTP on loopback and on a clock that only its pauses and the servers' answers move: {probes} probes. A seed decides the target
 duration (1 to 10 s), how many segments are listed, where their numbers begin, how late each is, how long servers take, when an
-outage begins and how long it lasts, at which moment the first look falls, and the `grace` of the watch (20 to 60 s).
+outage begins and how long it lasts, at which moment the first probe falls, and `grace` (20 to 60 s).
 **{good} of {plays} plays came out as they must.**
 
 The script knows when viewers got something new. Players begin three target durations before the end of a list (RFC 8216,
-6.3.3), so viewers see a picture for so long after the last of it. A poll is the longest pause between two looks (1.1 target
-durations, of 1 to 10 s) and the longest look of the play. What must hold, for every seed:
+6.3.3), so viewers see a picture for so long after the last of it. A poll is the longest pause between two probes (1.1 target
+durations, of 1 to 10 s) and the longest probe of the play. For every seed must hold:
 
 - false LIVE: none. LIVE is false when nothing new has come for more than three target durations and a poll.
-- false ENDED: none. ENDED is right after `#EXT-X-ENDLIST`, and when what was live is gone for longer than `grace`. What only
-  we cannot see is not gone.
+- false ENDED: none. ENDED is right after `#EXT-X-ENDLIST`, and when a live stream has been gone for longer than `grace`. A
+  stream that only we cannot see is not gone.
 - false STALLED: none. STALLED is false when something new has come, to all viewers, in the last three target durations.
 - false RESET: none. RESET is right when an encoder has begun anew, and not for an older copy of the list.
-- LIVE within two target durations and a poll: from the first look at a list that is live, and whenever LIVE was lost while it
+- LIVE within two target durations and a poll: from the first probe of a list that is live, and whenever LIVE was lost while it
   went on.
-- STALLED within three target durations and a poll: from the last that viewers got, or from the first look.
+- STALLED within three target durations and a poll: from the last new media for viewers, or from the first probe.
 - ENDED within a poll of `#EXT-X-ENDLIST`; otherwise within three target durations, `grace` and two polls.
 
-Times are the longest of all plays, in per cent of what is allowed. A look is wrong when it says LIVE of what has not been live
-for longer than three target durations and a poll, or does not say it while viewers have something new to play, as the first
-looks at any stream. "Status 200" is a check that takes status 200 of the playlist's address for live, made at the same moments.
+Times are the longest of all plays, in per cent of what is allowed. A probe is wrong if its verdict is LIVE and the stream has
+not been live for longer than three target durations and a poll, or if it is not LIVE while viewers have something new to play,
+as for the first probes of any stream. "Status 200" is a check that takes status 200 of the playlist's address for live, at the
+same moments.
 
-## What happens
+## The scripts
 
 {what}
 
-What is odd, by seed: {odd}.
+Oddities, by seed: {odd}.
 
-## What came of it
+## Results
 
 {came}
 """
@@ -79,7 +80,7 @@ def markdown(marked: Sequence[tuple[Play, Marks]], *, seeds: int) -> str:
     return _PAGE.format(
         scripts=len({play.script for play, _ in marked}),
         seeds=seeds,
-        looks=f"{sum(marks.looks for _, marks in marked):,}",
+        probes=f"{sum(marks.probes for _, marks in marked):,}",
         good=sum(not marks.wrong for _, marks in marked),
         plays=len(marked),
         what="\n".join(f"- `{script.name}`: {script.what}" for script in SCRIPTS),
@@ -90,8 +91,10 @@ def markdown(marked: Sequence[tuple[Play, Marks]], *, seeds: int) -> str:
 
 def story(play: Play) -> str:
     """Return the verdicts of a play, each with its first moment."""
-    changes = (next(looks) for _, looks in itertools.groupby(play.looks, lambda look: (look.verdict, look.reason)))
-    told = [f"{look.at:7.1f} s  {look.verdict}{f' ({look.reason})' if look.reason else ''}" for look in changes]
+    changes = (
+        next(probes) for _, probes in itertools.groupby(play.probes, lambda probe: (probe.verdict, probe.reason))
+    )
+    told = [f"{probe.at:7.1f} s  {probe.verdict}{f' ({probe.reason})' if probe.reason else ''}" for probe in changes]
     return "\n".join(told if len(told) <= 12 else [*told[:8], f"... {len(told) - 12} more ...", *told[-4:]])
 
 
@@ -109,7 +112,7 @@ def _row(script: Script | str, found: Sequence[Marks]) -> tuple[str, ...]:
     return (
         str(script),
         str(len(found)),
-        str(every.looks),
+        str(every.probes),
         str(every.false_live),
         str(every.false_ended),
         str(every.false_stalled),
@@ -117,9 +120,9 @@ def _row(script: Script | str, found: Sequence[Marks]) -> tuple[str, ...]:
         _longest(every.live_after),
         _longest(every.stalled_after),
         _longest(every.ended_after),
-        _share(every.mistaken, every.looks),
+        _share(every.mistaken, every.probes),
         str(every.status_false_live),
-        _share(every.status_mistaken, every.looks),
+        _share(every.status_mistaken, every.probes),
         f"WRONG {wrong}/{len(found)}" if wrong else f"ok {len(found)}/{len(found)}",
     )
 

@@ -1,4 +1,4 @@
-"""The sixteen scripts: what broadcasts and what serves them are known to do, each with dice for all that differs."""
+"""The sixteen scripts: known behaviour of broadcasts and of their servers, each with dice for all that differs."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FOREVER: Final = float("inf")
 
 @dataclass(frozen=True)
 class Script:
-    """One of the sixteen; its text and its name are those of what throws the dice."""
+    """One of the sixteen; its text and its name are those of the function that throws the dice."""
 
     make: Callable[[Dice], Stream]
 
@@ -46,8 +46,8 @@ class Script:
 class Dice:
     """What every script lets chance decide, the same for the same script and seed.
 
-    An encoder's first segment is listed at ``begin``: so long ago that the window is full at the first look, which comes at any
-    moment between two segments.
+    An encoder's first segment is listed at ``begin``: so long ago that the window is full at the first probe, which comes at
+    any moment between two segments.
     """
 
     def __init__(self, name: str, seed: int) -> None:
@@ -71,7 +71,7 @@ class Dice:
         return self.random.uniform(least, most) * self.target
 
     def encoder(self, *, begin: float | None = None, end: float, first: int | None = None) -> list[Segment]:
-        """Return what an encoder makes until ``end``."""
+        """Return the segments that an encoder makes until ``end``."""
         return made(
             self.random,
             first=self.first if first is None else first,
@@ -110,7 +110,7 @@ class Dice:
         shows: Callable[[float], Shown] = lambda at: Shown.LISTED,
         **facts: Any,
     ) -> Stream:
-        """Return the stream; what is left out is as usual."""
+        """Return the stream; facts that are left out are as usual."""
         usual = Stream(
             target=self.target,
             grace=self.grace,
@@ -229,7 +229,7 @@ def yesterday(dice: Dice) -> Stream:
 
 
 def stale_edges(dice: Dice) -> Stream:
-    """After the end of a broadcast two caches take turns with different last lists; every other seed looks only then."""
+    """After the end of a broadcast two caches take turns with different last lists; every other seed probes only then."""
     late = dice.one_of("seen live", "never live") == "never live"
     end = -dice.targets(20, 40) if late else dice.targets(15, 25)
     made_here = dice.encoder(begin=end - 100 * dice.target, end=end)
@@ -424,7 +424,7 @@ def variants(dice: Dice) -> Stream:
 
 
 def _master(kind: str, request: Request) -> Reply:
-    """Answer with the multivariant playlist; of what is of no use it names five renditions before the one that is."""
+    """Answer with the multivariant playlist; it names five useless renditions before a useful one."""
     names = [f"/first/list.m3u8?rendition={place}" for place in range(5)] + ["/second/list.m3u8"]
     headers: tuple[tuple[str, str], ...] = ()
     if kind == "session each":

@@ -1,4 +1,4 @@
-"""One segment of a scripted stream. All times are seconds since the first look."""
+"""One segment of a scripted stream. All times are seconds since the first probe."""
 
 from __future__ import annotations
 

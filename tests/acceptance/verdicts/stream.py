@@ -1,6 +1,6 @@
-"""A scripted stream: what an encoder makes, what is served of it at a moment, and when its viewers get something new.
+"""A scripted stream: the segments of an encoder, the answers at a moment, and when viewers get something new.
 
-All times are seconds since the first look. Nothing in here has a clock: a stream is a function of time.
+All times are seconds since the first probe. Nothing in here has a clock: a stream is a function of time.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ __all__ = ["Fresh", "Shown", "Stream", "freshness", "longest_pause", "made"]
 
 
 class Shown(StrEnum):
-    """What the address shows to the watcher."""
+    """The kind of list that the address shows to the watcher."""
 
     LISTED = "listed"
     """A list of segments that may grow."""
     OVER = "over"
-    """A list that says nothing will be added."""
+    """A list that declares its end."""
     NOTHING = "nothing"
     """No list, or one without segments; viewers have none either."""
     HIDDEN = "hidden"
@@ -46,11 +46,11 @@ class Stream:
     :param seconds: how long it is watched.
     :param answer: the CDN; None hangs up.
     :param fresh: when viewers get new media, in order.
-    :param shows: what the address shows at a moment.
+    :param shows: the kind of list that the address shows at a moment.
     :param begins: when an encoder begins anew, after the first.
     :param latency: seconds that a request for this path takes.
     :param fails: why there is no connection to a host at a moment, if there is none.
-    :param note: what the dice have chosen, in a few words.
+    :param note: the choices of the dice, in a few words.
     """
 
     target: int
@@ -68,7 +68,7 @@ class Stream:
 
 
 def longest_pause(target: float) -> float:
-    """Return the longest pause between two looks that is promised: a target duration of 1 to 10 s, and a tenth."""
+    """Return the longest pause between two probes that is promised: a target duration of 1 to 10 s, and a tenth."""
     return 1.1 * min(max(target, 1.0), 10.0)
 
 
@@ -83,7 +83,7 @@ def made(
     late: Callable[[], float] = lambda: 0.0,
     holds: Holds = Holds.MEDIA,
 ) -> list[Segment]:
-    """Return what one encoder makes: a segment for each target duration, each listed up to ``jitter`` of it later.
+    """Return the segments of one encoder: a segment for each target duration, each listed up to ``jitter`` of it later.
 
     :param late: seconds after which a segment that is listed is there.
     """

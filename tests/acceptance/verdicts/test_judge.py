@@ -1,4 +1,4 @@
-"""The judge of the verdict matrix finds what is wrong, and nothing else; and the scripts are what they say."""
+"""The judge of the verdict matrix finds wrong verdicts, and nothing else; and the scripts are as described."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_timav.stream.watch import Verdict
+from airflow_provider_timav.stream.verdict import Verdict
 from tests.acceptance.verdicts.__main__ import main
 from tests.acceptance.verdicts.cdn import Edge, Reply, Request, listed, media, playlist
 from tests.acceptance.verdicts.judge import Marks, judged
-from tests.acceptance.verdicts.origin import Look, Play
+from tests.acceptance.verdicts.origin import Play, Probe
 from tests.acceptance.verdicts.report import markdown, story, table
 from tests.acceptance.verdicts.scripts import SCRIPTS, Dice
 from tests.acceptance.verdicts.segments import Segment
@@ -22,7 +22,7 @@ from tests.acceptance.verdicts.stream import Fresh, Shown, Stream
 TARGET = 2
 GRACE = 30.0
 POLL = 1.1 * TARGET + 0.1
-"""The longest pause, and the looks here take a tenth of a second."""
+"""The longest pause, and the probes here take a tenth of a second."""
 
 
 def stream(*arrivals: Fresh, **facts: Any) -> Stream:
@@ -44,16 +44,16 @@ def arrivals(begin: float, end: float, lag: float = 0.0) -> list[Fresh]:
     return [Fresh(at, at + lag) for at in times]
 
 
-def looks(
+def probes(
     *told: tuple[float, str], end: float, shown: Callable[[float], Shown] = lambda at: Shown.LISTED
-) -> list[Look]:
-    """A look each second; what is told holds from its moment on."""
+) -> list[Probe]:
+    """A probe each second; a verdict holds from its moment on."""
     found = []
     for second in range(int(end) + 1):
         verdict = next(verdict for since, verdict in reversed(told) if since <= second)
         state = shown(second)
         status = 200 if state in (Shown.LISTED, Shown.OVER) else 404
-        found.append(Look(second - 0.1, float(second), Verdict(verdict), "", state, status))
+        found.append(Probe(second - 0.1, float(second), Verdict(verdict), "", state, status))
     return found
 
 
@@ -73,27 +73,27 @@ def away(begin: float, end: float, what: Shown) -> Callable[[float], Shown]:
     return lambda second: what if begin <= second < end else Shown.LISTED
 
 
-RIGHT: dict[str, tuple[Stream, Sequence[Look]]] = {
-    "live": (LIVE_FOR_EVER, looks(*WELL_SEEN, end=60)),
-    "live just in time": (LIVE_FOR_EVER, looks((0, "STARTING"), (6, "LIVE"), end=60)),
-    "lost for a moment": (LIVE_FOR_EVER, looks(*WELL_SEEN, (30, "STARTING"), (33, "LIVE"), end=60)),
-    "stalled and ended": (DIES, looks(*AND_DIED, end=80)),
-    "stalled just in time": (DIES, looks(*WELL_SEEN, (28, "STALLED"), (58, "ENDED"), end=80)),
-    "yesterday's list": (DIED_BEFORE, looks((0, "STARTING"), (7, "STALLED"), end=80)),
-    "a list that says so": (DIES, looks(*WELL_SEEN, (22, "ENDED"), end=40, shown=over_after(22))),
+RIGHT: dict[str, tuple[Stream, Sequence[Probe]]] = {
+    "live": (LIVE_FOR_EVER, probes(*WELL_SEEN, end=60)),
+    "live just in time": (LIVE_FOR_EVER, probes((0, "STARTING"), (6, "LIVE"), end=60)),
+    "lost for a moment": (LIVE_FOR_EVER, probes(*WELL_SEEN, (30, "STARTING"), (33, "LIVE"), end=60)),
+    "stalled and ended": (DIES, probes(*AND_DIED, end=80)),
+    "stalled just in time": (DIES, probes(*WELL_SEEN, (28, "STALLED"), (58, "ENDED"), end=80)),
+    "yesterday's list": (DIED_BEFORE, probes((0, "STARTING"), (7, "STALLED"), end=80)),
+    "a list that says so": (DIES, probes(*WELL_SEEN, (22, "ENDED"), end=40, shown=over_after(22))),
     "an end before the beginning": (
         stream(*arrivals(20, 60)),
-        looks(
+        probes(
             (0, "ENDED"), (21, "RESET"), (23, "LIVE"), end=60, shown=lambda at: Shown.OVER if at < 20 else Shown.LISTED
         ),
     ),
     "hidden": (
         LIVE_FOR_EVER,
-        looks(*WELL_SEEN, (10, "ABSENT"), (50, "LIVE"), end=60, shown=away(10, 49, Shown.HIDDEN)),
+        probes(*WELL_SEEN, (10, "ABSENT"), (50, "LIVE"), end=60, shown=away(10, 49, Shown.HIDDEN)),
     ),
     "ended and back": (
         stream(*arrivals(-10, 10), *arrivals(60, 90), begins=[60]),
-        looks(
+        probes(
             *WELL_SEEN,
             (11, "ABSENT"),
             (42, "ENDED"),
@@ -105,7 +105,7 @@ RIGHT: dict[str, tuple[Stream, Sequence[Look]]] = {
     ),
     "a cache that lags": (
         stream(*arrivals(-10, 20, lag=5)),
-        looks(*WELL_SEEN, (32, "STALLED"), (62, "ENDED"), end=80),
+        probes(*WELL_SEEN, (32, "STALLED"), (62, "ENDED"), end=80),
     ),
 }
 RIGHT["an end before the beginning"] = (
@@ -113,82 +113,88 @@ RIGHT["an end before the beginning"] = (
     RIGHT["an end before the beginning"][1],
 )
 
-WRONG: dict[str, tuple[Stream, Sequence[Look], str]] = {
-    "live too long": (DIES, looks(*WELL_SEEN, (30, "STALLED"), (57, "ENDED"), end=80), "false_live"),
-    "live after the end": (DIED_BEFORE, looks((0, "STARTING"), (2, "LIVE"), (3, "STALLED"), end=40), "false_live"),
-    "ended by mistake": (LIVE_FOR_EVER, looks(*WELL_SEEN, (40, "ENDED"), (41, "LIVE"), end=60), "false_ended"),
-    "ended before grace is over": (DIES, looks(*WELL_SEEN, (27, "STALLED"), (49, "ENDED"), end=80), "false_ended"),
-    "ended and never live": (DIED_BEFORE, looks((0, "STARTING"), (7, "STALLED"), (50, "ENDED"), end=80), "false_ended"),
+WRONG: dict[str, tuple[Stream, Sequence[Probe], str]] = {
+    "live too long": (DIES, probes(*WELL_SEEN, (30, "STALLED"), (57, "ENDED"), end=80), "false_live"),
+    "live after the end": (DIED_BEFORE, probes((0, "STARTING"), (2, "LIVE"), (3, "STALLED"), end=40), "false_live"),
+    "ended by mistake": (LIVE_FOR_EVER, probes(*WELL_SEEN, (40, "ENDED"), (41, "LIVE"), end=60), "false_ended"),
+    "ended before grace is over": (DIES, probes(*WELL_SEEN, (27, "STALLED"), (49, "ENDED"), end=80), "false_ended"),
+    "ended and never live": (
+        DIED_BEFORE,
+        probes((0, "STARTING"), (7, "STALLED"), (50, "ENDED"), end=80),
+        "false_ended",
+    ),
     "ended because we see nothing": (
         LIVE_FOR_EVER,
-        looks(*WELL_SEEN, (10, "ABSENT"), (41, "ENDED"), (50, "LIVE"), end=60, shown=away(10, 49, Shown.HIDDEN)),
+        probes(*WELL_SEEN, (10, "ABSENT"), (41, "ENDED"), (50, "LIVE"), end=60, shown=away(10, 49, Shown.HIDDEN)),
         "false_ended",
     ),
     "ended after it has begun": (
         stream(*arrivals(20, 60)),
-        looks((0, "ENDED"), (24, "LIVE"), end=60, shown=lambda at: Shown.OVER if at < 20 else Shown.LISTED),
+        probes((0, "ENDED"), (24, "LIVE"), end=60, shown=lambda at: Shown.OVER if at < 20 else Shown.LISTED),
         "false_ended",
     ),
-    "stalled by mistake": (LIVE_FOR_EVER, looks(*WELL_SEEN, (40, "STALLED"), (41, "LIVE"), end=60), "false_stalled"),
-    "reset by mistake": (LIVE_FOR_EVER, looks(*WELL_SEEN, (40, "RESET"), (41, "LIVE"), end=60), "false_reset"),
-    "never live": (LIVE_FOR_EVER, looks((0, "STARTING"), end=60), "live_after"),
-    "live too late": (LIVE_FOR_EVER, looks((0, "STARTING"), (7, "LIVE"), end=60), "live_after"),
-    "lost for too long": (LIVE_FOR_EVER, looks(*WELL_SEEN, (30, "STARTING"), (37, "LIVE"), end=60), "live_after"),
-    "absent though it is there": (LIVE_FOR_EVER, looks(*WELL_SEEN, (30, "ABSENT"), end=60), "live_after"),
+    "stalled by mistake": (LIVE_FOR_EVER, probes(*WELL_SEEN, (40, "STALLED"), (41, "LIVE"), end=60), "false_stalled"),
+    "reset by mistake": (LIVE_FOR_EVER, probes(*WELL_SEEN, (40, "RESET"), (41, "LIVE"), end=60), "false_reset"),
+    "never live": (LIVE_FOR_EVER, probes((0, "STARTING"), end=60), "live_after"),
+    "live too late": (LIVE_FOR_EVER, probes((0, "STARTING"), (7, "LIVE"), end=60), "live_after"),
+    "lost for too long": (LIVE_FOR_EVER, probes(*WELL_SEEN, (30, "STARTING"), (37, "LIVE"), end=60), "live_after"),
+    "absent though it is there": (LIVE_FOR_EVER, probes(*WELL_SEEN, (30, "ABSENT"), end=60), "live_after"),
     "live too late after a restart": (
         replace(LIVE_FOR_EVER, begins=[30]),
-        looks(*WELL_SEEN, (30, "RESET"), (31, "STARTING"), (37, "LIVE"), end=60),
+        probes(*WELL_SEEN, (30, "RESET"), (31, "STARTING"), (37, "LIVE"), end=60),
         "live_after",
     ),
     "stalled too late": (
         DIES,
-        looks(*WELL_SEEN, (26, "STARTING"), (29, "STALLED"), (58, "ENDED"), end=80),
+        probes(*WELL_SEEN, (26, "STARTING"), (29, "STALLED"), (58, "ENDED"), end=80),
         "stalled_after",
     ),
-    "never stalled": (DIED_BEFORE, looks((0, "STARTING"), end=80), "stalled_after"),
-    "never ended": (DIES, looks(*WELL_SEEN, (27, "STALLED"), end=80), "ended_after"),
+    "never stalled": (DIED_BEFORE, probes((0, "STARTING"), end=80), "stalled_after"),
+    "never ended": (DIES, probes(*WELL_SEEN, (27, "STALLED"), end=80), "ended_after"),
     "a list that says so in vain": (
         DIES,
-        looks(*WELL_SEEN, (26, "STALLED"), (57, "ENDED"), end=80, shown=over_after(22)),
+        probes(*WELL_SEEN, (26, "STALLED"), (57, "ENDED"), end=80, shown=over_after(22)),
         "ended_after",
     ),
 }
 
 
 @pytest.mark.parametrize(("seen", "told"), RIGHT.values(), ids=RIGHT)
-def test_what_is_right_is_not_found_wrong(seen: Stream, told: Sequence[Look]) -> None:
+def test_what_is_right_is_not_found_wrong(seen: Stream, told: Sequence[Probe]) -> None:
     marks = judged(seen, told)
     assert marks.wrong == []
     assert all(fraction <= 1 for fraction in [*marks.live_after, *marks.stalled_after, *marks.ended_after])
 
 
 @pytest.mark.parametrize(("seen", "told", "mark"), WRONG.values(), ids=WRONG)
-def test_what_is_wrong_is_found(seen: Stream, told: Sequence[Look], mark: str) -> None:
+def test_what_is_wrong_is_found(seen: Stream, told: Sequence[Probe], mark: str) -> None:
     marks = judged(seen, told)
     found = getattr(marks, mark)
     assert found > 0 if isinstance(found, int) else max(found) > 1
     assert marks.wrong
 
 
-def test_the_measured_times_are_those_of_the_looks() -> None:
-    marks = judged(DIES, looks(*AND_DIED, end=80))
+def test_the_measured_times_are_those_of_the_probes() -> None:
+    marks = judged(DIES, probes(*AND_DIED, end=80))
     assert marks.live_after == [pytest.approx(2 / (2 * TARGET + POLL))]
     assert marks.stalled_after == [pytest.approx(7 / (3 * TARGET + POLL))]
     assert marks.ended_after == [pytest.approx(37 / (3 * TARGET + GRACE + 2 * POLL))]
 
 
 def test_status_200_is_scored_by_the_same_truth() -> None:
-    dead = judged(DIED_BEFORE, looks((0, "STARTING"), (7, "STALLED"), end=80))
+    dead = judged(DIED_BEFORE, probes((0, "STARTING"), (7, "STALLED"), end=80))
     assert (dead.status_false_live, dead.status_mistaken, dead.mistaken) == (81, 81, 0)
     hidden = judged(
-        LIVE_FOR_EVER, looks(*WELL_SEEN, (10, "ABSENT"), (50, "LIVE"), end=60, shown=away(10, 49, Shown.HIDDEN))
+        LIVE_FOR_EVER, probes(*WELL_SEEN, (10, "ABSENT"), (50, "LIVE"), end=60, shown=away(10, 49, Shown.HIDDEN))
     )
     assert (hidden.status_false_live, hidden.status_mistaken, hidden.mistaken) == (0, 39, 42)
 
 
 def test_marks_add_up() -> None:
-    one = Marks(looks=2, false_live=1, live_after=[0.5], wrong=["this"])
-    assert one + Marks(looks=3, live_after=[0.7]) == Marks(looks=5, false_live=1, live_after=[0.5, 0.7], wrong=["this"])
+    one = Marks(probes=2, false_live=1, live_after=[0.5], wrong=["this"])
+    assert one + Marks(probes=3, live_after=[0.7]) == Marks(
+        probes=5, false_live=1, live_after=[0.5, 0.7], wrong=["this"]
+    )
 
 
 def test_there_are_sixteen_scripts_and_each_tells_what_happens() -> None:
@@ -254,9 +260,9 @@ def test_a_playlist_is_what_the_product_reads() -> None:
 
 def test_the_tables_tell_what_is_wrong() -> None:
     script = SCRIPTS[0]
-    good = Play(script, 0, LIVE_FOR_EVER, looks(*WELL_SEEN, end=60))
-    bad = Play(script, 1, DIES, looks(*WELL_SEEN, end=80))
-    marked = [(play, judged(play.stream, play.looks)) for play in (good, bad)]
+    good = Play(script, 0, LIVE_FOR_EVER, probes(*WELL_SEEN, end=60))
+    bad = Play(script, 1, DIES, probes(*WELL_SEEN, end=80))
+    marked = [(play, judged(play.stream, play.probes)) for play in (good, bad)]
     assert "WRONG 1/2" in table(marked)
     assert "never" in table(marked)
     assert "**1 of 2 plays" in markdown(marked, seeds=2)

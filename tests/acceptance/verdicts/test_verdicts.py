@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from airflow_provider_timav.stream.watch import Verdict
+from airflow_provider_timav.stream.verdict import Verdict
 from tests.acceptance.verdicts.judge import judged
 from tests.acceptance.verdicts.odd import ODD
 from tests.acceptance.verdicts.origin import play, watched
@@ -15,7 +15,7 @@ from tests.acceptance.verdicts.report import story
 from tests.acceptance.verdicts.scripts import SCRIPTS, Dice, Script, stale_caches
 
 SEEDS: Final = {"odd": len(ODD), "variants": 7, "hollow": 7, "hidden": 5}
-"""As many as there are kinds of what goes wrong; of the other scripts three."""
+"""As many as there are kinds of failure; of the other scripts three."""
 
 
 def _plays() -> Iterator[object]:
@@ -26,9 +26,9 @@ def _plays() -> Iterator[object]:
 
 @pytest.mark.parametrize(("script", "seed"), list(_plays()))
 def test_a_watcher_says_what_viewers_see(script: Script, seed: int) -> None:
-    """Nothing is said to be live, over or stalled that is not, and what is so is said in time."""
+    """No verdict of LIVE, ENDED or STALLED is false, and none is late."""
     played = play(script, seed)
-    assert judged(played.stream, played.looks).wrong == [], f"{played}\n{story(played)}"
+    assert judged(played.stream, played.probes).wrong == [], f"{played}\n{story(played)}"
 
 
 @pytest.mark.parametrize(("variants", "caches"), [(1, 3), (1, 4), (1, 6), (2, 2), (3, 2), (5, 2)])
@@ -36,7 +36,7 @@ def test_a_watcher_says_what_viewers_see(script: Script, seed: int) -> None:
 def test_caches_that_take_turns_after_the_end_show_nothing_live(variants: int, caches: int, seed: int) -> None:
     """However many of them there are, and of however many variants."""
     stream = stale_caches(Dice(f"stale caches {variants} {caches}", seed), variants=variants, caches=caches)
-    looks = watched(stream, seed)
-    marks = judged(stream, looks)
+    probes = watched(stream, seed)
+    marks = judged(stream, probes)
     assert (marks.false_live, marks.false_ended) == (0, 0), marks.wrong
-    assert looks[-1].verdict is Verdict.ENDED
+    assert probes[-1].verdict is Verdict.ENDED

@@ -1,4 +1,4 @@
-"""The command: run both sides at once for some rounds, print the table, say by the exit status whether the goals are met."""
+"""The command: run both sides at once for some rounds, print the table, show by the exit status whether the goals are met."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tests.acceptance.bench.report import Row, at_most, exit_status, table
 
 HERE: Final = Path(__file__).parent
 SETTLED_SECONDS: Final = 20.0
-"""Until each stream has been seen to be live, and what the start has cost is over."""
+"""Until each stream has been seen to be live, and the start is over."""
 
 ROUND_SECONDS: Final = 10.0
 
 MOST_KILOBYTES: Final = 20.0
 MOST_OF_OTHER: Final = 1.05
-"""No more than the other: what lies below a twentieth differs between two runs of the same package."""
+"""No more than the other: two runs of the same package differ by up to a twentieth."""
 
 Told = Mapping[str, Any]
 
@@ -66,7 +66,7 @@ def measured(
     seconds: float = ROUND_SECONDS,
     other_first: bool = False,
 ) -> tuple[list[Told], list[Told]]:
-    """Return what this side and the other did in each round.
+    """Return the counts of this side and of the other in each round.
 
     Both run at once, so that the machine's other work falls on both alike.
     """
@@ -77,7 +77,7 @@ def measured(
             began = [sides.enter_context(_side(base, many, package)) for package in packages]
             one, two = reversed(began) if other_first else began
             time.sleep(settled)
-            _tell(one, two)  # what was until now is no round
+            _tell(one, two)  # the time until now is no round
             found = []
             for _ in range(rounds):
                 time.sleep(seconds)
@@ -87,16 +87,16 @@ def measured(
 
 def rows(here: Sequence[Told], there: Sequence[Told], *, many: int, bare: bool) -> list[Row]:
     """Return the table's rows."""
-    mine, others = ([told["cpu"] / max(told["looks"], 1) * 1000 for told in side] for side in (here, there))
+    mine, others = ([told["cpu"] / max(told["probes"], 1) * 1000 for told in side] for side in (here, there))
     ratio = median(one / two for one, two in zip(mine, others, strict=True))
-    what = "a bare poll" if bare else "a look of the other"
+    what = "a bare poll" if bare else "a probe of the other"
     late, others_late = (max(told["late_p99"] for told in side) * 1000 for side in (here, there))
-    live, others_live = (min(told["live"] / max(told["looks"], 1) for told in side) for side in (here, there))
+    live, others_live = (min(told["live"] / max(told["probes"], 1) for told in side) for side in (here, there))
     kilobytes, others_kilobytes = ((side[-1]["resident"] - side[-1]["alone"]) / 1024 / many for side in (here, there))
     return [
         at_most(
             "P9",
-            f"CPU of a look over {what}",
+            f"CPU of a probe over {what}",
             ratio,
             None if bare else MOST_OF_OTHER,
             unit="x",
@@ -107,7 +107,7 @@ def rows(here: Sequence[Told], there: Sequence[Told], *, many: int, bare: bool) 
         ),
         at_most(
             "P8",
-            "looks later than they should be, p99, the worst round",
+            "probes later than they should be, p99, the worst round",
             late,
             100.0,
             unit=" ms",
@@ -115,7 +115,7 @@ def rows(here: Sequence[Told], there: Sequence[Told], *, many: int, bare: bool) 
         ),
         Row(
             goal_id="P8",
-            what="looks that say LIVE, the worst round",
+            what="probes that say LIVE, the worst round",
             measured=f"{live:.1%} (the other {others_live:.1%})",
             goal="99%",
             met=live >= 0.99,
@@ -140,7 +140,7 @@ def _side(base: str, many: int, package: Path | None) -> contextlib.AbstractCont
 
 
 def _tell(*sides: subprocess.Popen[str]) -> list[Told]:
-    """Ask all sides at once what they have done."""
+    """Get the counts of all sides at once."""
     for side in sides:
         if side.stdin is None:
             raise RuntimeError("a pipe was asked for")

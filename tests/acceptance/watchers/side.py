@@ -20,16 +20,16 @@ from pathlib import Path
 from typing import Any, Final
 
 BARE_SECONDS: Final = 2.0
-"""Between two polls of a bare poller: what a watcher waits while a playlist of that target duration moves."""
+"""Between two polls of a bare poller: as long as a watcher waits while a playlist of that target duration moves."""
 
 MOST_SOCKETS: Final = 20
 
 
 class Count:
-    """What was done since it was last told."""
+    """Counts since they were last reported."""
 
     def __init__(self) -> None:
-        self.looks = 0
+        self.probes = 0
         self.live = 0
         self.late: list[float] = []
         self._cpu = time.process_time()
@@ -39,13 +39,13 @@ class Count:
         cpu = time.process_time()
         late = sorted(self.late) or [0.0]
         found = {
-            "looks": self.looks,
+            "probes": self.probes,
             "live": self.live,
             "cpu": cpu - self._cpu,
             "late_p99": late[int(len(late) * 0.99)],
             "resident": resident(),
         }
-        self.looks, self.live, self.late, self._cpu = 0, 0, [], cpu
+        self.probes, self.live, self.late, self._cpu = 0, 0, [], cpu
         return found
 
     async def sleep(self, pause: float) -> None:
@@ -61,26 +61,30 @@ def resident() -> int:
 
 
 async def watchers(base: str, many: int, count: Count, started: Callable[[], None]) -> None:
-    """Watch with the provider's own reader, all in one loop."""
+    """Poll with the provider's own reader, all in one loop."""
     from airflow_provider_timav.stream.reader import follow, shared_reader
-    from airflow_provider_timav.stream.watch import Watch
 
-    async def enough(watch: Watch) -> bool:
-        count.looks += 1
-        count.live += watch.verdict == "LIVE"
+    try:
+        from airflow_provider_timav.stream.state import StreamState
+    except ImportError:  # an older checkout
+        from airflow_provider_timav.stream.watch import Watch as StreamState
+
+    async def enough(state: StreamState) -> bool:
+        count.probes += 1
+        count.live += state.verdict == "LIVE"
         return False
 
     async def one(place: int) -> None:
         async with shared_reader() as reader:
             await asyncio.sleep(random.uniform(0, 2))  # noqa: S311 - it spreads load
-            await follow(reader, f"{base}/{place}.m3u8", Watch(), grace=60, enough=enough, sleep=count.sleep)
+            await follow(reader, f"{base}/{place}.m3u8", StreamState(), grace=60, enough=enough, sleep=count.sleep)
 
     async with shared_reader():
         await _all(one, many, started)
 
 
 async def pollers(base: str, many: int, count: Count, started: Callable[[], None]) -> None:
-    """Poll the same playlists, and know nothing of them: what the bytes alone cost."""
+    """Poll the same playlists without reading them: the cost of the bytes alone."""
     import aiohttp
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=MOST_SOCKETS)) as session:
@@ -92,7 +96,7 @@ async def pollers(base: str, many: int, count: Count, started: Callable[[], None
                     last = (await response.text()).rstrip().rpartition("\n")[2]
                 async with session.get(f"{base}/{last}", headers={"Range": "bytes=0-1023"}) as response:
                     await response.read()
-                count.looks += 1
+                count.probes += 1
                 count.live += 1
                 await count.sleep(BARE_SECONDS)
 

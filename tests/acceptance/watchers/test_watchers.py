@@ -1,4 +1,4 @@
-"""The measurement of many watchers: its streams move, its table says what is missed, and its short form runs."""
+"""The measurement of many watchers: its streams move, its table shows missed goals, and its short form runs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_provider_timav.stream.playlist import MediaPlaylist, parse
+from airflow_provider_timav.stream.playlist import parse
+from airflow_provider_timav.stream.segments import MediaPlaylist
 from harness.project import PROJECT
 from tests.acceptance.bench.report import exit_status
 from tests.acceptance.watchers.__main__ import measured, rows
@@ -15,7 +16,15 @@ from tests.acceptance.watchers.server import SEGMENTS, TARGET_SECONDS, answer
 
 
 def told(**facts: Any) -> dict[str, Any]:
-    return {"looks": 100, "live": 100, "cpu": 0.05, "late_p99": 0.01, "alone": 0, "resident": 10 * 1024 * 1000, **facts}
+    return {
+        "probes": 100,
+        "live": 100,
+        "cpu": 0.05,
+        "late_p99": 0.01,
+        "alone": 0,
+        "resident": 10 * 1024 * 1000,
+        **facts,
+    }
 
 
 def listed(path: str, now: float) -> MediaPlaylist:
@@ -54,9 +63,9 @@ def test_what_is_worse_is_missed(worse: dict[str, Any]) -> None:
 
 @pytest.mark.system
 @pytest.mark.parametrize("against", [None, PROJECT], ids=["bare-pollers", "a-checkout"])
-def test_both_sides_look_at_the_same_time(against: Path | None) -> None:
+def test_both_sides_probe_at_the_same_time(against: Path | None) -> None:
     for side in measured(20, 1, against, settled=10, seconds=4):
-        assert side[0]["looks"] >= 20
-        # Some looks of a process that has just begun, on a busy machine, come before the second segment.
-        assert side[0]["live"] >= 0.5 * side[0]["looks"]
+        assert side[0]["probes"] >= 20
+        # Some probes of a process that has just begun, on a busy machine, come before the second segment.
+        assert side[0]["live"] >= 0.5 * side[0]["probes"]
         assert 0 < side[0]["cpu"] < 4

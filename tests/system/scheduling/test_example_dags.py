@@ -113,7 +113,7 @@ def play(site: AirflowSite, service: Witness, channel: Channel) -> Played:
             "minutes": 2,
         },
         "timav_record": {"room_id": RECORD, "seconds": 80},
-        "timav_told_on_air": {"room_id": TOLD, "seconds_on_air": 100, "grace": 5},
+        "timav_notify_on_air": {"room_id": TOLD, "seconds_on_air": 100, "grace": 5},
         "timav_several_rooms": {
             "rooms": [{"room_id": room, "user_id": f"host_{room}"} for room in SEVERAL],
             "seconds_on_air": 80,  # all of these begin at once: the last one reserved is on air long after the first
@@ -125,7 +125,7 @@ def play(site: AirflowSite, service: Witness, channel: Channel) -> Played:
         runs = {dag_id: site.trigger(dag_id, given) for dag_id, given in conf.items()}
         late = missed(site, "timav_scheduled_broadcast", {"room_id": MISSED})
         chosen = site.trigger("timav_broadcast_form", EVERYTHING_ELSE)
-        failed = site.trigger("timav_told_on_air", {"room_id": NOBODY, "user_id": " "})
+        failed = site.trigger("timav_notify_on_air", {"room_id": NOBODY, "user_id": " "})
     until(
         lambda: any("on air at" in text for text in channel.told),
         timeout=120,
@@ -281,11 +281,11 @@ class TestRuns:
         assert (event["room_id"], event["user_id"]) == (RECORD, "host_1")
 
     def test_the_channel_is_told_what_viewers_see(self, played: Played) -> None:
-        hls_url = played.runs["timav_told_on_air"].xcom("broadcast.start_push", "hls_url")
+        hls_url = played.runs["timav_notify_on_air"].xcom("broadcast.start_push", "hls_url")
         told = [re.sub(r"since \S+", "since TIME", text) for text in played.told if str(TOLD) in text]
         assert told == [
             f"/notify Room {TOLD}: on air at {hls_url}",
-            f"/notify Room {TOLD}: the stream is STALLED since TIME",
+            f"/notify Room {TOLD}: the stream has been STALLED since TIME",
             f"/notify Room {TOLD}: off air (deadline)",
         ]
 

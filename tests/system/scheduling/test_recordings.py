@@ -212,7 +212,7 @@ class TestAssetEvents:
         for name in PLACES:
             tries = played.runs[name].task("broadcast.result").try_number
             assert tries >= 3
-            assert "has been handed on before" in played.runs[name].log("broadcast.result", tries)
+            assert "An earlier try has emitted the recording" in played.runs[name].log("broadcast.result", tries)
 
     def test_airflow_lists_the_assets(self, played: Played) -> None:
         """One that a DAG is scheduled on at once; the others when the scheduler, once a minute, has looked."""
@@ -236,7 +236,7 @@ class TestAssetEvents:
     def test_a_task_that_was_taken_down_before_its_success_hands_on_in_its_next_try(self, played: Played) -> None:
         """It had emitted and noted; Airflow's own record says that nothing had arrived."""
         first, second = (played.runs["series"].log("broadcast.result", number) for number in (1, 2))
-        said = f"Handed on as an event of {PLACES['series']}"
+        said = f"Emitted as an event of {PLACES['series']}"
         assert said in first
         assert "taken down" in first
         assert said in second
@@ -302,7 +302,7 @@ class TestLogs:
 
     def test_what_is_asked_for_is_folded(self, played: Played) -> None:
         lines = played.runs["own"].log("broadcast.start_push").splitlines()
-        begin = next(number for number, line in enumerate(lines) if "::group::What is asked for" in line)
+        begin = next(number for number, line in enumerate(lines) if "::group::Arguments" in line)
         end = next(number for number, line in enumerate(lines[begin:], begin) if "::endgroup::" in line)
         folded = "\n".join(lines[begin:end])
         assert "channel_name: Evening show" in folded
@@ -322,7 +322,7 @@ class TestSecrets:
 
     def test_the_sweep_looks_where_they_would_be(self, played: Played) -> None:
         text = "\n".join(sweep(played).values())
-        for word in ("Evening show", "timav_shown", "audience_password", "::group::What is asked for", PLACES["own"]):
+        for word in ("Evening show", "timav_shown", "audience_password", "::group::Arguments", PLACES["own"]):
             assert word in text
         assert '"player_password": "***"' in text or '"player_password":"***"' in text
 

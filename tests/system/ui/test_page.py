@@ -61,7 +61,7 @@ def test_texts_of_people_stay_texts(ledger: Stage) -> None:
             {"hls_url": "https://x.example/1.m3u8", "protected": True}, "A player password is set", id="password"
         ),
         pytest.param({"state": "foreign"}, "started elsewhere", id="foreign"),
-        pytest.param({}, "No address is known", id="no address"),
+        pytest.param({}, "Its address is unknown", id="no address"),
         pytest.param({"state": "sent"}, "Starting", id="starting"),
     ],
 )
@@ -139,11 +139,11 @@ def test_lists_that_fail_leave_what_was_shown_and_say_so(ledger: Stage) -> None:
     page = ledger.visit()
     tile_of(page, "Still there").wait_for()
     page.route("**/timav/on-air", lambda route: route.fulfill(status=500, json={"detail": "broken"}))
-    expect(page.get_by_role("alert")).to_contain_text("Airflow answered 500: broken What is shown may be old.")
+    expect(page.get_by_role("alert")).to_contain_text("Airflow answered 500: broken This list may be out of date.")
     expect(tile_of(page, "Still there")).to_be_visible()
     page.unroute("**/timav/on-air")
     page.route("**/timav/on-air", lambda route: route.fulfill(status=401, json={"detail": "Not authenticated"}))
-    expect(page.get_by_role("alert")).to_contain_text("Your session is over.")
+    expect(page.get_by_role("alert")).to_contain_text("Your session has expired.")
     page.close()
 
 
@@ -176,7 +176,7 @@ def test_everything_can_be_done_with_the_keyboard(ledger: Stage) -> None:
     expect(button(page, "Stop now")).to_be_focused()
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog")
-    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()  # what cannot be taken back is not a slip away
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()  # what cannot be undone is not a slip away
     page.keyboard.press("Escape")
     expect(dialog).to_have_count(0)
     expect(button(page, "Stop now")).to_be_focused()
@@ -206,7 +206,7 @@ def test_what_has_ended_meanwhile_is_not_marked(ledger: Stage) -> None:
             return fresh("one that is over").catch((refused) => refused.message);
         }"""
     )
-    assert said == "It is over already."
+    assert said == "It has ended already."
     page.close()
 
 

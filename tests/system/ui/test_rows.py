@@ -173,7 +173,9 @@ def test_answer_that_is_no_list_is_told_and_leaves_what_was_shown(page: Page) ->
         serve(page, "on-air", {"now": NOW, "broadcasts": [BROADCAST]})
         expect(page.get_by_role("alert")).to_have_count(0)
         serve(page, "on-air", answer)
-        expect(page.get_by_role("alert")).to_contain_text("Airflow's answer cannot be read. What is shown may be old.")
+        expect(page.get_by_role("alert")).to_contain_text(
+            "Airflow's response cannot be read. This list may be out of date."
+        )
         expect(tile_of(page, "Good")).to_be_visible()
 
 

@@ -115,7 +115,7 @@ def test_broadcast_that_has_not_begun_does_not_begin(supervisor: Supervisor, tim
     run = Run(supervisor)
     run.execute("reserve")
     EndBroadcastNotifier()(of_run())
-    with pytest.raises(AirflowFailException, match="given up"):
+    with pytest.raises(AirflowFailException, match="was released"):
         run.execute("start_push")
     assert timav_emulator.journal == ()
 

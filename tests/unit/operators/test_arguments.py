@@ -6,7 +6,7 @@ import dataclasses
 
 import pytest
 
-from airflow_provider_timav.operators._arguments import own_arguments
+from airflow_provider_timav.arguments import own_arguments
 from airflow_provider_timav.operators.push import StartPushOperator, StopPushOperator
 from airflow_provider_timav.operators.record import StartRecordOperator, StopRecordOperator
 from airflow_provider_timav.operators.room import KickMembersOperator

@@ -180,7 +180,7 @@ class TestWithinOneProcess:
 
         with TimAVHook() as hook:
             hook.start_push(**HOST)
-        monkeypatch.setattr(StartPushOperator, "_come_to_one", interrupts)
+        monkeypatch.setattr(StartPushOperator, "_decide", interrupts)
         with pytest.raises(KeyboardInterrupt):
             start_push()
         interrupted._stop_all()
@@ -220,7 +220,7 @@ class TestWithinOneProcess:
         ctrl_c()
         interrupted._stop_all()
         assert timav_emulator.pushes == ()
-        assert "The record of host in room 1 may be on air still" in caplog.text
+        assert "The record of host in room 1 may still be on air" in caplog.text
 
 
 def test_lease_makes_it_a_broadcasts(timav_emulator: Emulator) -> None:

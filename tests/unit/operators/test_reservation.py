@@ -1,198 +1,557 @@
-"""When a broadcast ends: by its options, over changes of the clock, wherever the server stands."""
+"""`reserve`: what it checks, whom it waits for, what it takes over, and what it keeps over retries and clears."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterator
+import json
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
-import pendulum
 import pytest
-
-from airflow_provider_timav.operators._plan import Plan
-from airflow_provider_timav.videorelay.errors import ConfigurationError
-
-BERLIN, NEW_YORK, LORD_HOWE = ZoneInfo("Europe/Berlin"), ZoneInfo("America/New_York"), ZoneInfo("Australia/Lord_Howe")
-
-OPTIONS: dict[str, Any] = {
-    "timav_conn_id": "timav_default",
-    "room_id": 7,
-    "user_id": "host",
-    "duration": None,
-    "ends_at": None,
-    "max_duration": timedelta(hours=6),
-    "live_code": "hls",
-    "rate_types": None,
-    "sdk_type": "normal",
-    "push_data_type": "camera",
-    "channel_name": None,
-    "player_password": None,
-    "push_options": {},
-    "record": True,
-    "file_name": None,
-    "record_options": {},
-    "require_file_ids": False,
-    "wait_for_user": timedelta(minutes=5),
-    "if_already_running": "recover",
-    "until": "deadline",
-    "grace": timedelta(seconds=60),
-    "on_stall": "ignore",
-    "skip_if_late": timedelta(minutes=10),
-}
-
-
-@pytest.fixture(params=["UTC", "Asia/Shanghai", "America/New_York"], autouse=True)
-def server_zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Let the server stand in another zone than the broadcast; in one of them, also in the same."""
-    with monkeypatch.context() as patch:
-        patch.setenv("TZ", request.param)
-        time.tzset()
-        yield request.param
-    time.tzset()
-
-
-def utc(text: str) -> datetime:
-    return datetime.fromisoformat(text).replace(tzinfo=UTC)
-
-
-def end(now: datetime, **options: Any) -> datetime:
-    """When a broadcast ends that is reserved at this time, in UTC."""
-    return Plan.of(OPTIONS | options).end(now).astimezone(UTC)
-
-
-@pytest.mark.parametrize(
-    ("local", "expected"),
-    [
-        # Summer time ends in Berlin on 25 October 2026 at 3:00, and the hour before comes twice.
-        pytest.param(
-            datetime(2026, 10, 25, 1, 59, tzinfo=BERLIN), "2026-10-24T23:59", id="before the hour that is twice"
-        ),
-        pytest.param(datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN), "2026-10-25T00:30", id="the first of two"),
-        pytest.param(datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN, fold=1), "2026-10-25T01:30", id="the second of two"),
-        pytest.param(
-            datetime(2026, 10, 25, 3, 0, tzinfo=BERLIN), "2026-10-25T02:00", id="after the hour that is twice"
-        ),
-        # In New York on 1 November at 2:00, an hour on from one.
-        pytest.param(datetime(2026, 11, 1, 1, 30, tzinfo=NEW_YORK), "2026-11-01T05:30", id="New York, the first"),
-        pytest.param(
-            datetime(2026, 11, 1, 1, 30, tzinfo=NEW_YORK, fold=1), "2026-11-01T06:30", id="New York, the second"
-        ),
-        # It begins in Berlin on 28 March 2027 at 2:00, and there is no 2:30: a clock not put forward shows it at 3:30.
-        pytest.param(datetime(2027, 3, 28, 1, 59, tzinfo=BERLIN), "2027-03-28T00:59", id="before the hour that is not"),
-        pytest.param(datetime(2027, 3, 28, 2, 30, tzinfo=BERLIN), "2027-03-28T01:30", id="in the hour that is not"),
-        pytest.param(datetime(2027, 3, 28, 3, 30, tzinfo=BERLIN), "2027-03-28T01:30", id="the same in summer time"),
-        pytest.param(datetime(2027, 3, 14, 2, 30, tzinfo=NEW_YORK), "2027-03-14T07:30", id="New York, not there"),
-        # Half an hour only, and in the other half of the world.
-        pytest.param(datetime(2026, 10, 4, 2, 15, tzinfo=LORD_HOWE), "2026-10-03T15:45", id="half an hour that is not"),
-        pytest.param(
-            datetime(2026, 4, 5, 1, 45, tzinfo=LORD_HOWE, fold=1), "2026-04-04T15:15", id="half an hour twice"
-        ),
-    ],
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSkipException,
 )
-def test_a_local_time_is_the_moment_that_its_zone_says(local: datetime, expected: str) -> None:
-    """However it is written: as the object, or as the text that a template renders it to."""
-    now = utc(expected) - timedelta(hours=2)
-    assert end(now, ends_at=local) == utc(expected)
-    assert end(now, ends_at=local.isoformat()) == utc(expected)
-    assert end(now, ends_at=str(local)) == utc(expected)
 
-
-@pytest.mark.parametrize(
-    ("due", "expected"),
-    [
-        ("2026-10-24T18:00", "2026-10-24T20:00"),
-        ("2026-10-24T23:30", "2026-10-25T01:30"),  # in Berlin from 1:30 to 2:30, for the second time
-        ("2027-03-28T00:30", "2027-03-28T02:30"),  # in Berlin from 1:30 to 4:30
-    ],
+from airflow_provider_timav.emulator import Emulator
+from airflow_provider_timav.leases import Watch
+from airflow_provider_timav.videorelay.errors import (
+    AlreadyRunning,
+    ConfigurationError,
+    TimAVError,
 )
-def test_a_span_after_the_due_time_is_as_long_on_any_day(due: str, expected: str) -> None:
-    """``data_interval_end`` and ``run_after`` are pendulum's: hours that are added to them have sixty minutes."""
-    template = pendulum.instance(utc(due)) + timedelta(hours=2)
-    assert end(utc(due), ends_at=str(template)) == utc(expected)
-    assert end(utc(due), ends_at=template.in_timezone("Europe/Berlin").isoformat()) == utc(expected)
-    assert end(utc(due), ends_at=template) == utc(expected)
+from harness.streams.pyav import install, uninstall
+from harness.supervisor import SHOW, Run, Supervisor, minutes_ago, sent
+
+pytestmark = pytest.mark.usefixtures("no_pauses")
 
 
-@pytest.mark.parametrize(
-    ("day", "expected"),
-    [("2026-10-24", "20:00"), ("2026-10-25", "21:00"), ("2027-03-27", "21:00"), ("2027-03-28", "20:00")],
-)
-def test_a_time_of_day_in_the_shows_zone_follows_its_clock(day: str, expected: str) -> None:
-    """A broadcast that ends at ten in the evening in Berlin ends there at ten, on whichever side of a change."""
-    due = pendulum.instance(utc(f"{day}T18:00"))
-    ends_at = due.in_timezone("Europe/Berlin").replace(hour=22, minute=0)
-    assert end(due, ends_at=ends_at.isoformat()) == utc(f"{day}T{expected}")
+class TestReserve:
+    def test_it_sends_nothing_and_hands_on_what_the_others_need(
+        self, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        run = show(record="false", push_data_type="1", sdk_type=2, room_id="10086")
+        before = datetime.now(UTC)
+        result = run.execute("reserve")
+        assert sent(timav_emulator) == []
+        assert result.pop("lease") == run.lease.to_json()
+        assert timedelta(minutes=10) <= datetime.fromisoformat(result.pop("end")) - before < timedelta(minutes=11)
+        assert result.pop("file_name").startswith("10086_")
+        assert result == {
+            "timav_conn_id": "timav_default",
+            "room_id": 10086,
+            "user_id": "host_1",
+            "sdk_type": "iot_camera",
+            "push_data_type": "screen",
+            "record": False,
+        }
+        assert run.ledger.lease() == run.lease
+
+    @pytest.mark.parametrize(
+        ("arguments", "field"),
+        [
+            ({"room_id": ""}, "room_id"),
+            ({"duration": "{{ x }}"}, "duration"),
+            ({"duration": "1700000000000"}, "duration"),
+            ({"duration": "None", "ends_at": "2099-01-01T00:00:00"}, "ends_at"),
+            ({"push_options": {"watermark_id": 1}}, "watermark_id"),
+            ({"until": "{{ x }}"}, "until"),
+        ],
+    )
+    def test_refusal_names_its_field_and_leaves_no_trace(
+        self,
+        arguments: dict[str, Any],
+        field: str,
+        show: Callable[..., Run],
+        supervisor: Supervisor,
+        timav_emulator: Emulator,
+    ) -> None:
+        run = show().renders(**arguments)
+        with pytest.raises(ConfigurationError, match=field) as refused:
+            run.execute("reserve")
+        assert refused.value.field == field
+        store = run["reserve"].store
+        assert store is not None
+        assert (supervisor.variables, set(store.values), sent(timav_emulator)) == ({}, {"timav:arrived"}, [])
+
+    @pytest.mark.parametrize("live_code", ["rtmp", 5, "5"])
+    def test_end_of_an_rtmp_stream_needs_the_extra(
+        self, live_code: Any, show: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        uninstall(monkeypatch)
+        run = show().renders(live_code=live_code, until="stream_ended")
+        with pytest.raises(ConfigurationError, match=r"until: .* 'airflow-provider-timav\[rtmp\]'") as refused:
+            run.execute("reserve")
+        assert refused.value.field == "until"
+
+    @pytest.mark.parametrize("live_code", ["rtmp", 5])
+    def test_end_of_an_rtmp_stream_is_seen_with_it(
+        self, live_code: Any, show: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        install(monkeypatch)
+        run = show(live_code=live_code, until="stream_ended")
+        run.start()
+        assert run.on_air().until == "stream_ended"
+
+    @pytest.mark.parametrize("blank", ["", "None"])
+    def test_field_that_was_left_empty_has_its_default(self, blank: str, show: Callable[..., Run]) -> None:
+        names = ("max_duration", "wait_for_user", "if_already_running", "until", "grace", "on_stall", "skip_if_late")
+        more = ("live_code", "rate_types", "channel_name", "player_password", "sdk_type", "push_data_type", "ends_at")
+        run = show().renders(**dict.fromkeys((*names, *more, "record", "file_name", "require_file_ids"), blank))
+        run.start()
+        trigger = run.on_air()
+        assert (trigger.until, trigger.grace, trigger.on_stall) == ("deadline", 60.0, "ignore")
+        assert run["start_record"].xcoms["outcome"] == "started"
+
+    def test_bad_connection_is_refused_now_and_not_at_the_end(
+        self, show: Callable[..., Run], supervisor: Supervisor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW_CONN_TIMAV_DEFAULT", '{"conn_type": "timav"}')
+        with pytest.raises(ConfigurationError):
+            show().execute("reserve")
+        assert supervisor.variables == {}
+
+    def test_max_duration_caps_both(self, show: Callable[..., Run]) -> None:
+        forever: list[dict[str, Any]] = [{"duration": "P9D"}, {"duration": None, "ends_at": "2099-01-01T00:00:00Z"}]
+        for number, times in enumerate(forever):
+            run = show(f"run_{number}", **times, max_duration="PT1H", push_data_type=number)
+            run.execute("reserve")
+            assert timedelta(minutes=59) < run.lease.end - datetime.now(UTC) <= timedelta(hours=1)
+
+    @pytest.mark.parametrize(("duration", "warned"), [("PT8H", True), ("PT6H", False)])
+    def test_warns_of_what_max_duration_cuts_off(
+        self, duration: str, warned: bool, show: Callable[..., Run], capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        show(duration=duration).execute("reserve")
+        told = capsys.readouterr().out
+        assert ("max_duration (6:00:00) ends the broadcast at" in told) is warned
+        assert (", 2:00:00 sooner than wanted: raise max_duration" in told) is warned
+
+    def test_end_is_a_point_in_time_whatever_the_zone(self, show: Callable[..., Run]) -> None:
+        from zoneinfo import ZoneInfo
+
+        ends_at = (datetime.now(UTC) + timedelta(hours=2)).replace(microsecond=0)
+        run = show(duration=None, ends_at=ends_at.astimezone(ZoneInfo("Australia/Lord_Howe")).isoformat())
+        run.execute("reserve")
+        assert run.lease.end == ends_at
+
+    def test_player_password_is_passed_on_nowhere(
+        self, show: Callable[..., Run], supervisor: Supervisor, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run = show(player_password="0pen*sesame")
+        run.start()
+        trigger = run.on_air()
+        run.execute("stop_record", "stop_push", "result")
+        shown = [task.xcoms for task in run.tasks.values()], [task.store for task in run.tasks.values()]
+        assert (
+            "0pen*sesame"
+            not in f"{shown} {supervisor.variables} {trigger!r} {trigger.serialize()} {capsys.readouterr()}"
+        )
+
+    def test_rendered_fields_hide_it(self, show: Callable[..., Run]) -> None:
+        from airflow.sdk._shared.secrets_masker import redact
+
+        operator = show(player_password="0pen*sesame", push_options={"channel_describe": "news"})["reserve"].operator
+        fields = {name: redact(getattr(operator, name), name) for name in operator.template_fields}
+        assert "0pen*sesame" not in str(fields)
+
+    def test_warns_of_a_store_that_forgets(
+        self, show: Callable[..., Run], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        monkeypatch.setenv("AIRFLOW__STATE_STORE__CLEAR_ON_SUCCESS", "True")
+        show().execute("reserve")
+        assert "clear_on_success" in capsys.readouterr().out
+
+    def test_it_does_not_call_the_service(self, show: Callable[..., Run], timav_emulator: Emulator) -> None:
+        """A service that is down costs it no retry."""
+        with timav_emulator.unreachable():
+            run = show()
+            run.execute("reserve")
+        assert json.loads(run.supervisor.variables[run.ledger.variable])["room_id"] == SHOW["room_id"]
 
 
-def test_a_duration_is_as_long_over_a_change() -> None:
-    before = datetime(2026, 10, 25, 1, 30, tzinfo=BERLIN)
-    assert end(before.astimezone(UTC), duration="PT2H") == utc("2026-10-25T01:30")  # 2:30, for the second time
-    before = datetime(2027, 3, 28, 1, 30, tzinfo=BERLIN)
-    assert end(before.astimezone(UTC), duration="PT2H") == utc("2027-03-28T02:30")  # 4:30
+HOUR = timedelta(hours=1)
 
 
-def test_the_longest_duration_is_counted_in_time_that_passes() -> None:
-    """Between 23:00 and 6:00 of the night in which clocks are put back lie eight hours, and not seven."""
-    began = datetime(2026, 10, 24, 23, 0, tzinfo=BERLIN)
-    ends_at = datetime(2026, 10, 25, 6, 0, tzinfo=BERLIN)
-    assert end(began.astimezone(UTC), ends_at=ends_at, max_duration="PT8H") == ends_at.astimezone(UTC)
-    assert end(began.astimezone(UTC), ends_at=ends_at, max_duration="PT7H") == utc("2026-10-25T04:00")
+class TestLate:
+    """A run that comes too late is skipped before anything is written or sent."""
+
+    @pytest.mark.parametrize(
+        ("due", "options"),
+        [
+            pytest.param(timedelta(minutes=10, seconds=1), {}, id="more than the ten minutes of the default"),
+            pytest.param(timedelta(days=400), {}, id="a backfill"),
+            pytest.param(timedelta(seconds=31), {"skip_if_late": 30}, id="seconds"),
+            pytest.param(2 * HOUR, {"skip_if_late": "PT1H"}, id="ISO 8601"),
+        ],
+    )
+    def test_a_run_that_is_late_is_skipped(
+        self,
+        due: timedelta,
+        options: dict[str, Any],
+        show: Callable[..., Run],
+        supervisor: Supervisor,
+        timav_emulator: Emulator,
+    ) -> None:
+        run_after = datetime.now(UTC) - due
+        run = show(run_after=run_after, **options)
+        with pytest.raises(AirflowSkipException, match=f"was due at {run_after.isoformat()}".replace("+", r"\+")):
+            run.execute("reserve")
+        assert (supervisor.variables, notes(run), sent(timav_emulator)) == ({}, {"timav:arrived"}, [])
+
+    @pytest.mark.parametrize(
+        ("due", "options"),
+        [
+            pytest.param(timedelta(minutes=9), {}, id="less than the default"),
+            pytest.param(2 * HOUR, {"skip_if_late": "PT3H"}, id="less than it says"),
+            pytest.param(timedelta(days=400), {"skip_if_late": None}, id="never too late"),
+            pytest.param(-timedelta(seconds=3), {"skip_if_late": 0}, id="a scheduler whose clock is ahead"),
+        ],
+    )
+    def test_a_run_that_is_not_too_late_lasts_from_now_on(
+        self, due: timedelta, options: dict[str, Any], show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        run = show(run_after=datetime.now(UTC) - due, duration=3600, **options)
+        before = datetime.now(UTC)
+        end = datetime.fromisoformat(run.execute("reserve")["end"])
+        assert before + HOUR <= end <= datetime.now(UTC) + HOUR
+        assert sent(timav_emulator) == []
+
+    def test_an_end_that_has_passed_is_skipped_however_late_a_run_may_be(
+        self, show: Callable[..., Run], supervisor: Supervisor, timav_emulator: Emulator
+    ) -> None:
+        run = show(run_after=minutes_ago(60), duration=None, ends_at=minutes_ago(1 / 60), skip_if_late=None)
+        with pytest.raises(AirflowSkipException, match="the broadcast's end has passed"):
+            run.execute("reserve")
+        assert (supervisor.variables, notes(run), sent(timav_emulator)) == ({}, {"timav:arrived"}, [])
+
+    def test_work_that_precedes_the_broadcast_is_no_lateness(self, show: Callable[..., Run]) -> None:
+        run = self.prepared(show(run_after=minutes_ago(60)), began=minutes_ago(59))
+        assert run.execute("reserve")["room_id"] == 10086
+
+    def test_a_run_that_began_late_is_late_whatever_it_does_first(self, show: Callable[..., Run]) -> None:
+        run = self.prepared(show(run_after=minutes_ago(120)), began=minutes_ago(60))
+        with pytest.raises(AirflowSkipException):
+            run.execute("reserve")
+
+    def test_wait_for_a_worker_is_lateness(self, show: Callable[..., Run]) -> None:
+        run = show(run_after=minutes_ago(60))
+        run["reserve"].began = minutes_ago(60)
+        with pytest.raises(AirflowSkipException):
+            run.execute("reserve")
+
+    def prepared(self, run: Run, began: datetime) -> Run:
+        """Have another task precede the broadcast."""
+        run["reserve"].operator.upstream_task_ids.add("prepare_slides")
+        run["reserve"].began = began
+        return run
 
 
-def test_an_end_of_the_hour_that_comes_twice_is_over_only_after_its_own() -> None:
-    """Python compares times of one zone by what the clock shows: in the second 2:10, the first 2:30 would seem ahead."""
-    first, second = (datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN, fold=fold) for fold in (0, 1))
-    now = datetime(2026, 10, 25, 2, 10, tzinfo=BERLIN, fold=1)
-    assert Plan.of(OPTIONS | {"ends_at": first}).end(now.astimezone(UTC)) <= now.astimezone(UTC)
-    assert Plan.of(OPTIONS | {"ends_at": second}).end(now.astimezone(UTC)) > now.astimezone(UTC)
+class TestLatenessIsJudgedOnce:
+    """A run that came in time, and then needed retries or another connection, is not late, and never skipped."""
+
+    def failed(self, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Run a first try, for which the connection is not there yet."""
+        with monkeypatch.context() as patched:
+            patched.delenv("AIRFLOW_CONN_TIMAV_DEFAULT")
+            with pytest.raises(Exception, match="timav_default"):
+                run.execute("reserve")
+
+    def hour_passes(self, run: Run) -> None:
+        reserve = run["reserve"]
+        assert reserve.store is not None
+        reserve.run_after -= HOUR
+        arrived = datetime.fromisoformat(reserve.store.get("timav:arrived")["at"])
+        reserve.store.set("timav:arrived", {"at": (arrived - HOUR).isoformat()})
+
+    def test_a_retry_of_one_that_came_in_time_goes_on_air(
+        self, show: Callable[..., Run], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        run = show(run_after=minutes_ago(9))
+        self.failed(run, monkeypatch)
+        self.hour_passes(run)
+        assert run.execute("reserve")["room_id"] == 10086
+
+    def test_one_that_came_late_stays_late(self, show: Callable[..., Run], monkeypatch: pytest.MonkeyPatch) -> None:
+        run = show(run_after=minutes_ago(11))
+        self.failed(run, monkeypatch)
+        with pytest.raises(AirflowSkipException):
+            run.execute("reserve")
+
+    def test_one_whose_end_has_passed_over_its_tries_fails(
+        self, show: Callable[..., Run], timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its viewers have waited for it: a run that says success would hide that."""
+        run = show(run_after=minutes_ago(31), duration=None, ends_at=minutes_ago(5), skip_if_late=None)
+        self.failed(run, monkeypatch)
+        store = run["reserve"].store
+        assert store is not None
+        store.set("timav:arrived", {"at": minutes_ago(30).isoformat()})
+        with pytest.raises(AirflowFailException, match="did not go on air"):
+            run.execute("reserve")
+        assert sent(timav_emulator) == []
+
+    @pytest.mark.parametrize("noted", ["", 7, [], {}, {"at": "noon"}, {"at": "2026-11-24T10:00:00"}], ids=str)
+    def test_a_note_that_cannot_be_read_is_ignored(self, noted: Any, show: Callable[..., Run]) -> None:
+        run = show(run_after=minutes_ago(9))
+        assert run["reserve"].store is not None
+        run["reserve"].store.set("timav:arrived", noted)
+        assert run.execute("reserve")["room_id"] == 10086
 
 
-@pytest.mark.parametrize(
-    "ends_at",
-    [
-        datetime(2026, 10, 25, 2, 30),  # noqa: DTZ001 - this is what is refused
-        "2026-10-25T02:30:00",
-        "2026-10-25 02:30",
-        "2026-10-25T02:30:00[Europe/Berlin]",
-        "2026-10-25T02:30:00 Europe/Berlin",
-        "02:30",
-        pendulum.naive(2026, 10, 25, 2, 30),
-    ],
-)
-def test_a_time_without_a_zone_is_refused(ends_at: Any) -> None:
-    """The server's zone is nobody's show's."""
-    with pytest.raises(ConfigurationError, match="ends_at must be a point in time with a time zone") as refused:
-        Plan.of(OPTIONS | {"ends_at": ends_at})
-    assert refused.value.field == "ends_at"
+def notes(run: Run) -> set[str]:
+    """Return the keys of what `reserve` has noted for its next try."""
+    store = run["reserve"].store
+    assert store is not None
+    return set(store.values)
 
 
-@pytest.mark.parametrize(
-    ("option", "given"),
-    [
-        ("push_options", '{"watermark_flag": "true", "watermark_id": 3}'),
-        ("push_options", {"watermark_flag": True, "watermark_id": ""}),
-        ("push_options", ""),
-        ("push_options", "None"),
-        ("record_options", '{"tags": ["a"], "class_id": null}'),
-        ("record_options", {"tags": '["a"]'}),
-    ],
-)
-def test_options_in_one_are_taken_in_every_form(option: str, given: Any) -> None:
-    Plan.of(OPTIONS | {"duration": 60, option: given})
+class TestRoomOfAnother:
+    def test_live_lease_is_waited_for(self, show: Callable[..., Run], timav_emulator: Emulator) -> None:
+        first = show("first")
+        first.start()
+        before = sent(timav_emulator)
+        second = show("second", wait_for_user=300)
+        with pytest.raises(AirflowRescheduleException):
+            second.execute("reserve")
+        assert second.supervisor.variables
+        assert first.ledger.lease() == first.lease
+        assert sent(timav_emulator) == before
+
+    def test_after_the_wait_it_fails_with_the_name_of_the_run(self, show: Callable[..., Run]) -> None:
+        show("first").execute("reserve")
+        second = show("second", wait_for_user=300)
+        second["reserve"].first_reschedule = minutes_ago(5)
+        with pytest.raises(AlreadyRunning, match=r"broadcast of run first of DAG show.*nothing was sent") as failed:
+            second.execute("reserve")
+        assert not failed.value.retryable
+
+    def test_two_broadcasts_of_one_run_are_two(self, show: Callable[..., Run]) -> None:
+        show(group_id="morning").execute("reserve")
+        with pytest.raises(AlreadyRunning, match="morning of run"):
+            show(group_id="evening").execute("reserve")
+
+    def test_two_map_indexes_are_two(self, show: Callable[..., Run]) -> None:
+        show(map_index=0).execute("reserve")
+        with pytest.raises(AlreadyRunning, match=r"broadcast \[0\] of run"):
+            show(map_index=1).execute("reserve")
+
+    @pytest.mark.parametrize("other", [{"push_data_type": "screen"}, {"user_id": "host_2"}, {"room_id": 10087}])
+    def test_other_places_are_free(self, other: dict[str, Any], show: Callable[..., Run]) -> None:
+        show("first").execute("reserve")
+        assert show("second", **other).execute("reserve")["lease"]
+
+    def test_room_is_free_once_the_first_is_stopped(self, show: Callable[..., Run]) -> None:
+        first = show("first")
+        first.start()
+        first.execute("stop_push", "stop_record")
+        assert show("second").execute("reserve")["lease"]
+
+    def test_extension_that_only_control_knows_of_is_honoured(self, show: Callable[..., Run]) -> None:
+        first = show("first")
+        first.execute("reserve")
+        first.end_at(minutes_ago(5))
+        first["on_air"].xcoms["control"] = {"end": minutes_ago(-1).isoformat()}
+        with pytest.raises(AlreadyRunning, match="run first"):
+            show("second").execute("reserve")
+
+    def test_lease_is_left_to_its_holder_for_a_moment_after_its_end(self, show: Callable[..., Run]) -> None:
+        first = show("first")
+        first.execute("reserve")
+        first.end_at(minutes_ago(0.25))
+        with pytest.raises(AlreadyRunning):
+            show("second").execute("reserve")
+
+    def test_lease_that_is_over_is_taken_after_its_stop(
+        self, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        first = show("first")
+        first.start()
+        first.end_at(minutes_ago(5))
+        second = show("second")
+        second.execute("reserve")
+        assert sent(timav_emulator)[2:] == ["stop_record", "stop_push"]
+        assert second.ledger.lease() == second.lease
+        assert not timav_emulator.pushes
+
+    def test_file_ids_of_the_stop_reach_the_run_that_they_belong_to(
+        self, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        """Also when the next broadcast records already."""
+        first = show("first")
+        first.start()
+        first.end_at(minutes_ago(5))
+        second = show("second")
+        second.start()
+        result = first.execute("stop_record")
+        assert result["file_ids"] == timav_emulator.file_ids(first["start_record"].xcoms["file_name"])
+        assert (result["outcome"], result["file_ids_status"]) == ("already_stopped", "recovered")
+        assert first.execute("stop_push") == {"outcome": "already_stopped"}
+        assert (len(timav_emulator.pushes), len(timav_emulator.recordings)) == (1, 1)
+        assert second.execute("stop_record")["file_ids_status"] == "complete"
+        assert second.execute("stop_push") == {"outcome": "stopped"}
+        assert second.supervisor.variables == {}
+
+    def test_file_ids_of_the_stop_stand_with_the_run_whose_tasks_are_gone(
+        self, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        """As where a deployment renames the group: the ledger keeps them for a day, and the run for as long as Airflow does."""
+        first = show("first")
+        first.start()
+        for task in first.tasks.values():
+            task.state = "removed"
+        show("first", group_id="renamed").execute("reserve")
+        assert first["on_air"].xcoms["stopped"]["file_ids"] == timav_emulator.file_ids(
+            first["start_record"].xcoms["file_name"]
+        )
+
+    def test_file_ids_of_the_stop_are_logged(
+        self, show: Callable[..., Run], timav_emulator: Emulator, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        first = show("first")
+        first.start()
+        first.end_at(minutes_ago(5))
+        with caplog.at_level("INFO"):
+            show("second").execute("reserve")
+        (file_id,) = timav_emulator.file_ids(first["start_record"].xcoms["file_name"])
+        assert file_id in caplog.text
+
+    def test_nothing_is_taken_over_where_the_stop_fails(
+        self, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        first = show("first")
+        first.start()
+        first.end_at(minutes_ago(5))
+        timav_emulator.fail_next(9, "stop_push", status=503)
+        with pytest.raises(TimAVError):
+            show("second").execute("reserve")
+        held = first.ledger.lease()
+        assert held is not None
+        assert held.owner.run_id == "first"
+        assert first.claim("push") is not None
+        assert not timav_emulator.recordings
+
+    def test_lease_that_cannot_be_read_is_not_overwritten(
+        self, show: Callable[..., Run], supervisor: Supervisor
+    ) -> None:
+        first = show("first")
+        first.execute("reserve")
+        supervisor.failing = {"GetVariable"}
+        with pytest.raises(LookupError):
+            show("second").execute("reserve")
+        supervisor.failing = set()
+        assert first.ledger.lease() == first.lease
+
+    def test_lease_that_makes_no_sense_is_overwritten(self, show: Callable[..., Run], supervisor: Supervisor) -> None:
+        first = show("first")
+        first.execute("reserve")
+        supervisor.variables[first.ledger.variable] = "garbage"
+        second = show("second")
+        second.execute("reserve")
+        assert second.ledger.lease() == second.lease
+
+    def test_run_that_waits_for_the_room_is_not_late(self, show: Callable[..., Run]) -> None:
+        """It was there in time; it fails with the name of who holds the room, if at all."""
+        show("first").execute("reserve")
+        run = show("second", run_after=minutes_ago(20), wait_for_user="PT1H")
+        run["reserve"].first_reschedule = minutes_ago(19)
+        with pytest.raises(AirflowRescheduleException):
+            run.execute("reserve")
 
 
-@pytest.mark.parametrize(
-    ("option", "given", "said"),
-    [
-        ("push_options", "{'watermark_flag': True}", "push_options must be a dict with some of channel_describe"),
-        ("push_options", '{"tags": []}', "push_options: tags is not known"),
-        ("record_options", {"tags": ["a", " "]}, r"record_options: tags\[1\] must not be empty"),
-        ("record_options", {"class_id": "1_000"}, "record_options: class_id must be a whole number"),
-        ("record_options", ["tags"], "record_options must be a dict"),
-    ],
-)
-def test_wrong_ones_are_refused_by_their_names(option: str, given: Any, said: str) -> None:
-    with pytest.raises(ConfigurationError, match=said):
-        Plan.of(OPTIONS | {"duration": 60, option: given})
+class TestReservedOnce:
+    def test_retry_keeps_end_and_generation(self, show: Callable[..., Run]) -> None:
+        run = show()
+        first = run.execute("reserve")
+        assert run.execute("reserve") == first
+
+    def test_clear_keeps_them_too(self, show: Callable[..., Run]) -> None:
+        run = show()
+        run.start()
+        lease = run.lease
+        run.clear()
+        run.execute("reserve")
+        assert run.lease == lease
+
+    def test_ledger_remembers_where_the_store_forgets(self, show: Callable[..., Run]) -> None:
+        run = show()
+        run.start()
+        lease, run["reserve"].store = run.lease, None
+        run.clear()
+        run.execute("reserve")
+        assert run.lease == lease
+
+    def test_lease_that_was_deleted_is_written_again(self, show: Callable[..., Run], supervisor: Supervisor) -> None:
+        run = show()
+        run.execute("reserve")
+        supervisor.variables.clear()
+        run.execute("reserve")
+        assert run.ledger.lease() == run.lease
+
+    def test_moved_end_stays_moved(self, show: Callable[..., Run]) -> None:
+        run = show()
+        run.execute("reserve")
+        later = run.lease.end + timedelta(hours=1)
+        run.ledger.write_watch(Watch(run.lease.generation, later))
+        assert run.execute("reserve")["end"] == later.isoformat()
+
+    def test_what_was_reserved_counts_and_not_what_a_template_renders_to_now(self, show: Callable[..., Run]) -> None:
+        run = show()
+        run.execute("reserve")
+        run.renders(room_id=7)
+        assert run.execute("reserve")["room_id"] == 10086
+
+    def test_end_that_has_passed_is_cleared_up_after(
+        self, show: Callable[..., Run], supervisor: Supervisor, timav_emulator: Emulator
+    ) -> None:
+        run = show()
+        run.start()
+        run.end_at(minutes_ago(1))
+        with pytest.raises(AirflowSkipException, match="a new run is a new broadcast"):
+            run.execute("reserve")
+        assert (timav_emulator.pushes, timav_emulator.recordings) == ((), ())
+        assert supervisor.entries() == {"push", "record"}
+
+    def test_clearing_up_that_fails_fails(self, show: Callable[..., Run], timav_emulator: Emulator) -> None:
+        run = show()
+        run.start()
+        run.end_at(minutes_ago(1))
+        timav_emulator.fail_next(9, "stop_push", code=20004)
+        ledger, lease = run.ledger, run.lease
+        with pytest.raises(TimAVError):
+            run.execute("reserve")
+        assert ledger.lease() == lease
+        assert ledger.claim("push", lease.generation) is not None
+
+    def test_clearing_up_leaves_the_next_broadcast_alone(
+        self, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        first = show("first")
+        first.start()
+        first.end_at(minutes_ago(5))
+        second = show("second")
+        second.start()
+        with pytest.raises(AirflowSkipException):
+            first.execute("reserve")
+        assert len(timav_emulator.pushes) == 1
+        assert second.ledger.lease() == second.lease
+
+    def test_room_that_was_lost_meanwhile_is_not_taken_back(self, show: Callable[..., Run]) -> None:
+        first = show("first")
+        first.execute("reserve")
+        second = show("second")
+        first.supervisor.variables.clear()
+        second.execute("reserve")
+        with pytest.raises(AlreadyRunning, match="run second"):
+            first.execute("reserve")
+        assert second.ledger.lease() == second.lease
+
+    def test_one_whose_end_is_ahead_goes_on_however_late(
+        self, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        run = show(run_after=minutes_ago(5))
+        first = run.execute("reserve")
+        run["reserve"].run_after -= timedelta(hours=1)
+        assert run.execute("reserve") == first
+        assert sent(timav_emulator) == []

@@ -84,14 +84,14 @@ def test_what_is_asked_for_is_folded_and_holds_no_password(
     start = StartPushOperator(task_id="start_push", **HOST, channel_name="News", player_password="pa55word")
     Task(start).execute()
     lines = said(capsys)
-    begin, end = lines.index("::group::What is asked for"), lines.index("::endgroup::")
+    begin, end = lines.index("::group::Arguments"), lines.index("::endgroup::")
     assert lines[begin + 1 : end] == [
         "timav_conn_id: timav_default",
         "room_id: 10086",
         "user_id: host_1",
+        "live_code: hls",
         "sdk_type: normal",
         "push_data_type: camera",
-        "live_code: hls",
         "tape_flag: False",
         "channel_name: News",
         "player_password: ***",

@@ -53,10 +53,10 @@ def some(poison: dict[str, Any]) -> list[Any]:
 
 def write(lease: Lease, *, claims: bool = True) -> Ledger:
     ledger = Ledger(lease.key.variable)
-    ledger.hold(lease)
+    ledger.write_lease(lease)
     if claims:
-        ledger.tell("push", Claim(lease.generation, "ours"))
-        ledger.tell("record", Claim(lease.generation, "ours"))
+        ledger.write_claim("push", Claim(lease.generation, "ours"))
+        ledger.write_claim("record", Claim(lease.generation, "ours"))
     return ledger
 
 
@@ -117,7 +117,7 @@ class TestVariables:
         run.start()
         for text in shapes({"generation": run.lease.generation, "stream": {"verdict": "LIVE", "tail": 7}}).values():
             supervisor.variables[f"{run.ledger.variable}-watch"] = text
-            assert run.ledger.end(run.lease) == run.lease.end
+            assert run.ledger.end_in_force(run.lease) == run.lease.end
             assert run.on_air().end == run.lease.end.isoformat()
 
     def test_unreadable_lease_is_removed_after_a_day_with_a_warning(
@@ -129,7 +129,7 @@ class TestVariables:
         for _ in range(3):
             assert reaper.execute() == []
         assert set(supervisor.variables) == {name, f"{name}-unread"}
-        assert caplog.text.count("it is removed after a day") == 1
+        assert caplog.text.count("the reaper deletes it after a day") == 1
         supervisor.variables[f"{name}-unread"] = json.dumps({"since": ago(60 * 24 + 1).isoformat()})
         reaper.execute()
         assert supervisor.variables == {}
@@ -416,7 +416,7 @@ class TestNobodyStopsWhatTheyHaveNotStarted:
         supervisor.variables.clear()
         timav_emulator.enter(10086, "host_1")
         foreign_push()
-        with pytest.raises(AirflowFailException, match="was given up"):
+        with pytest.raises(AirflowFailException, match="was released"):
             run.execute("start_push")
         assert run.execute("stop_push") == {"outcome": "never_started"}
         assert len(timav_emulator.pushes) == 1

@@ -23,7 +23,7 @@ from airflow_provider_timav.plugins import app as page
 from airflow_provider_timav.plugins.timav import TimAVPlugin
 from harness.database import USERS, Database, Everybody
 from harness.imports import loaded_by
-from tests.unit.plugins.test_on_air import ON_AIR, lease, ledger, ours
+from tests.unit.plugins.test_broadcast_rows import ON_AIR, lease, ledger, ours
 
 STATIC = Path(airflow_provider_timav.plugins.__file__).parent / "static"
 
@@ -98,7 +98,7 @@ def test_page_switches_itself_off_with_one_warning_where_airflow_has_moved(
         assert plugin.fastapi_apps == plugin.react_apps == []
         assert plugin.fastapi_apps == plugin.react_apps == []
     (warning,) = (record for record in caplog.records if record.name == "airflow_provider_timav.plugins.timav")
-    assert warning.getMessage().startswith("The page Broadcasts is switched off: this Airflow has moved")
+    assert warning.getMessage().startswith("The page Broadcasts is off: this Airflow lacks")
 
 
 @pytest.mark.parametrize("path", sorted(route.path for route in OWN))

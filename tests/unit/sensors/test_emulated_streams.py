@@ -1,4 +1,4 @@
-"""What the reader makes of the emulator's streams, and the sensor of a push through the API."""
+"""The reader's verdicts on the emulator's streams, and the sensor's on a push through the API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.sensors.live_stream import LiveStreamSensor
 from airflow_provider_timav.stream import reader as reader_module
 from airflow_provider_timav.stream.reader import follow, shared_reader
-from airflow_provider_timav.stream.watch import Verdict, Watch
+from airflow_provider_timav.stream.state import StreamState
+from airflow_provider_timav.stream.verdict import Verdict
 
 SPEED = 15.0
 
@@ -26,7 +27,7 @@ SPEED = 15.0
 def emulated(monkeypatch: pytest.MonkeyPatch, **switches: Any) -> Iterator[Emulator]:
     """An emulator whose streams are fifteen times as fast as real ones, and a reader whose clock is so, too."""
     monkeypatch.setattr(reader_module, "wall_clock", lambda: lambda: time.time() * SPEED)
-    monkeypatch.setattr(reader_module, "next_pause", lambda watch, chance: 0.05)
+    monkeypatch.setattr(reader_module, "next_pause", lambda state, chance: 0.05)
     with Emulator(switches=Switches(stream_speed=SPEED, **switches)) as emulator:
         monkeypatch.setenv("AIRFLOW_CONN_TIMAV_DEFAULT", emulator.connection_json())
         yield emulator
@@ -55,15 +56,15 @@ def stop_push(emulator: Emulator) -> None:
         hook.close()
 
 
-def until(url: str, *verdicts: Verdict, watch: Watch | None = None, grace: float = 600) -> Watch:
-    async def enough(known: Watch) -> bool:
+def until(url: str, *verdicts: Verdict, state: StreamState | None = None, grace: float = 600) -> StreamState:
+    async def enough(known: StreamState) -> bool:
         return known.verdict in verdicts
 
-    async def watching() -> Watch:
+    async def polling() -> StreamState:
         async with shared_reader() as reader:
-            return await follow(reader, url, watch or Watch(), grace=grace, enough=enough)
+            return await follow(reader, url, state or StreamState(), grace=grace, enough=enough)
 
-    return asyncio.run(asyncio.wait_for(watching(), 15))
+    return asyncio.run(asyncio.wait_for(polling(), 15))
 
 
 @pytest.mark.parametrize(
@@ -84,12 +85,12 @@ def test_each_thing_that_can_happen_to_a_stream_is_seen_and_so_is_its_return(
     url = start_push(emulator)
     live = until(url, Verdict.LIVE)
     while live.tail is None or live.tail < 12:  # numbers that overlap could be an older copy of the list
-        live = until(url, Verdict.LIVE, watch=live)
+        live = until(url, Verdict.LIVE, state=live)
     emulator.change_stream(change)
-    changed = until(url, *set(Verdict) - {Verdict.LIVE, Verdict.STARTING}, watch=live)
+    changed = until(url, *set(Verdict) - {Verdict.LIVE, Verdict.STARTING}, state=live)
     assert changed.verdict is verdict
     emulator.resume()
-    assert until(url, Verdict.LIVE, watch=changed).was_live
+    assert until(url, Verdict.LIVE, state=changed).was_live
 
 
 @pytest.mark.parametrize("after_stop", ["endlist", "stall", "absent"])
@@ -100,7 +101,7 @@ def test_the_end_of_a_push_is_seen_whatever_the_playlist_does_then(
         url = start_push(emulator)
         live = until(url, Verdict.LIVE)
         stop_push(emulator)
-        assert until(url, Verdict.ENDED, watch=live, grace=3).verdict is Verdict.ENDED
+        assert until(url, Verdict.ENDED, state=live, grace=3).verdict is Verdict.ENDED
 
 
 def test_the_list_of_the_last_show_is_not_taken_for_a_live_stream(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""What the sensor makes of each kind of stream, in each of its modes: the doors by which a verdict becomes a result."""
+"""The sensor's result for each kind of stream, in each of its modes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def outcome(clock: Clock, **arguments: Any) -> str:
-    """Run a sensor to its end, or to that of the time; what passes between two pokes passes on the clock."""
+    """Run a sensor to its end, or to that of the time; the time between two pokes passes on the clock."""
 
     class Poking(LiveStreamSensor):
         def poke(self, context: Any) -> Any:

@@ -30,7 +30,7 @@ from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.sensors import live_stream as sensor_module
 from airflow_provider_timav.sensors.live_stream import LiveStreamSensor
 from airflow_provider_timav.stream import reader as reader_module
-from airflow_provider_timav.stream.watch import Watch
+from airflow_provider_timav.stream.state import StreamState
 from airflow_provider_timav.triggers import live_stream as trigger_module
 from airflow_provider_timav.videorelay.errors import ConfigurationError
 from harness.streams.pyav import accepting, at_pace, install, prove_quickly, uninstall
@@ -59,7 +59,7 @@ def mode(request: pytest.FixtureRequest) -> dict[str, Any]:
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(trigger_module, "MIN_AGE", 0.0)
     monkeypatch.setattr(trigger_module, "START_SPREAD", 0.0)
-    monkeypatch.setattr(reader_module, "next_pause", lambda watch, chance: 0.1)
+    monkeypatch.setattr(reader_module, "next_pause", lambda state, chance: 0.1)
     xcoms: dict[str, Any] = {}
     monkeypatch.setattr(TaskKey, "raw_xcom", lambda task, key: xcoms.get(key))
     monkeypatch.setattr(TaskKey, "set_raw_xcom", lambda task, key, value: xcoms.update({key: value}))
@@ -152,7 +152,7 @@ def test_it_succeeds_when_the_playlist_says_that_the_stream_has_ended(site: Site
 
 def test_a_stream_that_has_ended_cannot_become_live_and_fails_for_good(site: Site, mode: dict[str, Any]) -> None:
     worker = Worker(url=site.ending(visits=2), **mode)
-    with pytest.raises(AirflowFailException, match=r"the stream has ended .* will not become live"):
+    with pytest.raises(AirflowFailException, match=r"the stream ended at .* will not become live"):
         worker.run()
 
 
@@ -238,8 +238,8 @@ class TestRtmp:
     ) -> None:
         av = install(monkeypatch)
         prove_quickly(monkeypatch)
-        looks = itertools.count()
-        av.packets = lambda: at_pace() if next(looks) < 3 else iter(())
+        probes = itertools.count()
+        av.packets = lambda: at_pace() if next(probes) < 3 else iter(())
         with accepting() as url:
             result = Worker(url=url, until="ended", grace=0.2, timeout=30, **mode).run()
         assert result["verdict"] == "ENDED"
@@ -247,7 +247,7 @@ class TestRtmp:
     def test_without_the_extra_it_says_what_to_install(
         self, mode: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """On the worker and not before: what parses DAGs needs no extra."""
+        """On the worker and not before: the DAG processor needs no extra."""
         uninstall(monkeypatch)
         worker = Worker(url="rtmp://cdn.example/live/42?txSecret=1", **mode)
         worker.sensor()
@@ -296,7 +296,7 @@ def test_a_poke_at_a_stream_that_stands_still_is_bounded(site: Site, monkeypatch
 
 
 def let_time_pass(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
-    """Set the clock of looks forward."""
+    """Set the clock of probes forward."""
     now = reader_module.wall_clock()
     monkeypatch.setattr(reader_module, "wall_clock", lambda: lambda: now() + seconds)
 
@@ -305,7 +305,7 @@ def let_time_pass(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
 def test_one_stale_answer_long_after_the_last_poke_ends_nothing(
     site: Site, monkeypatch: pytest.MonkeyPatch, stale: str
 ) -> None:
-    """A deferrable sensor would have looked on meanwhile, and seen the stream go on."""
+    """A deferrable sensor would have polled on meanwhile, and seen the stream go on."""
     url = site.live(every=0.2)
     live = site.pages["/live.m3u8"]
     worker = Worker(url=url, until="ended", grace=1)
@@ -382,7 +382,7 @@ def test_without_a_state_store_a_poke_warns_and_goes_on(
     site: Site, store: Any, said: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     sensor = LiveStreamSensor(task_id="watch", url=site.live(every=0.15))
-    sensor._cached_logger = logging.getLogger("test")  # type: ignore[assignment]  # where caplog can see it
+    sensor._cached_logger = logging.getLogger("test")  # type: ignore[assignment]  # so that caplog can see it
     assert sensor.poke(store)
     assert said in caplog.text
 
@@ -390,7 +390,7 @@ def test_without_a_state_store_a_poke_warns_and_goes_on(
 def test_the_log_holds_no_query(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     worker = Worker(url=site.url + "/live.m3u8?auth=secret")
     sensor = worker.sensor()
-    sensor._cached_logger = logging.getLogger("test")  # type: ignore[assignment]  # where caplog can see it
+    sensor._cached_logger = logging.getLogger("test")  # type: ignore[assignment]  # so that caplog can see it
     with caplog.at_level(logging.DEBUG, "test"):
         sensor.poke(worker.context)
     assert f"{site.url}/live.m3u8 is ABSENT (HTTP status 404)" in caplog.text
@@ -442,7 +442,7 @@ def test_an_event_that_is_none_of_ours_fails_loudly(event: Any, soft_fail: bool)
 
 
 def test_a_resumption_without_any_argument_fails_loudly() -> None:
-    """`dag.test` drops what a deferral passes on."""
+    """`dag.test` drops a deferral's arguments."""
     with pytest.raises(RuntimeError, match="does not know"):
         LiveStreamSensor(task_id="watch", url="https://cdn.example/a").execute_complete({})
 
@@ -462,7 +462,7 @@ def test_the_triggers_memory_is_there_before_the_trigger_and_knows_nothing() -> 
     worker = Worker(url="https://cdn.example/a", until="ended", deferrable=True)
     with pytest.raises(TaskDeferred):
         worker.sensor().execute(worker.context)
-    assert Watch.from_json(worker.xcoms["watch"]) == Watch()
+    assert StreamState.from_json(worker.xcoms["watch"]) == StreamState()
 
 
 def test_the_authors_retry_policy_wins_over_the_default() -> None:

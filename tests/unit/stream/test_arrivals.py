@@ -1,4 +1,4 @@
-"""What packets prove that arrive at an RTMP player; time is a number here."""
+"""The proof in packets that arrive at an RTMP player; time is a number here."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from itertools import chain
 import pytest
 
 from airflow_provider_timav.stream.arrivals import MOST_BYTES, PACE_SECONDS, WRAPS_AT, Arrivals
-from airflow_provider_timav.stream.watch import Look, Verdict, Watch
+from airflow_provider_timav.stream.probe import Probe
+from airflow_provider_timav.stream.state import StreamState
+from airflow_provider_timav.stream.verdict import Verdict
 
 GRACE = 60.0
 NOON = 1_795_435_200.0
-LOOK_SECONDS = 10.0
+PROBE_SECONDS = 10.0
 PAUSE = 5.0
 
 
@@ -26,7 +28,7 @@ class Packet:
 
 
 Server = Callable[[float], Iterable[Packet]]
-"""What it sends to a player who comes at that time."""
+"""The packets for a player that comes at that time."""
 
 
 @dataclass(frozen=True)
@@ -70,52 +72,52 @@ class Source:
             number += 1
 
 
-def look(server: Server, known: Watch, now: float, *, absence: str | None = None) -> Look:
-    """Look once, as `RtmpReader` does, at a server that answers at that time."""
+def probe(server: Server, known: StreamState, now: float, *, absence: str | None = None) -> Probe:
+    """Probe once, as `RtmpReader` does, a server that answers at that time."""
     arrivals = Arrivals(known)
     for packet in server(now):
-        if packet.at >= now + LOOK_SECONDS:
-            return arrivals.look(now + LOOK_SECONDS, absence=absence)
+        if packet.at >= now + PROBE_SECONDS:
+            return arrivals.probe(now + PROBE_SECONDS, absence=absence)
         arrivals.add(packet.kind, packet.timestamp, at=packet.at, size=packet.size)
         if arrivals.enough:
-            return arrivals.look(packet.at, absence=absence)
-    return arrivals.look(now + LOOK_SECONDS, absence=absence)
+            return arrivals.probe(packet.at, absence=absence)
+    return arrivals.probe(now + PROBE_SECONDS, absence=absence)
 
 
-def watch(server: Server, looks: int, *, begin: Watch | None = None, now: float = NOON) -> list[Watch]:
-    """Look so many times, with a pause between two looks; return what was known after each."""
-    known, after = begin or Watch(), []
-    for _ in range(looks):
-        found = look(server, known, now)
+def polled(server: Server, probes: int, *, begin: StreamState | None = None, now: float = NOON) -> list[StreamState]:
+    """Probe so many times, with a pause between two probes; return the state after each."""
+    known, after = begin or StreamState(), []
+    for _ in range(probes):
+        found = probe(server, known, now)
         known = known.after(found, grace=GRACE)
         after.append(known)
         now = max(found.at, now) + PAUSE
     return after
 
 
-def verdicts(server: Server, looks: int, *, begin: Watch | None = None, now: float = NOON) -> list[Verdict]:
-    return [known.verdict for known in watch(server, looks, begin=begin, now=now)]
+def verdicts(server: Server, probes: int, *, begin: StreamState | None = None, now: float = NOON) -> list[Verdict]:
+    return [known.verdict for known in polled(server, probes, begin=begin, now=now)]
 
 
-LOOKS_TO_LIVE = 3
+PROBES_TO_LIVE = 3
 """At the most. One is never enough."""
 
 
-def live(server: Server) -> Watch:
-    known = watch(server, LOOKS_TO_LIVE)[-1]
+def live(server: Server) -> StreamState:
+    known = polled(server, PROBES_TO_LIVE)[-1]
     assert known.verdict is Verdict.LIVE
     return known
 
 
-def is_live_and_stays_so(server: Server, looks: int = 20) -> bool:
-    seen = verdicts(server, looks)
+def is_live_and_stays_so(server: Server, probes: int = 20) -> bool:
+    seen = verdicts(server, probes)
     return (
-        seen[0] is Verdict.STARTING and set(seen[LOOKS_TO_LIVE - 1 :]) == {Verdict.LIVE} and Verdict.RESET not in seen
+        seen[0] is Verdict.STARTING and set(seen[PROBES_TO_LIVE - 1 :]) == {Verdict.LIVE} and Verdict.RESET not in seen
     )
 
 
-def is_reset_and_live_again(server: Server, known: Watch) -> bool:
-    seen = verdicts(server, 1 + LOOKS_TO_LIVE, begin=known, now=known.at + PAUSE)
+def is_reset_and_live_again(server: Server, known: StreamState) -> bool:
+    seen = verdicts(server, 1 + PROBES_TO_LIVE, begin=known, now=known.at + PAUSE)
     return (seen[0], seen[-1]) == (Verdict.RESET, Verdict.LIVE)
 
 
@@ -147,13 +149,13 @@ def test_a_source_that_sends_is_live(source: Source) -> None:
 
 @pytest.mark.parametrize("source", SOURCES.values(), ids=SOURCES.keys())
 def test_the_tail_only_grows_while_it_is_live(source: Source) -> None:
-    tails = [known.tail or 0 for known in watch(source, 20)]
+    tails = [known.tail or 0 for known in polled(source, 20)]
     assert tails == sorted(set(tails))
 
 
-def test_a_look_at_a_live_stream_is_short() -> None:
-    assert look(Source(), Watch(), NOON).at - NOON < PACE_SECONDS + 0.1
-    assert look(Source(kept=8), Watch(), NOON).at - NOON < PACE_SECONDS + 0.7
+def test_a_probe_of_a_live_stream_is_short() -> None:
+    assert probe(Source(), StreamState(), NOON).at - NOON < PACE_SECONDS + 0.1
+    assert probe(Source(kept=8), StreamState(), NOON).at - NOON < PACE_SECONDS + 0.7
 
 
 STALE = {
@@ -171,7 +173,7 @@ STALE = {
 
 @pytest.mark.parametrize("server", STALE.values(), ids=STALE.keys())
 def test_packets_that_were_sent_before_are_never_live(server: Server) -> None:
-    """A server hands the same seconds out to each player who comes: they advance, and prove nothing."""
+    """A server hands the same seconds out to each player that comes: they advance, and prove nothing."""
     seen = verdicts(server, 12)
     assert Verdict.LIVE not in seen
     assert seen[-1] is Verdict.STALLED
@@ -180,35 +182,35 @@ def test_packets_that_were_sent_before_are_never_live(server: Server) -> None:
 @pytest.mark.parametrize("from_zero", [False, True], ids=["one-timeline", "a-timeline-for-each-player"])
 @pytest.mark.parametrize("kept", [0, 4], ids=["nothing-kept", "seconds-kept"])
 def test_a_source_that_hangs_is_stalled_and_then_over(kept: float, from_zero: bool) -> None:
-    """Three times six seconds after its last packet, and one look and pause; then after ``grace``."""
+    """Three times six seconds after its last packet, and one probe and pause; then after ``grace``."""
     source = Source(ended=NOON + 30, kept=kept, from_zero=from_zero)
-    after = watch(source, 20)
+    after = polled(source, 20)
     stalled = next(known for known in after if known.verdict is Verdict.STALLED)
     ended = next(known for known in after if known.verdict is Verdict.ENDED)
-    assert 18 <= stalled.at - source.ended <= 18 + 2 * (LOOK_SECONDS + PAUSE)
-    assert GRACE <= ended.at - source.ended - 18 <= GRACE + LOOK_SECONDS + PAUSE
+    assert 18 <= stalled.at - source.ended <= 18 + 2 * (PROBE_SECONDS + PAUSE)
+    assert GRACE <= ended.at - source.ended - 18 <= GRACE + PROBE_SECONDS + PAUSE
     kinds = [known.verdict for known in after]
     assert kinds == sorted(kinds, key=["STARTING", "LIVE", "STALLED", "ENDED"].index)
 
 
 def test_one_that_hung_and_sends_again_is_live_again() -> None:
-    known = watch(Source(ended=NOON + 30), 8)[-1]
+    known = polled(Source(ended=NOON + 30), 8)[-1]
     assert known.verdict is Verdict.STALLED
-    assert verdicts(Source(), LOOKS_TO_LIVE, begin=known, now=known.at + PAUSE)[-1] is Verdict.LIVE
+    assert verdicts(Source(), PROBES_TO_LIVE, begin=known, now=known.at + PAUSE)[-1] is Verdict.LIVE
 
 
 def test_silence_is_no_stream() -> None:
-    known = watch(silence, 3)[-1]
+    known = polled(silence, 3)[-1]
     assert (known.verdict, known.reason) == (Verdict.ABSENT, "connected, and nothing arrives")
     assert known.tail is None
 
 
 def test_a_server_that_refuses_is_absent_whatever_was_seen_before() -> None:
     known = live(Source())
-    gone = known.after(look(silence, known, NOON + 20, absence="the server hung up"), grace=GRACE)
+    gone = known.after(probe(silence, known, NOON + 20, absence="the server hung up"), grace=GRACE)
     assert (gone.verdict, gone.reason) == (Verdict.ABSENT, "the server hung up")
     for at in range(30, 100, 10):
-        gone = gone.after(look(silence, gone, NOON + at, absence="no connection"), grace=GRACE)
+        gone = gone.after(probe(silence, gone, NOON + at, absence="no connection"), grace=GRACE)
     assert gone.verdict is Verdict.ENDED
 
 
@@ -218,7 +220,7 @@ def test_a_stream_that_was_never_live_does_not_end() -> None:
 
 def test_what_has_arrived_counts_where_the_server_then_hangs_up() -> None:
     known = live(Source())
-    found = look(Source(ended=NOON + 12), known, NOON + 11, absence="the server has ended the stream")
+    found = probe(Source(ended=NOON + 12), known, NOON + 11, absence="the server has ended the stream")
     assert (found.tail, found.absence) == (known.tail, "")
 
 
@@ -226,29 +228,29 @@ class TestTimestamps:
     """32 bits of milliseconds (RTMP 1.0, 4), or 31 of them, as FFmpeg writes them."""
 
     @pytest.mark.parametrize("bits", [31, 32])
-    def test_wrap_between_two_looks(self, bits: int) -> None:
+    def test_wrap_between_two_probes(self, bits: int) -> None:
         source = Source(base=2**bits - 103_000, bits=bits)
         assert is_live_and_stays_so(source)
-        tails = [known.tail or 0 for known in watch(source, 2)]
+        tails = [known.tail or 0 for known in polled(source, 2)]
         assert tails[0] < WRAPS_AT < tails[1] or bits == 32
         assert 6_000 < tails[1] - tails[0] < 7_500
 
     @pytest.mark.parametrize("bits", [31, 32])
-    def test_wrap_within_a_look(self, bits: int) -> None:
+    def test_wrap_within_a_probe(self, bits: int) -> None:
         source = Source(base=2**bits - 100_500, bits=bits)
         assert is_live_and_stays_so(source)
 
     def test_tail_counts_on_beyond_any_number_of_wraps(self) -> None:
         tail = 5 * WRAPS_AT + 90_000
-        begin = Watch().after(Look(at=NOON - 5, tail=tail, segments=1, playable=False), grace=GRACE)
-        tails = [known.tail or 0 for known in watch(Source(), 3, begin=begin)]
+        begin = StreamState().after(Probe(at=NOON - 5, tail=tail, segments=1, playable=False), grace=GRACE)
+        tails = [known.tail or 0 for known in polled(Source(), 3, begin=begin)]
         assert tail < tails[0] < tails[1] < tails[2] < tail + 30_000
 
 
 class TestRestart:
     """An encoder that starts again begins at 0."""
 
-    def test_between_two_looks(self) -> None:
+    def test_between_two_probes(self) -> None:
         known = live(Source())
         assert is_reset_and_live_again(Source(began=known.at + 2), known)
 
@@ -258,10 +260,10 @@ class TestRestart:
         assert is_reset_and_live_again(Source(began=known.at + 2), known)
 
     def test_after_an_end(self) -> None:
-        known = watch(Source(ended=NOON + 30), 20)[-1]
+        known = polled(Source(ended=NOON + 30), 20)[-1]
         assert known.verdict is Verdict.ENDED
         again = Source(began=known.at + 1)
-        assert verdicts(again, 1 + LOOKS_TO_LIVE, begin=known, now=known.at + PAUSE)[-1] is Verdict.LIVE
+        assert verdicts(again, 1 + PROBES_TO_LIVE, begin=known, now=known.at + PAUSE)[-1] is Verdict.LIVE
 
     def test_while_a_player_is_connected(self) -> None:
         """The server goes on with the new encoder's packets on the same connection."""
@@ -270,10 +272,10 @@ class TestRestart:
             return chain(Source(ended=now + 0.8)(now), Source(began=now + 1)(now + 1))
 
         known = live(Source())
-        found = look(server, known, known.at + PAUSE)
+        found = probe(server, known, known.at + PAUSE)
         assert known.after(found, grace=GRACE).verdict is Verdict.RESET
 
-    def test_the_first_look_at_all_has_nothing_to_compare_with(self) -> None:
+    def test_the_first_probe_at_all_has_nothing_to_compare_with(self) -> None:
         def server(now: float) -> Iterable[Packet]:
             return chain(Source(ended=now + 0.8)(now), Source(began=now + 1)(now + 1))
 
@@ -291,7 +293,7 @@ class TestRestart:
         """Two servers behind one name, of which one has kept an older stream: the tail neither moves nor goes back."""
         stale = Source(began=NOON - 50, ended=NOON - 1, kept=4)
         known = live(Source())
-        found = look(stale, known, known.at + PAUSE)
+        found = probe(stale, known, known.at + PAUSE)
         assert (found.tail, found.playable) == (known.tail, False)
 
 
@@ -326,8 +328,8 @@ def test_audio_that_goes_on_is_live_though_the_picture_stands_still() -> None:
     assert is_live_and_stays_so(server, 5)
 
 
-def test_a_look_takes_no_more_than_so_many_bytes() -> None:
-    arrivals = Arrivals(Watch())
+def test_a_probe_takes_no_more_than_so_many_bytes() -> None:
+    arrivals = Arrivals(StreamState())
     sent = 0
     for packet in Source(kept=10_000, began=NOON - 20_000)(NOON):
         arrivals.add(packet.kind, packet.timestamp, at=packet.at, size=1 << 20)
@@ -337,6 +339,6 @@ def test_a_look_takes_no_more_than_so_many_bytes() -> None:
     assert sent == MOST_BYTES
 
 
-def test_the_look_says_whether_the_server_is_public() -> None:
-    assert Arrivals(Watch()).look(NOON, absence="the server hung up", public=True).public
-    assert Arrivals(live(Source())).look(NOON, absence=None, public=True).public
+def test_the_probe_says_whether_the_server_is_public() -> None:
+    assert Arrivals(StreamState()).probe(NOON, absence="the server hung up", public=True).public
+    assert Arrivals(live(Source())).probe(NOON, absence=None, public=True).public

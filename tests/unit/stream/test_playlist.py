@@ -1,29 +1,19 @@
-"""What bodies mean."""
+"""The meaning of playlists' bodies."""
 
 from __future__ import annotations
 
 import statistics
-import tracemalloc
-from typing import Any
 
 import m3u8
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_timav.stream import playlist as playlist_module
-from airflow_provider_timav.stream.playlist import (
-    LARGEST_PLAYLIST,
-    MasterPlaylist,
-    MediaPlaylist,
-    NotAPlaylist,
-    Part,
-    Segment,
-    TooLong,
-    moment,
-    parse,
-)
+from airflow_provider_timav.stream.lines import LARGEST_PLAYLIST, NotAPlaylist
+from airflow_provider_timav.stream.playlist import parse
+from airflow_provider_timav.stream.segments import MasterPlaylist, MediaPlaylist
 from harness.streams.site import media
+from tests.unit.stream.lists import read
 
 MASTER = """#EXTM3U
 #EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="a",NAME="b",URI="audio.m3u8"
@@ -32,12 +22,6 @@ low.m3u8?token=1
 #EXT-X-STREAM-INF:BANDWIDTH=2560000
 high.m3u8
 """
-
-
-def read(text: str, **facts: Any) -> MediaPlaylist:
-    playlist = parse(text.encode(), **facts)
-    assert isinstance(playlist, MediaPlaylist)
-    return playlist
 
 
 def test_the_tail_is_the_number_of_the_next_segment() -> None:
@@ -187,32 +171,6 @@ def test_a_media_playlist_means_what_m3u8_takes_it_for(
     )
 
 
-_ranges = st.one_of(st.none(), st.tuples(st.integers(1, 10**9), st.one_of(st.none(), st.integers(0, 10**12))))
-
-
-@given(st.lists(st.tuples(st.booleans(), _ranges, st.sampled_from(["all.mp4", "a.mp4"])), min_size=1, max_size=8))
-def test_ranges_and_gaps_mean_what_m3u8_takes_them_for(segments: list[tuple[bool, Any, str]]) -> None:
-    lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:2"]
-    for gap, span, name in segments:
-        lines += ["#EXT-X-GAP"] if gap else []
-        lines += [f"#EXT-X-BYTERANGE:{span[0]}" + ("" if span[1] is None else f"@{span[1]}")] if span else []
-        lines += ["#EXTINF:2,", name]
-    theirs = m3u8.loads("\n".join(lines)).segments
-    playlist = read("\n".join(lines))
-    for number, segment in enumerate(theirs):
-        found = [one for one in playlist.added(number) if one.number == number]
-        if segment.gap_tag:
-            assert not found
-            continue
-        assert found, "the oldest that was added is among those that are asked for"
-        told = segment.byterange and "@" in segment.byterange
-        if told:
-            length, offset = map(int, segment.byterange.split("@"))
-            assert found[0].media == Part(segment.uri, offset, length)
-        elif not segment.byterange:
-            assert found[0].media == Part(segment.uri)
-
-
 @given(st.lists(st.tuples(_noise, _names), min_size=1, max_size=8))
 def test_a_master_playlist_means_what_m3u8_takes_it_for(variants: list[tuple[str, str]]) -> None:
     text = "#EXTM3U\n" + "".join(f"{noise}\n#EXT-X-STREAM-INF:BANDWIDTH=1\n{name}\n" for noise, name in variants)
@@ -273,7 +231,7 @@ class TestLiberality:
 
 
 class TestPace:
-    """The target duration that counts is what a player waits for: not what one segment claims."""
+    """The target duration that counts is that for which a player waits: not that of one segment."""
 
     def test_one_absurd_segment_changes_nothing(self) -> None:
         text = media(7, 4, target=3).replace("1.000", "3.000").replace("3.000", "3012.48", 1)
@@ -296,52 +254,7 @@ class TestPace:
         assert read(text).target_duration == -(-statistics.median(durations) // 1)
 
 
-class TestSegments:
-    def test_those_that_were_added_are_the_newest_and_the_oldest(self) -> None:
-        playlist = read(media(7, 6))
-        assert [segment.number for segment in playlist.added(9)] == [12, 9]
-        assert [segment.number for segment in playlist.added(12)] == [12]
-        assert [segment.number for segment in playlist.added(0)] == [12, 7]
-        assert playlist.added(13) == []
-
-    def test_gap_is_never_among_them(self) -> None:
-        text = media(7, 4).replace("#EXTINF:1.000,\n/segment.ts?n=10", "#EXTINF:1.000,\n#EXT-X-GAP\n/segment.ts?n=10")
-        assert [segment.number for segment in read(text).added(8)] == [9, 8]
-
-    def test_initialization_section_and_key_are_those_in_force(self) -> None:
-        text = (
-            '#EXTM3U\n#EXT-X-MAP:URI="a.mp4"\n#EXT-X-KEY:METHOD=AES-128,URI="k1"\n#EXTINF:1,\n1.m4s\n'
-            '#EXT-X-MAP:BYTERANGE="100@50",URI="b.mp4"\n'
-            '#EXT-X-KEY:METHOD=SAMPLE-AES,KEYFORMAT="com.apple.streamingkeydelivery",URI="skd://x"\n'
-            '#EXT-X-KEY:METHOD=AES-128,KEYFORMAT="identity",URI="k2"\n#EXTINF:1,\n2.m4s\n'
-            "#EXT-X-KEY:METHOD=NONE\n#EXTINF:1,\n3.m4s\n"
-        )
-        playlist = read(text)
-        assert playlist.added(0) == [
-            Segment(2, Part("3.m4s"), Part("b.mp4", 50, 100)),
-            Segment(0, Part("1.m4s"), Part("a.mp4"), "k1"),
-        ]
-        assert playlist.added(1)[1] == Segment(1, Part("2.m4s"), Part("b.mp4", 50, 100), "k2")
-
-    def test_range_without_offset_follows_the_one_before(self) -> None:
-        lines = ["#EXT-X-BYTERANGE:100@1000", "#EXT-X-BYTERANGE:30", "#EXT-X-BYTERANGE:7"]
-        text = "#EXTM3U\n" + "".join(f"{line}\n#EXTINF:1,\nall.ts\n" for line in lines)
-        assert read(text).added(2)[0].media == Part("all.ts", 1130, 7)
-
-    def test_names_are_what_differs_from_no_load_to_the_next(self) -> None:
-        one = read(media(7, 3, segment="/session1/a.ts"))
-        other = read(media(7, 3, segment="https://cdn.example/session2/a.ts"))
-        assert one.names == other.names
-        assert len(one.names) == 3
-
-    def test_last_date_is_kept(self) -> None:
-        date = "#EXT-X-PROGRAM-DATE-TIME:2026-11-23T12:00:0"
-        text = media(7, 1).replace("#EXTINF", f"{date}1Z\n#EXTINF") + f"{date}2.5+00:00\n#EXTINF:1,\nb.ts\n"
-        assert moment(read(text).dated) == 1_795_435_202.5
-        assert moment("yesterday") is None
-
-
-class TestDeltaAndVariables:
+class TestDeltaUpdates:
     """Of draft-pantos-hls-rfc8216bis."""
 
     def test_skipped_segments_count(self) -> None:
@@ -351,182 +264,3 @@ class TestDeltaAndVariables:
         playlist = read(text)
         assert (playlist.tail, playlist.segments) == (30, 23)
         assert [segment.number for segment in playlist.added(0)] == [29, 27]
-
-    def test_variables_come_by_value_from_the_query_and_from_the_master_playlist(self) -> None:
-        text = (
-            '#EXTM3U\n#EXT-X-DEFINE:NAME="path",VALUE="/cdn7"\n#EXT-X-DEFINE:QUERYPARAM="token"\n'
-            '#EXT-X-DEFINE:IMPORT="show"\n#EXT-X-MAP:URI="{$path}/init.mp4"\n#EXTINF:1,\n{$path}/{$show}.ts?t={$token}\n'
-        )
-        playlist = read(text, url="https://cdn.example/a.m3u8?token=a%2Bb", variables={"show": "42"})
-        assert playlist.added(0) == [Segment(0, Part("/cdn7/42.ts?t=a+b"), Part("/cdn7/init.mp4"))]
-
-    def test_master_playlist_hands_its_variables_on(self) -> None:
-        master = parse(b'#EXTM3U\n#EXT-X-DEFINE:NAME="a",VALUE="1"\n#EXT-X-STREAM-INF:BANDWIDTH=1\n{$a}.m3u8\n')
-        assert master == MasterPlaylist(("1.m3u8",), {"a": "1"})
-
-    def test_braces_without_definitions_are_just_text(self) -> None:
-        assert read(media(7, 3, segment="{$a}.ts")).newest == "{$a}.ts?n=9"
-
-
-class TestLongList:
-    """Of a long list the middle is only counted."""
-
-    @staticmethod
-    def long(count: int, *, sequence: int = 5, extra: str = "", endlist: bool = False) -> str:
-        lines = ["#EXTM3U", "#EXT-X-TARGETDURATION:2", f"#EXT-X-MEDIA-SEQUENCE:{sequence}"]
-        for number in range(count):
-            lines += [extra] if extra and number == count // 2 else []
-            lines += ["#EXTINF:2.0,", f"segment-{number}.ts?signature={'a' * 40}"]
-        return "\n".join([*lines, *(["#EXT-X-ENDLIST"] if endlist else [])]) + "\n"
-
-    @settings(deadline=None)
-    @given(st.integers(3000, 9000), st.booleans())
-    def test_it_means_the_same_as_if_it_were_read_line_by_line(self, count: int, endlist: bool) -> None:
-        text = self.long(count, endlist=endlist)
-        shortened = read(text)
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(playlist_module, "LONG_LIST", 1 << 30)
-            whole = read(text)
-        assert len(text) > playlist_module.LONG_LIST or shortened == whole
-        assert (shortened.tail, shortened.segments, shortened.endlist) == (whole.tail, whole.segments, endlist)
-        assert (shortened.names, shortened.target_duration) == (whole.names, 2)
-        assert shortened.added(whole.tail - 9) == whole.added(whole.tail - 9)
-
-    def test_what_holds_for_all_that_follows_is_kept(self) -> None:
-        text = self.long(6000, extra='#EXT-X-MAP:URI="init.mp4"\n#EXT-X-KEY:METHOD=AES-128,URI="key"')
-        segment = read(text).added(6004)[0]
-        assert (segment.init, segment.key) == (Part("init.mp4"), "key")
-
-    def test_end_may_stand_anywhere(self) -> None:
-        assert read(self.long(6000, extra="#EXT-X-ENDLIST")).endlist
-
-    def test_long_text_without_segments_is_read_as_it_is(self) -> None:
-        assert read("#EXTM3U\n" + "#EXT-X-COMMENT\n" * 30_000).segments == 0
-
-    def test_what_holds_from_the_beginning_on_is_kept(self) -> None:
-        keys = '#EXT-X-KEY:METHOD=AES-128,URI="key"\n#EXT-X-KEY:METHOD=SAMPLE-AES,KEYFORMAT="x",URI="skd"\n'
-        text = self.long(6000).replace("#EXTINF", f'#EXT-X-MAP:URI="init.mp4"\n{keys}#EXTINF', 1)
-        segment = read(text).added(6004)[0]
-        assert (segment.init, segment.key) == (Part("init.mp4"), "key")
-
-    @pytest.mark.parametrize("where", ["before", "after"])
-    def test_whatever_else_stands_at_its_ends_its_last_segments_are_found(self, where: str) -> None:
-        other = "#EXT-X-DATERANGE:ID=x\n" * 10_000
-        text = self.long(3000)
-        text = text.replace("#EXT-X-TARGET", other + "#EXT-X-TARGET") if where == "before" else text + other
-        playlist = read(text)
-        assert (playlist.tail, playlist.segments, playlist.target_duration) == (3005, 3000, 2)
-        assert [segment.number for segment in playlist.added(2990)] == [3004, 2990]
-
-
-# Too much for a machine that reads it in time that grows with its square.
-MANY = 200_000
-
-
-class TestCost:
-    """Reading takes time and memory in proportion to the body, whatever stands in it."""
-
-    LONG = (
-        "A" * MANY,
-        "A-" * MANY,
-        'A="' * MANY,
-        'A=",' * MANY,
-        "A=," * MANY,
-        "=" * MANY,
-        " " * MANY,
-        "A=1" + " " * MANY + "B=2",
-        "{$" * MANY,
-        "{$" + "a" * MANY,
-        "1" * MANY,
-        "1." + "0" * MANY + "1",
-        "1" + " " * MANY + "@",
-    )
-
-    @pytest.mark.parametrize("value", LONG, ids=[one[:4] for one in LONG])
-    @pytest.mark.parametrize("tag", ["SKIP", "DEFINE", "MAP", "KEY", "BYTERANGE", "PROGRAM-DATE-TIME"])
-    def test_long_line_is_read_in_time_that_grows_with_its_length(self, tag: str, value: str) -> None:
-        playlist = read(media(7, 3).replace("#EXTINF", f"#EXT-X-{tag}:{value}\n#EXTINF", 1))
-        assert playlist.segments == 3
-        assert [segment.number for segment in playlist.added(0)] == [9, 7]
-
-    @pytest.mark.parametrize("tag", ["#EXTINF:", "#EXT-X-MEDIA-SEQUENCE:", "#EXT-X-TARGETDURATION:", "#EXTM3U "])
-    @pytest.mark.parametrize("value", ["1" * MANY, "1." + "0" * MANY + "1", " " * MANY + "x"])
-    def test_long_number_is_read_in_time_that_grows_with_its_length(self, tag: str, value: str) -> None:
-        read(f"#EXTM3U\n{tag}{value}\n")
-
-    def test_attributes_are_read_as_liberally_as_by_players(self) -> None:
-        for text in (
-            'URI="a,b=c",BYTERANGE="5@7"',
-            ' URI="a,b=c" , BYTERANGE=5@7 ',
-            'x;URI="a,b=c"BYTERANGE="5@7"',
-            'METHOD,URI="a,b=c",,BYTERANGE=5@7,X="',
-        ):
-            segment = read(media(7, 1).replace("#EXTINF", f"#EXT-X-MAP:{text}\n#EXTINF")).added(0)[0]
-            assert segment.init == Part("a,b=c", 7, 5), text
-
-    @pytest.mark.parametrize(
-        "lines",
-        [
-            # 4 KB, 64 KB and 256 KB, of which 1 MB, 1 GB and 16 GB would be made.
-            (f'#EXT-X-DEFINE:NAME="a",VALUE="{"v" * 32_000}"', "#EXTINF:1,", "{$a}" * 32_000),
-            (f'#EXT-X-DEFINE:NAME="a",VALUE="{"v" * 125_000}"', "#EXTINF:1,", *["{$a}"] * 32_000),
-            (f'#EXT-X-DEFINE:NAME="a",VALUE="{"v" * 30_000}"', *["#EXT-X-KEY:{$a}{$a}"] * 30_000),
-            (f'#EXT-X-DEFINE:NAME="a",VALUE="{chr(0x4F60) * 30_000}"', "#EXT-X-STREAM-INF:", *["{$a}"] * 300),
-        ],
-        ids=["one-line", "many-lines", "tags", "not-ascii"],
-    )
-    def test_variables_that_make_a_list_longer_than_what_is_read_are_not_filled_in(
-        self, lines: tuple[str, ...]
-    ) -> None:
-        with pytest.raises(TooLong):
-            parse("\n".join(["#EXTM3U", *lines]).encode())
-
-    def test_variables_of_the_master_playlist_are_counted_too(self) -> None:
-        text = media(7, 1, segment="{$a}" * 500).replace("#EXTINF", '#EXT-X-DEFINE:IMPORT="a"\n#EXTINF')
-        with pytest.raises(TooLong):
-            read(text, variables={"a": "v" * 40_000})
-        assert len(read(text, variables={"a": "v" * 10}).newest or "") == 5004
-
-    def test_variables_are_many_at_most(self) -> None:
-        names = [f'#EXT-X-DEFINE:NAME="n{number}",VALUE=""' for number in range(2000)]
-        with pytest.raises(NotAPlaylist, match="more than 1000 variables"):
-            read("\n".join(["#EXTM3U", *names]))
-
-    def test_value_that_is_empty_or_has_lines_of_its_own_makes_no_line(self) -> None:
-        text = '#EXTM3U\n#EXT-X-DEFINE:QUERYPARAM="q"\n#EXT-X-DEFINE:NAME="e",VALUE=""\n{$e}\n#EXTINF:1,\n{$e}\na{$q}\n'
-        playlist = read(text, url="https://cdn.example/a.m3u8?q=b%0A%23EXT-X-ENDLIST")
-        assert (playlist.endlist, playlist.addresses) == (False, ["ab\n#EXT-X-ENDLIST"])
-
-    LARGE = (
-        "\n",
-        "ab\n",
-        "#EXT-X-KEY:A=B\n",
-        "#EXT-X-MAP:A=B\n",
-        "#EXT-X-GAP\n",
-        "#EXT-X-PROGRAM-DATE-TIME:1\n",
-        "#EXT-X-BYTERANGE:1\n",
-        "#EXT-X-STREAM-INF:\nab\n",
-        '#EXT-X-DEFINE:NAME="a",VALUE="b"\n{$a}\n',
-        "#EXTINF:1,\nab\n",
-        "x",
-        "\N{GRINNING FACE}\n",
-    )
-
-    @pytest.mark.parametrize("line", LARGE, ids=[one[:18].strip() or "blank" for one in LARGE])
-    @pytest.mark.parametrize("end", ["", "#EXTINF:1,\nab\n"], ids=["alone", "with-a-segment"])
-    def test_large_body_takes_little_memory_beside_itself(self, line: str, end: str) -> None:
-        comments = "#\n" * 40_000
-        size = 3 << 20
-        body = f"#EXTM3U\n{comments}{end}{line * (size // len(line.encode()))}{end}{comments}".encode()
-        tracemalloc.start()
-        try:
-            parse(body)
-            _, peak = tracemalloc.get_traced_memory()
-        finally:
-            tracemalloc.stop()
-        assert peak < 1.5 * len(body)
-
-    def test_variants_that_are_kept_are_few(self) -> None:
-        master = parse(("#EXTM3U\n" + "#EXT-X-STREAM-INF:BANDWIDTH=1\na.m3u8\n" * 9000).encode())
-        assert isinstance(master, MasterPlaylist)
-        assert len(master.variants) == 256

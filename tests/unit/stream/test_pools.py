@@ -1,4 +1,4 @@
-"""What a public server says leads to public addresses only, over real sockets."""
+"""Answers of public servers lead to public addresses only, over real sockets."""
 
 from __future__ import annotations
 
@@ -15,8 +15,10 @@ import pytest
 from airflow_provider_timav import names as names_module
 from airflow_provider_timav.names import RememberedNames
 from airflow_provider_timav.stream import reader as reader_module
+from airflow_provider_timav.stream.probe import Probe
 from airflow_provider_timav.stream.reader import follow, shared_reader, wall_clock
-from airflow_provider_timav.stream.watch import Look, Verdict, Watch
+from airflow_provider_timav.stream.state import StreamState
+from airflow_provider_timav.stream.verdict import Verdict
 from harness.streams.internet import OTHER_PUBLIC, PUBLIC, PUBLIC_6, Internet
 from harness.streams.site import Site, media, running
 
@@ -49,7 +51,7 @@ def cdn() -> Iterator[Site]:
 
 @pytest.fixture
 def inside() -> Iterator[Site]:
-    """A server of one's own network, which nothing on the internet may have asked for anything."""
+    """A server of one's own network, to which nothing on the internet may lead a request."""
     with running() as site:
         site.text("/live.m3u8", media(7, 3))
         yield site
@@ -60,20 +62,22 @@ def internet(cdn: Site) -> Internet:
     return Internet({PUBLIC: cdn, OTHER_PUBLIC: cdn, PUBLIC_6: cdn}, {"cdn.example": [PUBLIC]})
 
 
-def look(internet: Internet, url: str = LIVE, watch: Watch | None = None, *, proxy: str | None = None) -> Look:
-    async def once() -> Look:
+def probe(internet: Internet, url: str = LIVE, state: StreamState | None = None, *, proxy: str | None = None) -> Probe:
+    async def once() -> Probe:
         async with shared_reader(proxy) as reader:
-            return await reader.look(url, watch or Watch(), wall_clock())
+            return await reader.probe(url, state or StreamState(), wall_clock())
 
     return internet.run(once())
 
 
-def expecting(tail: int, variant: int | None = None) -> Watch:
-    return Watch().after(Look(at=time.time(), tail=tail, segments=3, target_duration=5, variant=variant), grace=60)
+def expecting(tail: int, variant: int | None = None) -> StreamState:
+    return StreamState().after(
+        Probe(at=time.time(), tail=tail, segments=3, target_duration=5, variant=variant), grace=60
+    )
 
 
 Lead = Callable[[Site, str], str]
-"""Has a site lead to a server, given as ``host:port``; returns what is then refused."""
+"""Has a site lead to a server, given as ``host:port``; returns the resource that is then refused."""
 
 
 def by_segment(cdn: Site, target: str) -> str:
@@ -137,7 +141,7 @@ def test_public_playlist_leads_to_no_private_address(
     internet.names |= {"inside.example": [address], "other.example": [OTHER_PUBLIC]}
     literal = f"[{address}]" if ":" in address else address
     refused = lead(cdn, f"{'inside.example' if written == 'name' else literal}:{port}")
-    found = look(internet, watch=expecting(9, variant=0 if "variant" in lead.__name__ else None))
+    found = probe(internet, state=expecting(9, variant=0 if "variant" in lead.__name__ else None))
     assert set(internet.dialled) <= {PUBLIC, OTHER_PUBLIC}
     assert inside.all_connections == 0
     why = found.absence or found.refused
@@ -154,10 +158,10 @@ def test_public_playlist_leads_to_no_private_address(
 def test_no_spelling_of_a_private_address_gets_through(
     cdn: Site, inside: Site, internet: Internet, lead: Lead, host: str
 ) -> None:
-    """What the system's own look-up makes of it counts; some of them aiohttp refuses before."""
+    """The result of the system's own look-up counts; aiohttp refuses some of them before."""
     internet.names["other.example"] = [OTHER_PUBLIC]
     lead(cdn, f"{host}:{inside.server.server_address[1]}")
-    found = look(internet, watch=expecting(9, variant=0 if "variant" in lead.__name__ else None))
+    found = probe(internet, state=expecting(9, variant=0 if "variant" in lead.__name__ else None))
     assert set(internet.dialled) <= {PUBLIC, OTHER_PUBLIC}
     assert inside.all_connections == 0
     assert found.playable is not True
@@ -167,22 +171,22 @@ def test_public_playlist_leads_to_other_public_servers(cdn: Site, internet: Inte
     internet.names["other.example"] = [OTHER_PUBLIC]
     cdn.text("/live.m3u8", "", 302, Location="http://other.example/moved.m3u8")
     cdn.text("/moved.m3u8", media(7, 3, segment=f"http://[{PUBLIC_6}]/segment.ts"))
-    found = look(internet, watch=expecting(9))
+    found = probe(internet, state=expecting(9))
     assert (found.tail, found.playable, found.public) == (10, True, True)
     assert internet.dialled == [PUBLIC, OTHER_PUBLIC, PUBLIC_6]
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "studio.example"])
 def test_playlist_in_ones_own_network_leads_anywhere(cdn: Site, inside: Site, internet: Internet, host: str) -> None:
-    """A studio's own server is as much trusted as the author of the DAG who names it."""
+    """A studio's own server is as much trusted as the DAG that names it."""
     internet.names["studio.example"] = ["127.0.0.1"]
     port = inside.server.server_address[1]
     inside.text("/live.m3u8", "", 302, Location=f"http://localhost:{port}/moved.m3u8")
     inside.text("/moved.m3u8", media(7, 3))
-    found = look(internet, f"http://{host}:{port}/live.m3u8", expecting(9))
+    found = probe(internet, f"http://{host}:{port}/live.m3u8", expecting(9))
     assert (found.tail, found.playable, found.public) == (10, True, False)
     inside.text("/moved.m3u8", media(7, 3, segment="http://cdn.example/segment.ts"))
-    assert look(internet, f"http://{host}:{port}/live.m3u8", expecting(9)).playable is True
+    assert probe(internet, f"http://{host}:{port}/live.m3u8", expecting(9)).playable is True
     assert internet.dialled[-1] == PUBLIC
 
 
@@ -192,7 +196,7 @@ def test_public_server_that_a_private_playlist_leads_to_does_not_lead_back(
     """It is the public server's word then, and not that of one's own network."""
     cdn.text("/live.m3u8", media(7, 3, segment=f"{inside.url}/segment.ts"))
     inside.text("/live.m3u8", "", 302, Location="http://cdn.example/live.m3u8")
-    found = look(internet, inside.url + "/live.m3u8", expecting(9))
+    found = probe(internet, inside.url + "/live.m3u8", expecting(9))
     assert found.refused == "a segment on a private address"
     assert inside.paths() == ["/live.m3u8"]
 
@@ -203,7 +207,7 @@ def test_further_variant_of_a_private_master_playlist_may_be_private_after_a_pub
     variants = ("http://cdn.example/gone.m3u8", "/low.m3u8")
     inside.text("/live.m3u8", "#EXTM3U\n" + "".join(f"#EXT-X-STREAM-INF:BANDWIDTH=1\n{one}\n" for one in variants))
     inside.text("/low.m3u8", media(7, 3))
-    assert look(internet, inside.url + "/live.m3u8").tail == 10
+    assert probe(internet, inside.url + "/live.m3u8").tail == 10
 
 
 @pytest.mark.parametrize("order", [1, -1], ids=["public-first", "private-first"])
@@ -212,7 +216,7 @@ def test_of_a_name_with_addresses_of_both_kinds_only_the_public_ones_are_used(
 ) -> None:
     internet.names["cdn.example"] = ["10.0.0.1", "::1", PUBLIC][::order]
     cdn.text("/live.m3u8", media(7, 3, segment=f"{inside.url}/segment.ts"))
-    found = look(internet, watch=expecting(9))
+    found = probe(internet, state=expecting(9))
     assert (found.tail, found.public, found.refused) == (10, True, "a segment on a private address")
     assert internet.dialled == [PUBLIC]
 
@@ -221,7 +225,7 @@ def test_private_addresses_of_a_name_are_not_tried_where_its_public_ones_do_not_
     with running() as gone:
         internet.sites = {PUBLIC: gone}
     internet.names["cdn.example"] = ["127.0.0.1", PUBLIC]
-    assert look(internet).absence == "no connection"
+    assert probe(internet).absence == "no connection"
     assert set(internet.dialled) == {PUBLIC}
 
 
@@ -237,12 +241,12 @@ def test_playlists_host_that_was_public_is_not_followed_to_a_private_address(
 ) -> None:
     flipping(internet, [PUBLIC], ["127.0.0.1"])
     cdn.text("/live.m3u8", media(7, 3), Connection="close")
-    first = Watch().after(look(internet), grace=60)
+    first = StreamState().after(probe(internet), grace=60)
     assert first.public
     if restarted:
-        first = Watch.from_json(json.loads(json.dumps(first.to_json())))
+        first = StreamState.from_json(json.loads(json.dumps(first.to_json())))
     url = f"http://cdn.example:{cdn.server.server_address[1]}/live.m3u8"
-    found = look(internet, url, first)
+    found = probe(internet, url, first)
     assert found.absence == "a playlist whose host was on a public address and now is on a private address"
     assert internet.dialled == [PUBLIC]
     second = first.after(found, grace=60)
@@ -258,7 +262,7 @@ def test_host_that_changes_between_playlist_and_segment_is_held_to_the_rule(
     flipping(internet, [PUBLIC], ["127.0.0.1"])
     playlist = media(7, 3, segment=f"http://cdn.example:{inside.server.server_address[1]}/segment.ts")
     cdn.pages["/live.m3u8"] = lambda visit: visit.answer(playlist) if visit.closing.wait(0.3) is False else None
-    found = look(internet, watch=expecting(9))
+    found = probe(internet, state=expecting(9))
     assert found.refused == "a segment on a private address"
     assert inside.all_connections == 0
 
@@ -269,11 +273,11 @@ def test_connection_that_a_watch_of_a_private_host_has_open_serves_no_public_pla
     target = f"{inside.url}/segment.ts"
     cdn.text("/live.m3u8", media(7, 3, segment=target))
 
-    async def both() -> Look:
+    async def both() -> Probe:
         async with shared_reader() as reader:
-            private = await reader.look(inside.url + "/live.m3u8", expecting(9), wall_clock())
+            private = await reader.probe(inside.url + "/live.m3u8", expecting(9), wall_clock())
             assert private.playable is True
-            return await reader.look(LIVE, expecting(9), wall_clock())
+            return await reader.probe(LIVE, expecting(9), wall_clock())
 
     found = internet.run(both())
     assert found.refused == "a segment on a private address"
@@ -285,28 +289,28 @@ def test_name_that_is_remembered_is_held_to_the_rule(cdn: Site, inside: Site, in
     studio = f"http://studio.example:{inside.server.server_address[1]}"
     cdn.text("/live.m3u8", media(7, 3, segment=f"{studio}/segment.ts"))
 
-    async def both() -> Look:
+    async def both() -> Probe:
         async with shared_reader() as reader:
-            assert (await reader.look(f"{studio}/live.m3u8", Watch(), wall_clock())).tail == 10
-            return await reader.look(LIVE, expecting(9), wall_clock())
+            assert (await reader.probe(f"{studio}/live.m3u8", StreamState(), wall_clock())).tail == 10
+            return await reader.probe(LIVE, expecting(9), wall_clock())
 
     assert internet.run(both()).refused == "a segment on a private address"
     assert internet.asked == ["studio.example", "cdn.example"]
 
 
-def test_look_needs_one_look_up_of_a_host_however_it_is_reached(cdn: Site, inside: Site, internet: Internet) -> None:
-    """Also the first look at a public host, which is tried as one of one's own network first."""
+def test_probe_needs_one_look_up_of_a_host_however_it_is_reached(cdn: Site, inside: Site, internet: Internet) -> None:
+    """Also the first probe of a public host, which is tried as one of one's own network first."""
     internet.names["studio.example"] = ["127.0.0.1"]
     cdn.text("/live.m3u8", media(7, 3))
     studio = f"http://studio.example:{inside.server.server_address[1]}/live.m3u8"
 
-    async def watched() -> None:
+    async def probed() -> None:
         async with shared_reader() as reader:
             for _ in range(3):
-                assert (await reader.look(LIVE, expecting(9), wall_clock())).playable is True
-                assert (await reader.look(studio, expecting(9), wall_clock())).playable is True
+                assert (await reader.probe(LIVE, expecting(9), wall_clock())).playable is True
+                assert (await reader.probe(studio, expecting(9), wall_clock())).playable is True
 
-    internet.run(watched())
+    internet.run(probed())
     assert sorted(internet.asked) == ["cdn.example", "studio.example"]
 
 
@@ -315,18 +319,18 @@ def test_refused_segment_is_told_as_the_reason_of_the_verdict(cdn: Site, interne
     cdn.pages["/live.m3u8"] = lambda visit: visit.answer(media(next(numbers), 3, segment="http://10.0.0.1/a.ts"))
     seen: list[tuple[str, str]] = []
 
-    async def watched() -> None:
-        async def enough(watch: Watch) -> bool:
-            seen.append((watch.verdict.value, watch.reason))
+    async def probed() -> None:
+        async def enough(state: StreamState) -> bool:
+            seen.append((state.verdict.value, state.reason))
             return len(seen) == 3
 
         async def no_pause(_: float) -> None:
             return
 
         async with shared_reader() as reader:
-            await follow(reader, LIVE, Watch(), grace=60, enough=enough, sleep=no_pause)
+            await follow(reader, LIVE, StreamState(), grace=60, enough=enough, sleep=no_pause)
 
-    internet.run(watched())
+    internet.run(probed())
     why = "a segment on a private address"
     assert seen == [("STARTING", ""), *[("STARTING", f"not seen, {why}")] * 2]
 
@@ -338,7 +342,7 @@ class TestThroughAProxy:
             # Through a proxy a path is a whole address; the proxy is on loopback, as proxies may be.
             playlist = media(7, 3, segment=f"http://{host}/a.ts")
             cdn.text(f"http://cdn.example/{number}.m3u8", playlist)
-            found = look(internet, f"http://cdn.example/{number}.m3u8", expecting(9), proxy=cdn.url)
+            found = probe(internet, f"http://cdn.example/{number}.m3u8", expecting(9), proxy=cdn.url)
             assert (found.tail, found.refused) == (10, "a segment on a private address"), host
         assert len(cdn.visits) == len(hosts)
 
@@ -348,13 +352,13 @@ class TestThroughAProxy:
             media(7, 3, segment="http://other.example/a.ts")
         )
         cdn.pages["http://other.example/a.ts"] = lambda visit: visit.answer(b"\x47")
-        assert look(internet, "http://cdn.example/live.m3u8", expecting(9), proxy=cdn.url).playable is True
+        assert probe(internet, "http://cdn.example/live.m3u8", expecting(9), proxy=cdn.url).playable is True
         assert internet.asked == []
 
     def test_private_playlist_leads_anywhere(self, cdn: Site, internet: Internet) -> None:
         cdn.pages["http://10.0.0.1/live.m3u8"] = lambda visit: visit.answer(media(7, 3, segment="http://10.0.0.2/a.ts"))
         cdn.pages["http://10.0.0.2/a.ts"] = lambda visit: visit.answer(b"\x47")
-        assert look(internet, "http://10.0.0.1/live.m3u8", expecting(9), proxy=cdn.url).playable is True
+        assert probe(internet, "http://10.0.0.1/live.m3u8", expecting(9), proxy=cdn.url).playable is True
 
 
 class TestRememberedNames:
@@ -411,20 +415,20 @@ class TestRememberedNames:
         assert internet.run(asking()) == 3
 
 
-def test_look_that_runs_out_of_time_leaves_no_look_up_behind_that_others_wait_for_in_vain(
+def test_probe_that_runs_out_of_time_leaves_no_look_up_behind_that_others_wait_for_in_vain(
     cdn: Site, internet: Internet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader_module, "LOOK_SECONDS", 0.25)
+    monkeypatch.setattr(reader_module, "PROBE_SECONDS", 0.25)
     released = threading.Event()
     internet.names["cdn.example"] = lambda: [PUBLIC] if released.wait(10) else []
     cdn.text("/live.m3u8", media(7, 3))
 
-    async def watched() -> tuple[Look, Look]:
+    async def probed() -> tuple[Probe, Probe]:
         async with shared_reader() as reader:
-            first = await reader.look(LIVE, Watch(), wall_clock())
+            first = await reader.probe(LIVE, StreamState(), wall_clock())
             released.set()
-            return first, await reader.look(LIVE, Watch(), wall_clock())
+            return first, await reader.probe(LIVE, StreamState(), wall_clock())
 
-    first, second = internet.run(watched())
+    first, second = internet.run(probed())
     assert first.absence == "the host name is not known in time"
     assert second.tail == 10

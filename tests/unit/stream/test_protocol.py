@@ -1,4 +1,4 @@
-"""HTTP as browsers take it, and what it may cost, over real sockets."""
+"""HTTP as browsers take it, and its cost, over real sockets."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from airflow_provider_timav.stream import reader as reader_module
+from airflow_provider_timav.stream.probe import Probe
 from airflow_provider_timav.stream.protocol import tidied
 from airflow_provider_timav.stream.reader import Reader, shared_reader, wall_clock
-from airflow_provider_timav.stream.watch import Look, Watch
+from airflow_provider_timav.stream.state import StreamState
 from harness.streams.site import media
 
 LIST = media(7, 3).encode()
@@ -21,7 +22,7 @@ Bytes = AsyncIterator[bytes]
 
 @asynccontextmanager
 async def serving(answer: Callable[[int], Bytes]) -> AsyncIterator[tuple[str, list[int]]]:
-    """Serve the bytes that are made for each request; return the address, and the numbers of the connections that asked."""
+    """Serve the bytes that are made for each request; return the address, and the numbers of the requests' connections."""
     asked: list[int] = []
     connections = iter(range(1000))
 
@@ -43,14 +44,14 @@ async def serving(answer: Callable[[int], Bytes]) -> AsyncIterator[tuple[str, li
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/live.m3u8", asked
 
 
-async def look(reader: Reader, url: str) -> Look:
-    return await reader.look(url, Watch(), wall_clock())
+async def probe(reader: Reader, url: str) -> Probe:
+    return await reader.probe(url, StreamState(), wall_clock())
 
 
-def looked(answer: Callable[[int], Bytes], *, times: int = 1) -> tuple[list[Look], list[int]]:
-    async def several() -> tuple[list[Look], list[int]]:
+def probed(answer: Callable[[int], Bytes], *, times: int = 1) -> tuple[list[Probe], list[int]]:
+    async def several() -> tuple[list[Probe], list[int]]:
         async with serving(answer) as (url, asked), shared_reader() as reader:
-            return [await look(reader, url) for _ in range(times)], asked
+            return [await probe(reader, url) for _ in range(times)], asked
 
     return asyncio.run(asyncio.wait_for(several(), 30))
 
@@ -89,8 +90,8 @@ def test_answers_that_browsers_take_are_taken(answer: bytes) -> None:
         if b"Connection: close" in answer:
             raise ConnectionResetError
 
-    looks, _ = looked(make)
-    assert looks[0].tail == 10
+    probes, _ = probed(make)
+    assert probes[0].tail == 10
 
 
 def test_answer_that_comes_byte_by_byte_is_read() -> None:
@@ -98,28 +99,28 @@ def test_answer_that_comes_byte_by_byte_is_read() -> None:
         for byte in OK + LENGTH + b"\r\n" + LIST:
             yield bytes([byte])
 
-    looks, _ = looked(make)
-    assert looks[0].tail == 10
+    probes, _ = probed(make)
+    assert probes[0].tail == 10
 
 
 def test_connection_is_used_again_but_not_after_an_answer_of_two_lengths() -> None:
-    _, asked = looked(fixed(ODD["interim-answers"]), times=3)
+    _, asked = probed(fixed(ODD["interim-answers"]), times=3)
     assert asked == [0, 0, 0]
-    _, asked = looked(fixed(ODD["length-and-chunks"]), times=3)
+    _, asked = probed(fixed(ODD["length-and-chunks"]), times=3)
     assert asked == [0, 1, 2]
 
 
 def test_lengths_that_differ_are_no_answer() -> None:
-    """Nobody can tell where its body ends (RFC 9112, 6.3)."""
-    looks, _ = looked(fixed(OK + LENGTH + b"Content-Length: 3\r\n\r\n" + LIST))
-    assert looks[0].tail is None
+    """No client can find the end of its body (RFC 9112, 6.3)."""
+    probes, _ = probed(fixed(OK + LENGTH + b"Content-Length: 3\r\n\r\n" + LIST))
+    assert probes[0].tail is None
 
 
 def test_what_is_no_http_is_refused_at_once() -> None:
     began = time.monotonic()
-    looks, _ = looked(fixed(b"SSH-2.0-OpenSSH_9.9\r\n"))
-    assert looks[0].absence.startswith("no answer")
-    assert time.monotonic() - began < reader_module.LOOK_SECONDS / 2
+    probes, _ = probed(fixed(b"SSH-2.0-OpenSSH_9.9\r\n"))
+    assert probes[0].absence.startswith("no answer")
+    assert time.monotonic() - began < reader_module.PROBE_SECONDS / 2
 
 
 def endlessly(piece: bytes, first: bytes = b"") -> Callable[[int], Bytes]:
@@ -146,9 +147,9 @@ COSTLY = {
 @pytest.mark.parametrize("answer", COSTLY.values(), ids=COSTLY)
 def test_answer_without_end_is_given_up_before_it_costs_much(answer: Callable[[int], Bytes]) -> None:
     worked, began = time.process_time(), time.monotonic()
-    looks, _ = looked(answer)
-    assert looks[0].tail in (None, 10)
-    assert time.monotonic() - began < reader_module.LOOK_SECONDS / 2, "it is given up, and not waited for"
+    probes, _ = probed(answer)
+    assert probes[0].tail in (None, 10)
+    assert time.monotonic() - began < reader_module.PROBE_SECONDS / 2, "it is given up, and not waited for"
     assert time.process_time() - worked < 2
 
 
@@ -159,7 +160,7 @@ def test_ordinary_head_is_left_as_it_is() -> None:
     assert tidied(lengths) == lengths
 
 
-# As large as a head may be, which would take a minute where the time grew with its square.
+# As large as a head may be, which would take a minute if the time grew with its square.
 MANY = 1 << 18
 
 WIDE = {

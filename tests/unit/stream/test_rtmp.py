@@ -1,4 +1,4 @@
-"""How RTMP streams are looked at: with a stand-in for PyAV, on real sockets. `tests/system/test_rtmp` has the real ones."""
+"""Probes of RTMP streams: with a stand-in for PyAV, on real sockets. `tests/system/test_rtmp` has the real ones."""
 
 from __future__ import annotations
 
@@ -20,9 +20,11 @@ import trustme
 
 from airflow_provider_timav.stream import rtmp
 from airflow_provider_timav.stream.address import fault, missing, stream_fault
+from airflow_provider_timav.stream.probe import Probe
 from airflow_provider_timav.stream.reader import shared_reader, wall_clock
 from airflow_provider_timav.stream.rtmp import MOST_OTHERS, RtmpNotInstalled, RtmpReader
-from airflow_provider_timav.stream.watch import Look, Verdict, Watch
+from airflow_provider_timav.stream.state import StreamState
+from airflow_provider_timav.stream.verdict import Verdict
 from harness.streams.internet import PUBLIC, Internet
 from harness.streams.pyav import FakeAV, accepting, at_pace, install, packet, prove_quickly, uninstall
 from harness.streams.site import Site, running
@@ -51,10 +53,10 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     prove_quickly(monkeypatch)
 
 
-def look(url: str, watch: Watch | None = None) -> Look:
-    async def once() -> Look:
+def probe(url: str, state: StreamState | None = None) -> Probe:
+    async def once() -> Probe:
         async with shared_reader() as reader:
-            return await reader.look(url, watch or Watch(), wall_clock())
+            return await reader.probe(url, state or StreamState(), wall_clock())
 
     return asyncio.run(asyncio.wait_for(once(), 20))
 
@@ -68,7 +70,7 @@ class TestAddress:
             "rtmp://[2001:db8::1]/live/42",
         ],
     )
-    def test_rtmp_can_be_watched(self, url: str, av: FakeAV) -> None:
+    def test_rtmp_can_be_probed(self, url: str, av: FakeAV) -> None:
         assert stream_fault(url) is None
 
     @pytest.mark.parametrize(
@@ -97,25 +99,25 @@ class TestAddress:
         assert fault("rtmp://play.example.com/live/42") == "an address that is not http or https but rtmp"
 
 
-def test_a_look_without_pyav_is_a_mistake_of_ours_and_no_verdict(no_av: None, server: str) -> None:
+def test_a_probe_without_pyav_is_a_mistake_of_ours_and_no_verdict(no_av: None, server: str) -> None:
     with pytest.raises(RtmpNotInstalled, match=r"pip install 'airflow-provider-timav\[rtmp\]'") as refused:
-        look(server + "?" + SECRET)
+        probe(server + "?" + SECRET)
     assert "127.0.0.1" not in str(refused.value)
 
 
 def test_packets_at_pace_are_live(av: FakeAV, server: str, quick: None) -> None:
     av.packets = at_pace
-    watch, looks = Watch(), 0
-    while watch.verdict is not Verdict.LIVE:
-        found = look(server, watch)
+    state, probes = StreamState(), 0
+    while state.verdict is not Verdict.LIVE:
+        found = probe(server, state)
         assert found.playable
-        watch, looks = watch.after(found, grace=60), looks + 1
-    assert 2 <= looks <= 3
+        state, probes = state.after(found, grace=60), probes + 1
+    assert 2 <= probes <= 3
 
 
 def test_only_audio_and_video_count(av: FakeAV, server: str) -> None:
     av.packets = lambda: iter([packet("data", 1), packet("subtitle", 2), packet("video", None)])
-    assert look(server).absence == "the server has ended the stream"
+    assert probe(server).absence == "the server has ended the stream"
 
 
 @pytest.mark.parametrize(
@@ -138,7 +140,7 @@ def test_what_fails_is_said_without_the_address(
         raise failure(5, "Input/output error", server + "?" + SECRET)
 
     av.packets = fail
-    assert look(server + "?" + SECRET).absence == said
+    assert probe(server + "?" + SECRET).absence == said
 
 
 def test_whatever_pyav_raises_is_an_absence(av: FakeAV, server: str) -> None:
@@ -148,7 +150,7 @@ def test_whatever_pyav_raises_is_an_absence(av: FakeAV, server: str) -> None:
         raise UnicodeDecodeError("utf-8", SECRET.encode(), 0, 1, "invalid start byte")
 
     av.packets = fail
-    assert look(server).absence == "no answer (UnicodeDecodeError)"
+    assert probe(server).absence == "no answer (UnicodeDecodeError)"
 
 
 def test_pyav_replaces_what_is_no_utf_8_in_metadata() -> None:
@@ -167,7 +169,7 @@ def test_pyav_replaces_what_is_no_utf_8_in_metadata() -> None:
 
 
 def test_a_fault_of_our_own_is_raised(av: FakeAV, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What PyAV has not said must not look like what a server did."""
+    """A failure of PyAV's must not look like an answer of a server."""
 
     def fail(*args: Any, **facts: Any) -> None:
         raise LookupError("a bug")
@@ -175,19 +177,19 @@ def test_a_fault_of_our_own_is_raised(av: FakeAV, server: str, monkeypatch: pyte
     av.packets = at_pace
     monkeypatch.setattr("airflow_provider_timav.stream.arrivals.Arrivals.add", fail)
     with pytest.raises(LookupError, match="a bug"):
-        look(server)
+        probe(server)
 
 
 class TestConnection:
     def test_nothing_listens(self, av: FakeAV, server: str) -> None:
         with socket.create_server(("127.0.0.1", 0)) as closed:
             url = f"rtmp://127.0.0.1:{closed.getsockname()[1]}/live/42"
-        assert look(url).absence == "no connection"
+        assert probe(url).absence == "no connection"
         assert av.opened == []
 
     def test_an_unknown_name(self, av: FakeAV) -> None:
         internet = Internet({}, {"play.example": []})
-        assert internet.run(RtmpReader().look("rtmp://play.example/live/1", Watch(), time.time)).absence == (
+        assert internet.run(RtmpReader().probe("rtmp://play.example/live/1", StreamState(), time.time)).absence == (
             "the host name is not known"
         )
 
@@ -198,7 +200,7 @@ class TestConnection:
 
         monkeypatch.setattr(rtmp, "_answers", forever)
         monkeypatch.setattr(rtmp, "CONNECT_SECONDS", 0.1)
-        assert look("rtmp://127.0.0.1/live/42").absence == "no connection in time"
+        assert probe("rtmp://127.0.0.1/live/42").absence == "no connection in time"
         assert av.threads == set()
 
     @pytest.mark.parametrize(
@@ -221,29 +223,29 @@ class TestConnection:
 
         monkeypatch.setattr(rtmp, "_answers", fail)
         internet = Internet({}, {"play.example": [f"127.0.0.{number + 1}" for number in range(len(faults))]})
-        found = internet.run(RtmpReader().look("rtmp://play.example/live/42", Watch(), time.time))
+        found = internet.run(RtmpReader().probe("rtmp://play.example/live/42", StreamState(), time.time))
         assert found.absence == said
 
     def test_one_address_that_answers_is_enough(self, av: FakeAV) -> None:
         with running() as site:
             port = site.server.server_address[1]
             internet = Internet({}, {"play.example": ["127.0.0.9", "127.0.0.1"]})
-            found = internet.run(RtmpReader().look(f"rtmp://play.example:{port}/live/42", Watch(), time.time))
+            found = internet.run(RtmpReader().probe(f"rtmp://play.example:{port}/live/42", StreamState(), time.time))
         assert found.absence == "the server has ended the stream"
         assert av.opened[0][0] == f"rtmp://127.0.0.1:{port}/live/42"
 
     def test_only_the_public_addresses_of_a_name_are_used(self, av: FakeAV) -> None:
         with running() as site:
             internet = Internet({PUBLIC: site}, {"play.example": ["127.0.0.1", PUBLIC]})
-            found = internet.run(RtmpReader().look("rtmp://play.example/live/42", Watch(), time.time))
+            found = internet.run(RtmpReader().probe("rtmp://play.example/live/42", StreamState(), time.time))
         assert found.public
         assert internet.dialled == [PUBLIC]
         assert av.opened[0][0] == f"rtmp://{PUBLIC}:1935/live/42"
 
     def test_a_name_that_was_public_is_not_followed_into_a_private_network(self, av: FakeAV) -> None:
         internet = Internet({}, {"play.example": ["127.0.0.1"]})
-        watch = replace(Watch(), public=True)
-        found = internet.run(RtmpReader().look("rtmp://play.example/live/42", watch, time.time))
+        state = replace(StreamState(), public=True)
+        found = internet.run(RtmpReader().probe("rtmp://play.example/live/42", state, time.time))
         assert "now is on a private address" in found.absence
         assert internet.dialled == []
 
@@ -251,11 +253,11 @@ class TestConnection:
 class TestWhatTheServerIsTold:
     def told(self, av: FakeAV, url: str, site: Site) -> tuple[str, dict[str, str]]:
         internet = Internet({PUBLIC: site}, {"play.example": [PUBLIC]})
-        internet.run(RtmpReader().look(url, Watch(), time.time))
+        internet.run(RtmpReader().probe(url, StreamState(), time.time))
         return av.opened[0]
 
     def test_name_of_the_url_and_number_of_the_host(self, av: FakeAV) -> None:
-        """Servers tell by the name whose stream is meant; what is dialled is the number that was checked."""
+        """Servers choose the stream by the name; the connection goes to the number that was checked."""
         with running() as site:
             address, options = self.told(av, "rtmp://play.example/live/42?txTime=66", site)
         assert address == f"rtmp://{PUBLIC}:1935/live/42?txTime=66"
@@ -275,7 +277,7 @@ class TestWhatTheServerIsTold:
 
 
 class TestTls:
-    """The certificate is checked by Python, which says what is wrong with it, and then by FFmpeg, which sends the address."""
+    """The certificate is checked by Python, which names the fault, and then by FFmpeg, which sends the address."""
 
     @pytest.fixture
     def authority(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[trustme.CA]:
@@ -291,7 +293,7 @@ class TestTls:
 
     def test_ffmpeg_checks_it_against_the_name(self, av: FakeAV, authority: trustme.CA, tmp_path: Path) -> None:
         with accepting_tls(authority.issue_cert("localhost")) as port:
-            assert look(f"RTMPS://localhost:{port}/live/42").absence == "the server has ended the stream"
+            assert probe(f"RTMPS://localhost:{port}/live/42").absence == "the server has ended the stream"
         address, options = av.opened[0]
         assert address == f"rtmps://localhost:{port}/live/42"
         assert options["tls_verify"] == "1"
@@ -300,7 +302,7 @@ class TestTls:
     def test_one_that_is_not_trusted_is_said_to_be(self, av: FakeAV, authority: trustme.CA) -> None:
         for wrong in (trustme.CA().issue_cert("localhost"), authority.issue_cert("play.example")):
             with accepting_tls(wrong) as port:
-                assert look(f"rtmps://localhost:{port}/live/42").absence.startswith("no TLS connection: ")
+                assert probe(f"rtmps://localhost:{port}/live/42").absence.startswith("no TLS connection: ")
         assert av.opened == []
 
 
@@ -331,7 +333,7 @@ def accepting_tls(certificate: trustme.LeafCert) -> Iterator[int]:
 
 
 class Gate:
-    """Packets that come only once the gate opens: looks that are silent until then."""
+    """Packets that come only once the gate opens: probes that are silent until then."""
 
     def __init__(self) -> None:
         self.open = threading.Event()
@@ -350,23 +352,25 @@ class Gate:
 
 
 async def until(holds: Callable[[], bool]) -> None:
-    """Wait for what threads do."""
+    """Wait for threads."""
     async with asyncio.timeout(15):
         while not holds():  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
-class TestManyWatches:
+class TestManyStreams:
     def test_threads_are_limited_and_all_get_their_turn(self, av: FakeAV, server: str) -> None:
         gate = av.packets = Gate()
 
-        async def scene() -> list[Look]:
+        async def scene() -> list[Probe]:
             reader = RtmpReader()
-            looks = [asyncio.create_task(reader.look(server, Watch(), time.time)) for _ in range(3 * MOST_OTHERS)]
+            probes = [
+                asyncio.create_task(reader.probe(server, StreamState(), time.time)) for _ in range(3 * MOST_OTHERS)
+            ]
             await until(lambda: gate.waiting == MOST_OTHERS)
             await asyncio.sleep(0.2)
             gate.open.set()
-            return await asyncio.gather(*looks)
+            return await asyncio.gather(*probes)
 
         found = asyncio.run(scene())
         assert {one.absence for one in found} == {"the server has ended the stream"}
@@ -374,40 +378,44 @@ class TestManyWatches:
 
     def test_a_stream_that_moves_does_not_wait_behind_silence(self, av: FakeAV, server: str) -> None:
         gate = av.packets = Gate()
-        moving = Watch()
+        moving = StreamState()
         for tail in range(1, 5):
-            moving = moving.after(Look(at=time.time() - 5 + tail, tail=tail, segments=1, playable=True), grace=60)
+            moving = moving.after(Probe(at=time.time() - 5 + tail, tail=tail, segments=1, playable=True), grace=60)
         assert moving.moving
 
-        async def scene() -> Look:
+        async def scene() -> Probe:
             reader = RtmpReader()
-            looks = [asyncio.create_task(reader.look(server, Watch(), time.time)) for _ in range(2 * MOST_OTHERS)]
+            probes = [
+                asyncio.create_task(reader.probe(server, StreamState(), time.time)) for _ in range(2 * MOST_OTHERS)
+            ]
             await until(lambda: gate.waiting == MOST_OTHERS)
             av.packets = lambda: iter(())
-            found = await asyncio.wait_for(reader.look(server, moving, time.time), 5)
+            found = await asyncio.wait_for(reader.probe(server, moving, time.time), 5)
             gate.open.set()
-            await asyncio.gather(*looks)
+            await asyncio.gather(*probes)
             return found
 
         assert asyncio.run(scene()).absence == "the server has ended the stream"
 
     def test_what_is_cancelled_keeps_its_turn_until_its_thread_has_ended(self, av: FakeAV, server: str) -> None:
-        """So that cancelling and starting anew does not pile up threads; and nobody has to wait for them."""
+        """So that cancelling and starting anew does not pile up threads; and there is no wait for them."""
         gate = av.packets = Gate()
 
         async def scene() -> None:
             reader = RtmpReader()
             for _ in range(3):
-                looks = [asyncio.create_task(reader.look(server, Watch(), time.time)) for _ in range(MOST_OTHERS)]
+                probes = [
+                    asyncio.create_task(reader.probe(server, StreamState(), time.time)) for _ in range(MOST_OTHERS)
+                ]
                 await until(lambda: gate.waiting == MOST_OTHERS)
                 await asyncio.sleep(0.1)
-                for one in looks:
+                for one in probes:
                     one.cancel()
-                await asyncio.wait(looks, timeout=1)
-                assert all(one.cancelled() for one in looks)
+                await asyncio.wait(probes, timeout=1)
+                assert all(one.cancelled() for one in probes)
             gate.open.set()
             await until(lambda: not any(thread.is_alive() for thread in av.threads))
-            assert (await reader.look(server, Watch(), time.time)).absence == "the server has ended the stream"
+            assert (await reader.probe(server, StreamState(), time.time)).absence == "the server has ended the stream"
 
         asyncio.run(scene())
         assert gate.most == MOST_OTHERS
@@ -424,7 +432,7 @@ class TestManyWatches:
         av.packets = standing_still
 
         async def scene() -> None:
-            one = asyncio.create_task(RtmpReader().look(server, Watch(), time.time))
+            one = asyncio.create_task(RtmpReader().probe(server, StreamState(), time.time))
             await until(began.is_set)
             one.cancel()
             await asyncio.wait([one])
@@ -436,7 +444,7 @@ class TestManyWatches:
         gate = av.packets = Gate()
 
         async def scene() -> None:
-            asyncio.create_task(RtmpReader().look(server, Watch(), time.time))  # noqa: RUF006 - it is to be left alone
+            asyncio.create_task(RtmpReader().probe(server, StreamState(), time.time))  # noqa: RUF006 - it is to be left alone
             await until(lambda: gate.waiting == 1)
 
         asyncio.run(scene())
@@ -445,7 +453,7 @@ class TestManyWatches:
             thread.join(5)
             assert not thread.is_alive()
 
-    def test_a_look_is_over_in_time_whatever_its_thread_does(
+    def test_a_probe_is_over_in_time_whatever_its_thread_does(
         self, av: FakeAV, server: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         gate = Gate()
@@ -455,6 +463,6 @@ class TestManyWatches:
             raise av.FFmpegError
 
         monkeypatch.setattr(av, "open", blocked)
-        monkeypatch.setattr(rtmp, "LOOK_SECONDS", -0.5)
-        assert look(server).absence == "connected, and nothing arrives"
+        monkeypatch.setattr(rtmp, "PROBE_SECONDS", -0.5)
+        assert probe(server).absence == "connected, and nothing arrives"
         gate.open.set()

@@ -19,7 +19,7 @@ def run(coroutine: Coroutine[Any, Any, T]) -> T:
 
 
 class Crowd:
-    """Looks that hold their turns until they are released."""
+    """Probes that hold their turns until they are released."""
 
     def __init__(self) -> None:
         self.turns = Turns()
@@ -87,13 +87,13 @@ def test_one_host_has_its_share_of_both_lanes() -> None:
     assert run(crowded()) == (SHARE, False, True)
 
 
-def test_look_that_takes_long_makes_way_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_probe_that_takes_long_makes_way_for_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns_module, "PATIENCE_SECONDS", 0.05)
 
     async def crowded() -> tuple[int, bool]:
         crowd = Crowd()
         await crowd.come(40, "silent.example", answered=None)
-        while crowd.holding < 40:  # noqa: ASYNC110 - what is waited for are timers
+        while crowd.holding < 40:  # noqa: ASYNC110 - it waits for timers
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.3)
         found = await at_once(crowd.turns, "silent.example", answered=None)

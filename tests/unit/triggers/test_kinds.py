@@ -1,4 +1,4 @@
-"""What becomes of a broadcast on air with each kind of stream: with ``until="stream_ended"``, and with each ``on_stall``."""
+"""The result of a broadcast on air for each kind of stream: with ``until="stream_ended"``, and with each ``on_stall``."""
 
 from __future__ import annotations
 

@@ -18,7 +18,9 @@ from airflow.sdk._shared.module_loading import import_string
 
 from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.stream import reader as reader_module
-from airflow_provider_timav.stream.watch import Look, Verdict, Watch
+from airflow_provider_timav.stream.probe import Probe
+from airflow_provider_timav.stream.state import StreamState
+from airflow_provider_timav.stream.verdict import Verdict
 from airflow_provider_timav.triggers import _sdk_calls, live_stream
 from airflow_provider_timav.triggers.live_stream import LiveStreamTrigger
 from harness.streams.site import Site, media, running
@@ -37,7 +39,7 @@ def site() -> Iterator[Site]:
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live_stream, "MIN_AGE", 0.0)
     monkeypatch.setattr(live_stream, "START_SPREAD", 0.0)
-    monkeypatch.setattr(reader_module, "next_pause", lambda watch, chance: 0.1)
+    monkeypatch.setattr(reader_module, "next_pause", lambda state, chance: 0.1)
 
 
 class XComs:
@@ -47,7 +49,7 @@ class XComs:
         self.memory: Any = None
         self.writes: list[Any] = []
         self.threads: set[bool] = set()
-        # Functions, and not our bound methods, which would not be told of which task.
+        # Functions, and not our bound methods, which would not get the task.
         monkeypatch.setattr(TaskKey, "raw_xcom", lambda task, key: self.read(task, key))  # noqa: PLW0108
         monkeypatch.setattr(TaskKey, "set_raw_xcom", lambda task, key, value: self.write(task, key, value))  # noqa: PLW0108
 
@@ -89,10 +91,10 @@ async def fire(trigger: LiveStreamTrigger) -> dict[str, Any]:
 
 def was_live(ago: float = 1000) -> dict[str, Any]:
     at = time.time() - ago
-    looks = (Look(at - 1 + number / 2, 10 + number, 3, 1, playable=True) for number in range(3))
-    known = Watch()
-    for look in looks:
-        known = known.after(look, grace=60)
+    probes = (Probe(at - 1 + number / 2, 10 + number, 3, 1, playable=True) for number in range(3))
+    known = StreamState()
+    for probe in probes:
+        known = known.after(probe, grace=60)
     assert known.verdict is Verdict.LIVE
     return known.to_json()
 
@@ -184,14 +186,14 @@ def test_stores_that_fail_are_logged_and_change_nothing(
     story = [media(0, 1), media(0, 2), media(0, 3), media(0, 3, endlist=True)]
     site.pages["/live.m3u8"] = lambda visit: visit.answer(story.pop(0))
     trigger = LiveStreamTrigger(url=site.url + "/live.m3u8", until="ended", task_key=KEY)
-    trigger._log = logging.getLogger("test")  # type: ignore[assignment]  # where caplog can see it
+    trigger._log = logging.getLogger("test")  # type: ignore[assignment]  # so that caplog can see it
     event = run(fire(trigger))
     assert event["verdict"] == "ENDED"
     assert "could not be read" in caplog.text
     assert "could not be stored" in caplog.text
 
 
-def test_stores_that_hang_do_not_stop_the_looks(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stores_that_hang_do_not_stop_the_probes(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_sdk_calls, "STORE_SECONDS", 0.05)
     released = threading.Event()
 
@@ -225,7 +227,7 @@ def test_a_connection_that_cannot_be_read_just_now_is_asked_for_again(
 
 def test_the_log_names_the_place_and_the_reason_and_not_the_query(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     trigger = LiveStreamTrigger(url=site.url + "/live.m3u8?auth=secret", deadline=time.time() + 0.3)
-    trigger._log = logging.getLogger("test")  # type: ignore[assignment]  # where caplog can see it
+    trigger._log = logging.getLogger("test")  # type: ignore[assignment]  # so that caplog can see it
     with caplog.at_level(logging.INFO):
         run(fire(trigger))
     assert f"{site.url}/live.m3u8 is ABSENT (HTTP status 404)" in caplog.text
@@ -269,7 +271,7 @@ def test_arguments_that_make_no_sense_are_errors_and_no_events(arguments: dict[s
 
 
 def test_a_fault_of_our_own_is_never_an_event(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def broken(*_: Any, **__: Any) -> Watch:
+    async def broken(*_: Any, **__: Any) -> StreamState:
         raise KeyError("a bug")
 
     monkeypatch.setattr(reader_module, "follow", broken)

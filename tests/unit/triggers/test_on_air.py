@@ -23,7 +23,7 @@ from airflow_provider_timav.hooks.timav import Settings, TimAVHook
 from airflow_provider_timav.leases import Claim, Lease, Ledger, Watch
 from airflow_provider_timav.operators import _stop as stop_module
 from airflow_provider_timav.stream import reader as reader_module
-from airflow_provider_timav.triggers import _sdk_calls, _shutdown, on_air
+from airflow_provider_timav.triggers import _clock, _sdk_calls, _shutdown, on_air
 from airflow_provider_timav.triggers.on_air import OnAirTrigger
 from airflow_provider_timav.videorelay import exchange
 from harness.streams.pyav import FakeAV, accepting, at_pace, install, prove_quickly, standing_still, uninstall
@@ -37,10 +37,10 @@ HOST: dict[str, Any] = {"room_id": 10086, "user_id": "host_1"}
 def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(on_air, "MIN_AGE", 0.0)
     monkeypatch.setattr(on_air, "START_SPREAD", 0.0)
-    monkeypatch.setattr(on_air, "CONTROL_SECONDS", (0.1, 0.15))
-    monkeypatch.setattr(on_air, "LAST_LOOK_SECONDS", (0.1, 0.2))
+    monkeypatch.setattr(_clock, "CONTROL_SECONDS", (0.1, 0.15))
+    monkeypatch.setattr(_clock, "LAST_POLL_SECONDS", (0.1, 0.2))
     monkeypatch.setattr(_sdk_calls, "GIVE_WAY_SECONDS", 0.2)
-    monkeypatch.setattr(_shutdown, "AGAIN_SECONDS", 0.1)
+    monkeypatch.setattr(_shutdown, "RETRY_SECONDS", 0.1)
     monkeypatch.setattr(_shutdown, "TOGETHER_SECONDS", 0.1)
     monkeypatch.setattr(reader_module, "next_pause", lambda watch, chance: 0.1)
     monkeypatch.setattr(stop_module, "LOOK_AGAIN_SECONDS", (0.0,))
@@ -231,7 +231,9 @@ class TestControl:
             firing = asyncio.create_task(fire(trigger))
             run["on_air"].xcoms["control"] = moved(3600)
             await until(
-                lambda: run.ledger.end(run.lease) == datetime.fromisoformat(run["on_air"].xcoms["control"]["end"])
+                lambda: (
+                    run.ledger.end_in_force(run.lease) == datetime.fromisoformat(run["on_air"].xcoms["control"]["end"])
+                )
             )
             firing.cancel()
 
@@ -459,8 +461,8 @@ class TestRtmp:
     def test_source_that_hangs_is_a_stall(
         self, run: Run, av: FakeAV, on_stall: str, status: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("airflow_provider_timav.stream.watch.UNTOLD_TARGET_DURATION", 0.3)
-        monkeypatch.setattr("airflow_provider_timav.stream.rtmp.LOOK_SECONDS", 0.5)
+        monkeypatch.setattr("airflow_provider_timav.stream.marks.UNTOLD_TARGET_DURATION", 0.3)
+        monkeypatch.setattr("airflow_provider_timav.stream.rtmp.PROBE_SECONDS", 0.5)
         av.packets = at_pace
 
         async def hanging(trigger: OnAirTrigger) -> dict[str, Any]:
@@ -655,21 +657,21 @@ class TestSomebodyElsesShow:
     @pytest.fixture(autouse=True)
     def _unhurried(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """A busy machine answers the last look, too."""
-        monkeypatch.setattr(on_air, "LAST_LOOK_SECONDS", (2.0, 2.1))
-        monkeypatch.setattr(on_air, "PUNCTUAL_SECONDS", 30.0)
+        monkeypatch.setattr(_clock, "LAST_POLL_SECONDS", (2.0, 2.1))
+        monkeypatch.setattr(_clock, "PUNCTUAL_SECONDS", 30.0)
 
     def ended_elsewhere(self, run: Run, seconds: float) -> OnAirTrigger:
-        from airflow_provider_timav.operators._shutdown import end
+        from airflow_provider_timav.leases.shutdown import stop_broadcast
 
         trigger = ending_in(seconds, run)
         with TimAVHook() as hook:
-            end(run.ledger, run.lease, hook)
+            stop_broadcast(run.ledger, run.lease, hook)
         return trigger
 
     def test_run_does_not_wait_for_the_end_of_a_show_that_is_over(
         self, run: Run, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(on_air, "STANDING_SECONDS", 0.0)
+        monkeypatch.setattr(_clock, "LEASE_SECONDS", 0.0)
         trigger = self.ended_elsewhere(run, 3600)
         before = sent(timav_emulator)
         event = within(fire(trigger))
@@ -680,12 +682,12 @@ class TestSomebodyElsesShow:
     def test_room_that_is_known_to_be_theirs_stays_so_where_airflow_does_not_answer_again(
         self, run: Run, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(on_air, "STANDING_SECONDS", 0.0)
+        monkeypatch.setattr(_clock, "LEASE_SECONDS", 0.0)
         trigger = self.ended_elsewhere(run, 3600)
         second = Run(run.supervisor, run_id="second")
         second.start()
-        answers = iter([second.ledger.standing(run.lease)])
-        monkeypatch.setattr(Ledger, "standing", lambda self, lease: next(answers))
+        answers = iter([second.ledger.lease_state(run.lease)])
+        monkeypatch.setattr(Ledger, "lease_state", lambda self, lease: next(answers))
         assert within(fire(trigger))["status"] == "stopped"
         assert (len(timav_emulator.pushes), len(timav_emulator.recordings)) == (1, 1)
 
@@ -693,7 +695,7 @@ class TestSomebodyElsesShow:
     def test_show_that_is_on_goes_on(
         self, how: str, run: Run, supervisor: Supervisor, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(on_air, "STANDING_SECONDS", 0.0)
+        monkeypatch.setattr(_clock, "LEASE_SECONDS", 0.0)
         trigger = ending_in(1.5, run)
         if how == "unknown":
             supervisor.variables.clear()
@@ -780,7 +782,7 @@ class TestServiceAndConnection:
     def test_credentials_that_were_rotated_during_the_show_count_for_its_stop(
         self, run: Run, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(on_air, "REFRESH_SECONDS", 0.0)
+        monkeypatch.setattr(_clock, "REFRESH_SECONDS", 0.0)
         trigger = ending_in(600, run)
 
         async def rotated() -> None:
@@ -788,7 +790,7 @@ class TestServiceAndConnection:
             await until(lambda: trigger._settings)
             first = trigger._settings
             rotate(timav_emulator, monkeypatch)
-            monkeypatch.setattr(on_air, "REFRESH_SECONDS", 3600.0)  # the end is near
+            monkeypatch.setattr(_clock, "REFRESH_SECONDS", 3600.0)  # the end is near
             await until(lambda: trigger._settings != first)
             run["on_air"].xcoms["control"] = {"stop": True}
             await firing
@@ -800,7 +802,7 @@ class TestServiceAndConnection:
         self, run: Run, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """The end was near once before, and they were looked up for it."""
-        monkeypatch.setattr(on_air, "REFRESH_SECONDS", 3600.0)
+        monkeypatch.setattr(_clock, "REFRESH_SECONDS", 3600.0)
         trigger = ending_in(600, run)
         looks = 0
 
@@ -857,7 +859,7 @@ class TestStores:
     @pytest.fixture(autouse=True)
     def _impatient(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(_sdk_calls, "STORE_SECONDS", 1.0)
-        monkeypatch.setattr(on_air, "PUNCTUAL_SECONDS", 0.5)
+        monkeypatch.setattr(_clock, "PUNCTUAL_SECONDS", 0.5)
 
     @pytest.mark.parametrize("message", ["GetXCom", "SetXCom", "GetVariable", "PutVariable", "DeleteVariable"])
     def test_store_that_fails_keeps_no_stop(
@@ -1035,5 +1037,5 @@ def test_fifty_shows_that_end_together_never_block_the_loop(supervisor: Supervis
 
 def test_watch_of_another_show_moves_no_end(run: Run) -> None:
     trigger = ending_in(0.5, run)
-    Ledger(run.lease.key.variable).observe(Watch("another", datetime.now(UTC) + timedelta(hours=1)))
+    Ledger(run.lease.key.variable).write_watch(Watch("another", datetime.now(UTC) + timedelta(hours=1)))
     assert within(fire(trigger))["status"] == "deadline"

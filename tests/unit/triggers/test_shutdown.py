@@ -14,6 +14,7 @@ import pytest
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.hooks.timav import TimAVHook
 from airflow_provider_timav.leases import Claim, Lease, LeaseKey, Ledger, Owner
+from airflow_provider_timav.leases.shutdown import ShutdownReport
 from airflow_provider_timav.runs import TaskKey
 from airflow_provider_timav.triggers import _shutdown
 from airflow_provider_timav.videorelay import exchange
@@ -42,25 +43,25 @@ class Show:
         self.emulator = emulator
         self.lease = Lease(key, owner, "generation", datetime.now(UTC))
         self.ledger = Ledger(key.variable)
-        self.ledger.hold(self.lease)
+        self.ledger.write_lease(self.lease)
         with TimAVHook() as hook:
             hook.start_push(room_id=key.room_id, user_id=key.user_id)
             hook.start_record(room_id=key.room_id, user_id=key.user_id, file_name="name")
             self.settings = hook.settings()
         for kind in ("push", "record"):
-            self.ledger.tell(kind, Claim("generation", "ours", "start"))
+            self.ledger.write_claim(kind, Claim("generation", "ours", "start"))
 
-    async def end(self) -> _shutdown.Ended:
+    async def end(self) -> ShutdownReport:
         async def look_up() -> Any:
             return self.settings
 
-        return await _shutdown.end(
+        return await _shutdown.stop_broadcast(
             self.lease,
             self.ledger,
             ["push", "record"],
             settings=self.settings,
             look_up=look_up,
-            task_key=TASK.to_json(),
+            on_air=TASK,
             log=LOG,
         )
 
@@ -100,8 +101,8 @@ def test_second_try_leaves_the_next_show_alone(timav_emulator: Emulator, xcoms: 
     taken = Lease(show.lease.key, Owner("show", "tomorrow", "broadcast"), "next", datetime.now(UTC))
 
     def take_over(entry: Any) -> None:
-        show.ledger.hold(taken)
-        show.ledger.tell("push", Claim("next", "ours"))
+        show.ledger.write_lease(taken)
+        show.ledger.write_claim("push", Claim("next", "ours"))
 
     timav_emulator.on_request = take_over
     ended = asyncio.run(show.end())
@@ -115,7 +116,7 @@ def test_second_try_leaves_the_next_show_alone(timav_emulator: Emulator, xcoms: 
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_shutdown, "AGAIN_SECONDS", 0.0)
+    monkeypatch.setattr(_shutdown, "RETRY_SECONDS", 0.0)
     monkeypatch.setattr(exchange.Exchange, "_pause", lambda self, error: None)
 
 
@@ -129,7 +130,7 @@ def test_the_trigger_that_comes_after_keeps_what_was_noted(
     if lost == "the XCom":
         del xcoms["stopped"]
     if lost == "the note in the ledger":
-        show.ledger.tell("record", Claim("generation", "ours", "start"))
+        show.ledger.write_claim("record", Claim("generation", "ours", "start"))
     ended = asyncio.run(show.end())
     assert ended.outcomes == {"push": "already_stopped", "record": "already_stopped"}
     assert xcoms["stopped"]["file_ids"] == ids == list(show.noted()) == list(ended.file_ids)

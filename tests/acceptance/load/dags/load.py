@@ -44,13 +44,13 @@ class Show(BaseOperator):
         owner = Owner(ti.dag_id, ti.run_id, "show", -1 if ti.map_index is None else ti.map_index)
         lease = Lease(key, owner, uuid.uuid4().hex, datetime.fromisoformat(self.end))
         ledger = Ledger(key.variable)
-        ledger.hold(lease)
+        ledger.write_lease(lease)
         who = {"room_id": key.room_id, "user_id": key.user_id}
         with TimAVHook(CONN_ID) as hook:
             push = hook.start_push(**who)
             hook.start_record(**who, file_name=default_file_name(key.room_id, owner, lease.generation))
         for kind in KINDS:
-            ledger.tell(kind, Claim(lease.generation, "ours"))
+            ledger.write_claim(kind, Claim(lease.generation, "ours"))
         ti.xcom_push(key=CONTROL, value={"end": self.end})
         self.defer(
             trigger=OnAirTrigger(
