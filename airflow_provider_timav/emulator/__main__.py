@@ -166,7 +166,7 @@ def _greet(emulator: Emulator, rooms: dict[int, list[str]], enters_after: float)
     print(f"# API      {emulator.api_url}  (mutual TLS)")
     print(f"# Control  {emulator.media_url}/control")
     for room_id, users in rooms.items():
-        print(f"# Room     {room_id}: {', '.join(users) or 'empty'} ({when})")
+        print(f"# Room     {room_id}: {', '.join(users) or 'no one'} ({when})")
     print("# Connection, with credentials that this emulator invented and no other knows:")
     print(f"export AIRFLOW_CONN_TIMAV_DEFAULT={shlex.quote(emulator.connection_json())}", flush=True)
 

@@ -49,7 +49,7 @@ class Certificates:
         """Return the server's side: TLS 1.2 or newer, a client certificate of this authority required."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        # Tickets are for resuming without a whole handshake; they take a third of one, and no client here resumes.
+        # Tickets resume a session without a whole handshake; issuing one takes a third of one, and here no client resumes.
         context.num_tickets = 0
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(cadata=self.ca_pem)

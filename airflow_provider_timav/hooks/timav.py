@@ -122,7 +122,7 @@ class TimAVHook(BaseHook):
     def async_client(self, settings: Settings | None = None) -> AsyncClient:
         """Return a client for a trigger's loop, from the same settings and with the same trust; the trigger closes it.
 
-        Looking the connection up blocks, and reading certificate and key takes milliseconds: call this in a thread
+        The look-up of the connection blocks, and reading certificate and key takes milliseconds: call this in a thread
         (``await asyncio.to_thread(hook.async_client)``). The client itself never blocks the loop.
 
         :param settings: the result of ``settings``, if the caller has it; otherwise the connection is looked up.

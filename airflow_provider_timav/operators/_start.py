@@ -54,7 +54,7 @@ class StartOperator(TimAVOperator):
     :param if_already_running: what to do when one with this room, user and kind of data runs already (templated):
 
         ``recover``  take it over if an earlier try of this task started it, otherwise leave it alone (``adopted``);
-        ``restart``  stop it, whoever started it, and start anew;
+        ``restart``  stop it, no matter which client started it, and start anew;
         ``fail``     fail with ``AlreadyRunning`` unless an earlier try of this task started it.
     :param lease: the lease that ``reserve`` of a ``Broadcast`` hands on (templated): the claim then stands in its ledger, and
         nothing is sent once its end has passed, or another broadcast holds the room.

@@ -197,7 +197,7 @@ class OnAirTrigger(BaseTrigger):
                 done, waits = await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
                 for wait in done:
                     if (error := wait.exception()) is not None:
-                        # Time and control must not go down with a look at the stream, nor the end with either.
+                        # Time and control must not go down with a probe of the stream, nor the end with either.
                         self.log.error("A watch over the broadcast has failed; the others go on.", exc_info=error)
                     elif (status := wait.result()) is not None:
                         return status
