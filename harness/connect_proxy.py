@@ -6,12 +6,18 @@ import contextlib
 import selectors
 import socket
 import threading
+from typing import Self
+
+__all__ = ["ConnectProxy"]
 
 
 class ConnectProxy:
-    """Tunnels ``CONNECT`` requests, or answers them with another status, or (None) not at all."""
+    """Tunnels ``CONNECT`` requests, or answers them with another status, or (None) not at all.
 
-    def __init__(self, status: int | None, *, host: str = "127.0.0.1") -> None:
+    As a context manager, it serves in a thread of its own.
+    """
+
+    def __init__(self, status: int | None = 200, *, host: str = "127.0.0.1") -> None:
         self._status = status
         self._host = f"[{host}]" if ":" in host else host
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -20,6 +26,15 @@ class ConnectProxy:
         self._sockets: list[socket.socket] = []
         self.tunnels = 0
         self.heads: list[bytes] = []
+        self._server = threading.Thread(target=self.serve, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+        self._server.join()
 
     @property
     def url(self) -> str:

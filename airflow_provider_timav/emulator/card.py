@@ -26,7 +26,7 @@ class Card:
     def __init__(self, segments: list[bytes]) -> None:
         self._segments = segments
         self._round_ticks = len(segments) * SEGMENT_SECONDS * _CLOCK
-        # Payload packets of each stream before each segment: where its continuity counter has got to.
+        # Payload packets of each stream before each segment: the value of its continuity counter there.
         self._counts_before: list[dict[int, int]] = []
         counts: dict[int, int] = {}
         for segment in segments:
@@ -87,7 +87,7 @@ def _shift_clock_reference(packet: memoryview, shift: int) -> None:
 
 
 def _elementary_header(packet: bytes | memoryview) -> int | None:
-    """Return where the packet's PES header starts, or None when it starts none with time stamps."""
+    """Return the offset of the packet's PES header, or None when it has none with time stamps."""
     starts_unit, has_payload = packet[1] & 0x40, packet[3] & 0x10
     if not starts_unit or not has_payload:
         return None

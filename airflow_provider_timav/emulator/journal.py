@@ -18,7 +18,7 @@ Layer = Literal["gateway", "head", "body"]
 class JournalEntry:
     """One request. It holds no credential: no query, no UserSig, no player password.
 
-    `operation`, `room_id`, `user_ids`, `kind`, `seq` and `cookie` are None, or empty, where the request did not say them
+    `operation`, `room_id`, `user_ids`, `kind`, `seq` and `cookie` are None, or empty, if the request did not have them
     readably. `fields` are the body's fields under the specification's names. `executed` is the truth: whether the
     request changed the state. `layer` and `code` say what the answer says, or would have said had a fault not lost it;
     both are None when a fault answered in its place with something else than a code. `status` is the HTTP status that

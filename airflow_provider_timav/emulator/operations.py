@@ -1,6 +1,6 @@
 """The table of operations: what the request of each may carry, and what it does to the world.
 
-Strict where a service may be lenient: a field that the specification does not give to this very operation is refused, so
+Stricter than a service may be: a field that the specification does not give to this very operation is refused, so
 that a client's misspelling, or a stop that carries what only a start carries, does not pass unseen.
 """
 
@@ -46,7 +46,7 @@ class Family:
 
 @dataclass(frozen=True, kw_only=True)
 class Command:
-    """A valid request: what to do, where, for whom, and the body's fields under the specification's names."""
+    """A valid request: the operation, the room, the users, and the body's fields under the specification's names."""
 
     operation: Operation
     room_id: int

@@ -51,7 +51,7 @@ class Stream:
             self._still_since = now
 
     def resume(self, now: float) -> None:
-        """Undo every condition; a frozen playlist goes on where it stood."""
+        """Undo every condition; a frozen playlist continues from its last segment."""
         self.condition = "live"
         if self._still_since is not None:
             self._origin += now - self._still_since

@@ -15,7 +15,7 @@ RateKey = Literal["RateType", "RateType "]
 
 @dataclass(frozen=True, kw_only=True)
 class Switches:
-    """How the emulator behaves where the specification does not say. Immutable; a wrong value raises ValueError."""
+    """The emulator's behaviour on points that the specification leaves open. Immutable; a wrong value raises ValueError."""
 
     second_stop_returns_file_ids: bool = False
     """Whether a second stop of a recording succeeds and returns the file ids again. Field notes: they come only once."""

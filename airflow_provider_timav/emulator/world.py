@@ -24,7 +24,7 @@ KINDS: Final[tuple[Kind, ...]] = ("camera", "screen")
 LIVE_CODES: Final = {1: ("hls",), 5: ("rtmp",), 6: ("hls", "rtmp")}
 TYPE_OF: Final = {"hls": 1, "rtmp": 5}
 _RATE_CODES: Final = {"original": 0, "sd": 10, "hd": 20}
-# Both above 2^53, where JavaScript, and so Airflow's UI, rounds: a reader that handles them as numbers is found out.
+# Both above 2^53, from which on JavaScript, and so Airflow's UI, rounds: a reader that handles them as numbers is found out.
 _FIRST_CHANNEL: Final = 16_093_425_727_655_551_234
 _FIRST_FILE: Final = 5_285_890_803_757_278_095
 _FIRST_TAPE_TASK: Final = 880

@@ -300,7 +300,7 @@ def _read_patiently(settings: Settings, files: Files) -> Identity:
     # Outside of the except clause: the error of the second reading has no context.
     if is_text(settings.client_cert) and is_text(settings.private_key):
         raise unfit
-    log.warning("%s. It and the other file of the pair are read once more in %d s.", unfit.message, ROTATION_SECONDS)
+    log.warning("%s. Reading both files of the pair once more in %d s.", unfit.message, ROTATION_SECONDS)
     time.sleep(ROTATION_SECONDS)
     return _read_identity(settings, files)
 

@@ -94,7 +94,7 @@ class StartRecordOperator(StartOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the recording; return its result."""
         if none_if_blank(self.requested) is not None and not parse_bool(self.requested, "requested"):
-            self.log.info("No recording of %s in room %s is wanted.", self.user_id, self.room_id)
+            self.log.info("No recording of %s in room %s was requested.", self.user_id, self.room_id)
             return {"outcome": "not_requested"}
         result = self.start(context, self.checked_start(context))
         self.log.info(

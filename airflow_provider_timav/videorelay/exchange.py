@@ -33,7 +33,17 @@ from airflow_provider_timav.videorelay.reply import Reply
 from airflow_provider_timav.videorelay.rules import UINT32_MAX
 from airflow_provider_timav.videorelay.usersig import Credential
 
-__all__ = ["Exchange", "Post", "Service", "endpoint"]
+__all__ = [
+    "ANSWER_BYTES",
+    "CONNECT_SECONDS",
+    "HOSTS",
+    "READ_SECONDS",
+    "Exchange",
+    "Post",
+    "RetryBudget",
+    "Service",
+    "endpoint",
+]
 
 ResultT = TypeVar("ResultT")
 
@@ -255,7 +265,7 @@ class Exchange(Generic[ResultT]):
         """Return the error of the operation when no further post will be sent, although ``failed`` allowed one."""
         return self._final(
             TransportError(
-                f"no answer was waited for: {why}",
+                f"no further post was sent: {why}",
                 layer="transport",
                 outcome_class=str(OutcomeClass.RETRY),
                 executed="no",
@@ -285,7 +295,7 @@ class Exchange(Generic[ResultT]):
             error.after_ambiguity = self._in_doubt
         elif self._in_doubt and not settled and not isinstance(error, AmbiguousOutcome):
             error = AmbiguousOutcome(
-                f"sent, but whether it was carried out is unknown; at last: {error.message}",
+                f"sent, but it is unknown whether it was carried out; the last failure: {error.message}",
                 layer=error.layer,
                 code=error.code,
                 outcome_class=str(OutcomeClass.AMBIGUOUS),

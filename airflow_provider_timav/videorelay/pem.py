@@ -19,6 +19,8 @@ from airflow_provider_timav.videorelay.errors import CertificateError
 
 __all__ = [
     "ANYWHERE",
+    "BUNDLE_BYTES",
+    "FIELD_BYTES",
     "Files",
     "blocks",
     "certificate_text",

@@ -272,7 +272,7 @@ def deadlines(form: Form, stack: contextlib.ExitStack) -> Callable[[], list[Row]
         ("one post, its answer's head drips", post, post, {"port": through(_drips_head), "max_posts": 1}),
         ("one post, a proxy's answer drips", post, post, {"port": 1, "proxy": proxy, "max_posts": 1}),
         ("one post, no answer at all", read, read, {"port": through(_is_silent), "max_posts": 1}),
-        ("one connection, nobody answers", connect, connect, {"port": hole.port, "max_posts": 1}),
+        ("one connection, never answered", connect, connect, {"port": hole.port, "max_posts": 1}),
         ("one connection, eight addresses, none answers", connect, connect, {"port": hole.port, "host": name, "max_posts": 1}),
         ("one connection, the handshake stalls", connect, connect, {"port": stalled, "max_posts": 1}),
         ("one operation, every answer's body drips", operation, 2 * post, {"port": through(_drips_body)}),

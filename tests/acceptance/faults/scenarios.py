@@ -70,7 +70,7 @@ class Play:
         return Task(operator(task_id="stop", **WHO, **named, **arguments), peers={} if of is None else {"start": of})
 
     def start_elsewhere(self, kind: str, **arguments: Any) -> None:
-        """Somebody else starts one."""
+        """Another caller starts one."""
         with TimAVHook() as hook:
             if kind == "push":
                 hook.start_push(**WHO, **arguments)
@@ -78,7 +78,7 @@ class Play:
                 hook.start_record(**WHO, **{"file_name": "theirs", **arguments})
 
     def stop_elsewhere(self, kind: str) -> None:
-        """Somebody else stops it."""
+        """Another caller stops it."""
         with TimAVHook() as hook:
             hook.stop_push(**WHO) if kind == "push" else hook.stop_record(**WHO)
 
@@ -167,13 +167,13 @@ def own_answer_lost(play: Play, kind: str, outcome: str) -> None:
         assert result["file_name"] == play.emulator.recordings[0].file_name
 
 
-@scenario("M2", "somebody else's push, recover", kind="push", policy="recover")
-@scenario("M2", "somebody else's push, fail", kind="push", policy="fail")
-@scenario("M2", "somebody else's push, restart", kind="push", policy="restart")
-@scenario("M2", "somebody else's recording, recover", kind="record", policy="recover")
-@scenario("M2", "somebody else's recording, fail", kind="record", policy="fail")
-@scenario("M2", "somebody else's recording, restart", kind="record", policy="restart")
-def somebody_elses(play: Play, kind: str, policy: str) -> None:
+@scenario("M2", "a foreign push, recover", kind="push", policy="recover")
+@scenario("M2", "a foreign push, fail", kind="push", policy="fail")
+@scenario("M2", "a foreign push, restart", kind="push", policy="restart")
+@scenario("M2", "a foreign recording, recover", kind="record", policy="recover")
+@scenario("M2", "a foreign recording, fail", kind="record", policy="fail")
+@scenario("M2", "a foreign recording, restart", kind="record", policy="restart")
+def a_foreign_one(play: Play, kind: str, policy: str) -> None:
     play.start_elsewhere(kind)
     task = play.start(kind, if_already_running=policy)
     if policy == "fail":
@@ -193,7 +193,7 @@ def somebody_elses(play: Play, kind: str, policy: str) -> None:
 @scenario("M3", "first stop of ours finds it stopped, 413, push", kind="push", code=413)
 @scenario("M3", "first stop of ours finds it stopped, 412, recording", kind="record", code=412)
 @scenario("M3", "first stop of ours finds it stopped, 413, recording", kind="record", code=413)
-def stopped_by_somebody(play: Play, kind: str, code: Any) -> None:
+def stopped_by_another(play: Play, kind: str, code: Any) -> None:
     with Emulator(switches=Switches(repeated_stop=code)) as emulator:
         play.connect(emulator)
         start = play.start(kind)

@@ -160,7 +160,7 @@ class Scene:
 
 
 class Stage:
-    """An emulator, a host that nobody should ever contact, key material of every kind; usable by one thread at a time.
+    """An emulator, a host that must never be contacted, key material of every kind; usable by one thread at a time.
 
     :param asynchronous: whether the asynchronous client is the one that is played with.
     """
@@ -305,7 +305,7 @@ def _environment(changes: dict[str, str]) -> Iterator[None]:
 
 
 def closed_port(stack: contextlib.ExitStack) -> int:
-    """Return a port that is taken and on which nobody listens: connections to it are refused."""
+    """Return a port that is taken and on which nothing listens: connections to it are refused."""
     held = stack.enter_context(socket.socket())
     held.bind(("127.0.0.1", 0))
     port: int = held.getsockname()[1]

@@ -33,7 +33,7 @@ def stage(request: pytest.FixtureRequest) -> Iterator[Stage]:
 
 
 def holds_always(observed: Observed, case: Case) -> None:
-    """What every case has in common: bounded, nothing told, nobody else contacted, done once at most."""
+    """Every case is bounded, shows no secret, contacts no other host, and is executed once at most."""
     assert observed.hits == set()
     assert observed.elsewhere == 0
     assert observed.seen <= 3

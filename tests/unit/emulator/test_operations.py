@@ -147,7 +147,7 @@ def test_a_host_enters_later() -> None:
         assert emulator.members(10086) == {"host_1"}
 
 
-def test_a_kick_removes_members_and_keeps_nobody_from_arriving() -> None:
+def test_a_kick_removes_members_and_lets_others_arrive() -> None:
     now = 1_800_000_000.0
     with Emulator(clock=lambda: now) as emulator, Caller(emulator) as caller:
         emulator.enter(10086, "late", after=5)

@@ -9,23 +9,13 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 import pytest
 
 from airflow_provider_timav.emulator import Emulator, Switches
 from airflow_provider_timav.emulator.card import shipped_card
 from harness.caller import START_PUSH, STOP_PUSH, Caller
-
-
-@dataclass
-class Clock:
-    """Time that moves when it is told to."""
-
-    now: float = 1_800_000_000.0
-
-    def __call__(self) -> float:
-        return self.now
+from harness.clock import Clock
 
 
 @pytest.fixture

@@ -259,7 +259,7 @@ class TestMask:
         mask(read)
         assert builds.builds == 1
 
-    def test_secret_that_is_hidden_already_is_in_nobodys_way(self) -> None:
+    def test_secret_that_is_hidden_already_is_in_no_ones_way(self) -> None:
         read = settings({"secret_key": "k" * 64})
         _secrets_masker().add_mask("k" * 64)
         mask(read)

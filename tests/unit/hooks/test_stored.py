@@ -458,7 +458,7 @@ class TestSaved:
         ok, message = airflow_api.press("timav_studio", shown(saved))
         assert ok, message
 
-    def test_row_that_cannot_be_deciphered_is_in_nobodys_way(self, airflow_api: Airflow, service: Emulator) -> None:
+    def test_row_that_cannot_be_deciphered_is_in_no_ones_way(self, airflow_api: Airflow, service: Emulator) -> None:
         airflow_api.save("timav_old", service.connection())
         with airflow_api.engine.begin() as connection:
             connection.execute(text("update connection set password = 'gAAAAA', is_encrypted = 1"))

@@ -221,7 +221,7 @@ class TestTestConnection:
         assert not ok
         assert "days left. Credential (UserSig): refused: UserSig cannot be parsed" in message
 
-    def test_nobody_there(self, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_nothing_listens(self, timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
         timav_emulator.stop()
         ok, message = TimAVHook().test_connection()
         assert not ok

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
 
@@ -37,16 +33,5 @@ def sync_client_of() -> ClientOf:
 
 
 @pytest.fixture
-def connect_proxy() -> Callable[..., AbstractContextManager[ConnectProxy]]:
-    @contextlib.contextmanager
-    def running(status: int | None = 200, **facts: Any) -> Iterator[ConnectProxy]:
-        proxy = ConnectProxy(status, **facts)
-        thread = threading.Thread(target=proxy.serve, daemon=True)
-        thread.start()
-        try:
-            yield proxy
-        finally:
-            proxy.close()
-            thread.join()
-
-    return running
+def connect_proxy() -> type[ConnectProxy]:
+    return ConnectProxy

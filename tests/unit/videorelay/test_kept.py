@@ -11,20 +11,11 @@ import pytest
 
 from airflow_provider_timav.videorelay import kept
 from airflow_provider_timav.videorelay.kept import Kept
+from harness.clock import Clock
 
 
 class Thing:
     """What a weak reference can point to."""
-
-
-class Clock:
-    """Time that only tests move."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def test_value_is_made_once() -> None:

@@ -538,7 +538,7 @@ class TestCallThroughAProxy:
         assert failed.value.field == "proxy"
         assert "pr0xypass" not in str(failed.value)
 
-    def test_nobody_there(self, emulator: Emulator, client_of: ClientOf) -> None:
+    def test_nothing_listens(self, emulator: Emulator, client_of: ClientOf) -> None:
         with client_of(emulator, proxy="http://user:pr0xypass@127.0.0.1:1") as client:
             with pytest.raises(TransportError, match="the proxy was not reached") as failed:
                 start(client, emulator)

@@ -31,7 +31,7 @@ def ok(body: bytes) -> bytes:
 
 
 class TestConnectionOutOfStep:
-    """What nobody has asked for is never read as the answer to the next post: that one would count as refused, and run."""
+    """An unrequested answer is never read as that to the next post, which would then count as refused, and run."""
 
     @staticmethod
     def answered(wire: Wire, *others: bytes, padding: int = 0, behind: bytes = b"") -> bool:
