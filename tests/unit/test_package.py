@@ -159,3 +159,20 @@ def test_plugin_makes_nothing_of_what_an_xcom_names() -> None:
     """The API server reads raw values: Airflow's own way to read one imports and makes the class that it names."""
     for file in (PACKAGE / "plugins").glob("*.py"):
         assert not re.search(r"deserialize|get_one|get_many|serde|import_string|xcom_pull", file.read_text()), file.name
+
+
+def test_modules_are_small() -> None:
+    longest = {file: len(file.read_text(encoding="utf-8").splitlines()) for file in PACKAGE.rglob("*.py")}
+    assert {file.name: lines for file, lines in longest.items() if lines > 400} == {}
+
+
+def test_no_two_classes_share_a_name() -> None:
+    """The emulator aside, which speaks of the same things on the other side."""
+    places: dict[str, list[str]] = {}
+    for file in sorted(PACKAGE.rglob("*.py")):
+        if "emulator" in file.parts:
+            continue
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(str(file.relative_to(PACKAGE)))
+    assert {name: files for name, files in places.items() if len(files) > 1} == {}
