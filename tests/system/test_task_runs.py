@@ -61,7 +61,8 @@ class Secrets:
         for emulator in (service, signing, stuck):
             self.canaries.add("secret key", emulator.secret_key)
             self.canaries.add("UserSig", emulator.usersig)
-            self.canaries.add_pem("private key", emulator.certificates.client_key_pem)
+            pems = emulator.certificates
+            self.canaries.add_pem("private key", pems.client_key_pem, public=pems.client_cert_pem)
         self.in_source = Canaries()
         self.in_source.add("player password in the DAG file", self.literal)
 

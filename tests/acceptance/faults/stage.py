@@ -188,10 +188,11 @@ class Stage:
         self.canaries.add("player password", PLAYER_PASSWORD)
         self.canaries.add("proxy credential", PROXY_PASSWORD)
         self.canaries.add_pem("private key", self.encrypted_key)
-        self.canaries.add_pem("private key", own.client_key_pem)
+        self.canaries.add_pem("private key", own.client_key_pem, public=own.client_cert_pem)
         self.canaries.add_pem(
             "private key",
             Identity.load(client_cert=own.client_cert_pem, private_key=own.client_key_pem).key_pem.decode(),
+            public=own.client_cert_pem,
         )
         self._plain = self._client({**self.emulator.connection()})
         self._stack.callback(self._plain.close)

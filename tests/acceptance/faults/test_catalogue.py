@@ -111,7 +111,8 @@ def play(
     canaries = Canaries()
     canaries.add("UserSig", timav_emulator.usersig)
     canaries.add("player password", PLAYER_PASSWORD)
-    canaries.add_pem("private key", timav_emulator.certificates.client_key_pem)
+    pems = timav_emulator.certificates
+    canaries.add_pem("private key", pems.client_key_pem, public=pems.client_cert_pem)
     monkeypatch.setattr(Client, "_wait", lambda self, seconds: None)
     monkeypatch.setattr(exchange.BUDGET, "_left", 10)
     monkeypatch.setattr("airflow_provider_timav.operators._start.time.sleep", lambda seconds: None)

@@ -78,7 +78,8 @@ def play(site: AirflowSite, service: Witness, flaky: Witness, slow: Witness) -> 
     for name, emulator in (("timav_shown", service), ("timav_flaky", flaky), ("timav_slow", slow)):
         connect(site, name, emulator.connection())
         canaries.add("UserSig", emulator.usersig)
-        canaries.add_pem("private key", emulator.certificates.client_key_pem)
+        pems = emulator.certificates
+        canaries.add_pem("private key", pems.client_key_pem, public=pems.client_cert_pem)
     site.rest("POST", "variables", {"key": "audience_password", "value": audience})
     # What the trigger's two tries and the first one of the task come to: the plan is said to have expired, which may pass.
     flaky.fail_next(3, operation="stop_record", code=60020, layer="gateway")
