@@ -287,7 +287,7 @@ CASES: Final[tuple[Case, ...]] = (
     Case(
         name="stopped_while_waiting",
         what="the host comes while start_push waits, somebody else pushes, and a person marks start_push failed (Stop now)",
-        conf={"wait": 100},
+        conf={"wait": 200},
         naive=False,
         expected=(
             Expected(

@@ -135,7 +135,7 @@ def stopped_while_waiting(stage: Stage) -> None:
     """The foreign push must be on air when the run has ended; then the one who started it takes it off."""
     room = stage.first_room
     stage.service.leave(room, HOST)
-    stage.until(lambda: _state(stage, "start_push") == "up_for_reschedule", "waiting for its host", timeout=60)
+    stage.until(lambda: _state(stage, "start_push") == "up_for_reschedule", "waiting for its host", timeout=150)
     stage.service.enter(room, HOST)
     stage.elsewhere("start_push")
     stage.acts()
