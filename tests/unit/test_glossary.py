@@ -34,7 +34,7 @@ def without_logs(texts: dict[Path, str]) -> dict[Path, str]:
 PACKAGE = {
     file: text
     for file, text in read("airflow_provider_timav/**/*.py", "airflow_provider_timav/plugins/static/*.js").items()
-    if not file.name.startswith("hls")
+    if not file.name.startswith("hls.light")
 }
 DOCUMENTS = {
     file: text
