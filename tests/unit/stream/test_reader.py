@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import re
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -107,7 +108,8 @@ def test_a_probe_is_over_in_time_however_slow_the_server_is(
     monkeypatch.setattr(reader_module, "PROBE_SECONDS", 0.25)
     site.pages["/live.m3u8"] = page
     begun = time.monotonic()
-    assert probe(site.url + "/live.m3u8").absence == "no answer within 0.25 s"
+    # The probe has begun by the time of the request: on a busy machine less is left for the answer.
+    assert re.fullmatch(r"no answer within 0\.[12]\d* s", probe(site.url + "/live.m3u8").absence)
     assert time.monotonic() - begun < 1.5
 
 

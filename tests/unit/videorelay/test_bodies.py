@@ -7,8 +7,9 @@ from typing import Any, Required, get_origin, get_type_hints
 
 import pytest
 
-from airflow_provider_timav.videorelay import bodies, rules
+from airflow_provider_timav.videorelay import bodies, calls, rules
 from airflow_provider_timav.videorelay.bodies import BrokenArgument, Request, StartPush, StopPush
+from tests.data import vectors
 
 HOST: dict[str, Any] = {"room_id": 1, "user_id": "a"}
 
@@ -32,6 +33,13 @@ def test_every_argument_has_one_rule() -> None:
     for request in bodies.REQUESTS:
         for field in dataclasses.fields(request):
             assert field.metadata["rule"] is bodies.ARGUMENTS[field.name]
+
+
+@pytest.mark.parametrize("operation", [each for each in calls.OPERATIONS.values() if each.action != "stop"])
+def test_golden_requests_have_every_field(operation: calls.Operation[Any, Any]) -> None:
+    """So that each name of the wire is checked against the specification's, and against the emulator's. A stop has no more."""
+    given = [set(case["arguments"]) for case in vectors("requests")["cases"] if case["call"] == operation.name]
+    assert set.union(*given) == names(operation.request)
 
 
 def test_options_are_those_that_a_broadcast_has_no_argument_for() -> None:
