@@ -327,7 +327,7 @@ def killed_before_the_post(play: Play, kind: str) -> None:
 @scenario("A2", "killed before the result was noted, recording", kind="record", outcome="adopted")
 def killed_before_the_note(play: Play, kind: str, outcome: str) -> None:
     task = play.start(kind)
-    with play.dies(Intent, "done"), pytest.raises(Killed):
+    with play.dies(Intent, "settle"), pytest.raises(Killed):
         task.execute()
     assert play.running(kind) == 1
     result = task.execute()

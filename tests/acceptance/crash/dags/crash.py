@@ -136,7 +136,7 @@ def before_store(plan: Plan, task_id: str) -> None:
     from airflow_provider_timav.operators._stop import StopOperator
 
     if task_id == "start":
-        before(Intent, "done", plan.die)
+        before(Intent, "settle", plan.die)
     else:
         after(StopOperator, "send", plan.die)
 
