@@ -127,7 +127,7 @@ class Ledger:
         watch = self._read(f"{self.variable}-watch", Watch.from_json)
         return watch if watch is not None and watch.generation == generation else None
 
-    def write_watch(self, watch: Watch) -> None:
+    def observe(self, watch: Watch) -> None:
         """Write the notes of the trigger."""
         self.store.set(f"{self.variable}-watch", json.dumps(watch.to_json()))
 

@@ -107,7 +107,7 @@ class OnAirClock:
     def __init__(
         self,
         end: datetime,
-        room_id: int,
+        room_id: Any,
         *,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         spread: Callable[[float, float], float] = random.uniform,

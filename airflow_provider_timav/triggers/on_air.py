@@ -177,7 +177,7 @@ class OnAirTrigger(BaseTrigger):
     def _clock(self) -> OnAirClock:
         from airflow_provider_timav.triggers._clock import OnAirClock
 
-        return OnAirClock(datetime.fromisoformat(self.end), self._held()[0].key.room_id)
+        return OnAirClock(datetime.fromisoformat(self.end), self.lease.get("room_id"))
 
     async def _until_over(self, lease: Lease, ledger: Ledger) -> str:
         """Return why the broadcast is to end, once it is."""
@@ -304,7 +304,7 @@ class OnAirTrigger(BaseTrigger):
         stream = None if self._watch is None else self._watch.to_json()
         watch = Watch(lease.generation, self._clock.moved_end, stream, self._clock.error)
         trouble = "The state of the stream could not be stored"
-        await call_sdk_or_none(self.log, trouble, lambda: ledger.write_watch(watch), at_most=at_most)
+        await call_sdk_or_none(self.log, trouble, lambda: ledger.observe(watch), at_most=at_most)
 
     # -- the end -------------------------------------------------------------------------------------------------------
 

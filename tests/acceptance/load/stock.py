@@ -57,7 +57,7 @@ class Show:
         for kind, state in self.claims.items():
             ledger.write_claim(kind, Claim(lease.generation, state))
         if self.moved_to is not None:
-            ledger.write_watch(Watch(lease.generation, self.moved_to))
+            ledger.observe(Watch(lease.generation, self.moved_to))
         return lease
 
 

@@ -67,9 +67,9 @@ class TestRoundTrips:
 
     def test_watch(self, ledger: Ledger) -> None:
         watch = Watch("a1", NOW, {"verdict": "LIVE"}, "none")
-        ledger.write_watch(watch)
+        ledger.observe(watch)
         assert ledger.watch("a1") == watch
-        ledger.write_watch(Watch("a1"))
+        ledger.observe(Watch("a1"))
         assert ledger.watch("a1") == Watch("a1")
 
     def test_owner_names_itself(self) -> None:
@@ -187,9 +187,9 @@ class TestEndInForce:
 
     def test_moved_end_is_that_of_its_generation_only(self, run: Run) -> None:
         later = run.lease.end + timedelta(hours=1)
-        run.ledger.write_watch(Watch("another", later))
+        run.ledger.observe(Watch("another", later))
         assert run.ledger.end_in_force(run.lease) == run.lease.end
-        run.ledger.write_watch(Watch(run.lease.generation, later))
+        run.ledger.observe(Watch(run.lease.generation, later))
         assert run.ledger.end_in_force(run.lease) == later
 
     def test_control_beats_the_ledger(self, run: Run) -> None:
@@ -224,14 +224,14 @@ class TestGivingUp:
     @pytest.mark.parametrize("state", ["foreign", "stopped"])
     def test_what_is_not_ours_to_stop_keeps_no_lease(self, state: Any, ledger: Ledger, supervisor: Supervisor) -> None:
         ledger.write_lease(LEASE)
-        ledger.write_watch(Watch("a1"))
+        ledger.observe(Watch("a1"))
         ledger.write_claim("push", Claim("a1", state))
         assert ledger.release("a1")
         assert supervisor.entries() == {"push"}
 
     def test_lease_of_another_is_never_given_up(self, ledger: Ledger, supervisor: Supervisor) -> None:
         ledger.write_lease(NEXT)
-        ledger.write_watch(Watch("b2"))
+        ledger.observe(Watch("b2"))
         assert ledger.release("a1")
         assert supervisor.entries() == {"", "watch"}
 

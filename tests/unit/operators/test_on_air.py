@@ -63,7 +63,7 @@ class TestOnAir:
         run.start()
         run.on_air()
         later = run.lease.end + timedelta(hours=1)
-        run.ledger.write_watch(Watch(run.lease.generation, later))
+        run.ledger.observe(Watch(run.lease.generation, later))
         timav_emulator.clear_journal()
         run.clear("reserve", "on_air")
         run.execute("reserve")
@@ -279,7 +279,7 @@ class TestTimedOut:
             run["on_air"].xcoms["control"] = {"end": later.isoformat()}
         else:
             run["on_air"].xcoms.pop("control")
-            run.ledger.write_watch(Watch(run.lease.generation, later))
+            run.ledger.observe(Watch(run.lease.generation, later))
         with pytest.raises(TaskDeferred) as deferred:
             time_out(run)
         assert datetime.fromisoformat(triggered(deferred.value).end) == later
@@ -291,7 +291,7 @@ class TestTimedOut:
     def test_callback_is_called_once_for_a_stall_over_a_moved_end(self, verdict: str, told: bool, run: Run) -> None:
         later = datetime.now(UTC) + timedelta(minutes=5)
         run["on_air"].xcoms["control"] = {"end": later.isoformat()}
-        run.ledger.write_watch(Watch(run.lease.generation, later, {"verdict": verdict}))
+        run.ledger.observe(Watch(run.lease.generation, later, {"verdict": verdict}))
         with pytest.raises(TaskDeferred) as deferred:
             time_out(run)
         assert triggered(deferred.value).told is told
@@ -334,5 +334,5 @@ class TestTimedOut:
         assert (result["outcome"], result["verdict"]) == ("deadline", "LIVE")
 
     def test_verdict_is_the_last_that_was_noted(self, run: Run) -> None:
-        run.ledger.write_watch(Watch(run.lease.generation, stream={"verdict": "STALLED"}))
+        run.ledger.observe(Watch(run.lease.generation, stream={"verdict": "STALLED"}))
         assert time_out(run)["verdict"] == "STALLED"

@@ -86,7 +86,7 @@ class TestReaper:
         run = self.over(show())
         later = datetime.now(UTC) + timedelta(minutes=5)
         if how == "ledger":
-            run.ledger.write_watch(Watch(run.lease.generation, later))
+            run.ledger.observe(Watch(run.lease.generation, later))
         else:
             run["on_air"].xcoms["control"] = {"end": later.isoformat()}
         assert reaper.execute() == []

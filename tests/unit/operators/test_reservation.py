@@ -493,7 +493,7 @@ class TestReservedOnce:
         run = show()
         run.execute("reserve")
         later = run.lease.end + timedelta(hours=1)
-        run.ledger.write_watch(Watch(run.lease.generation, later))
+        run.ledger.observe(Watch(run.lease.generation, later))
         assert run.execute("reserve")["end"] == later.isoformat()
 
     def test_what_was_reserved_counts_and_not_what_a_template_renders_to_now(self, show: Callable[..., Run]) -> None:

@@ -476,5 +476,5 @@ class TestServiceAndConnection:
 
 def test_watch_of_another_show_moves_no_end(run: Run) -> None:
     trigger = ending_in(0.5, run)
-    Ledger(run.lease.key.variable).write_watch(Watch("another", datetime.now(UTC) + timedelta(hours=1)))
+    Ledger(run.lease.key.variable).observe(Watch("another", datetime.now(UTC) + timedelta(hours=1)))
     assert within(fire(trigger))["status"] == "deadline"
