@@ -77,7 +77,7 @@ waiting: $(VENV)/.installed  ## what it costs to wait for hosts: CPU of one ques
 crash: $(VENV)/.installed  ## every operation killed at every point of a start and a stop, on a real Airflow (5 minutes)
 	@$(BIN)/python -m tests.acceptance.crash
 
-leak: $(VENV)/.installed  ## everything that can happen to a broadcast, five times each, on a real Airflow (about an hour)
+leak: $(VENV)/.installed  ## everything that can happen to a broadcast, five times each, on a real Airflow (40 minutes, with the machine to itself)
 	@$(BIN)/python -m tests.acceptance.leak --rounds 5 --naive --markdown docs/broadcast-matrix.md
 
 verdicts: $(VENV)/.installed  ## sixteen scripted streams, twenty seeds each: what is said of them, beside what viewers see (half a minute)

@@ -33,9 +33,12 @@ _OF_GROUPS: Final = frozenset(inspect.signature(TaskGroup).parameters) - {"group
 """The keywords of Airflow's own task groups."""
 
 
+_OF_TASKS: Final = inspect.signature(BaseOperator.__init__).parameters
+"""Airflow's own arguments of a task."""
+
+
 def _airflow_defaults(*names: str) -> dict[str, Any]:
-    parameters = inspect.signature(BaseOperator.__init__).parameters
-    return {name: parameters[name].default for name in names}
+    return {name: _OF_TASKS[name].default for name in names}
 
 
 _EVERY_TASK: Final[dict[str, Any]] = {"do_xcom_push": True, "multiple_outputs": True, "task_display_name": None}
@@ -83,13 +86,12 @@ def _takes_default_args(init: InitT) -> InitT:
 @functools.cache
 def _own_defaults(operator: type[BaseOperator]) -> dict[str, Any]:
     """Return the defaults of the arguments that an operator has besides Airflow's: ``default_args`` must not replace them."""
-    airflows = inspect.signature(BaseOperator.__init__).parameters
     found: dict[str, Any] = {}
     for kind in reversed(operator.__mro__[: operator.__mro__.index(BaseOperator)]):
         if "__init__" in vars(kind):
             parameters = inspect.signature(vars(kind)["__init__"]).parameters.values()
             found |= {one.name: one.default for one in parameters if one.default is not one.empty}
-    return {name: default for name, default in found.items() if name not in airflows}
+    return {name: default for name, default in found.items() if name not in _OF_TASKS}
 
 
 class Broadcast(TaskGroup):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -20,30 +19,16 @@ from airflow_provider_timav.videorelay.errors import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow.sdk import Context
 
     from airflow_provider_timav.hooks.timav import TimAVHook
     from airflow_provider_timav.leases import Lease
     from airflow_provider_timav.leases.start_protocol import Done, Fail, IfAlreadyRunning, StartProtocol, Wait
-    from airflow_provider_timav.videorelay.calls import Call
+    from airflow_provider_timav.operators._checked_start import CheckedStart
 
-__all__ = ["CheckedStart", "StartOperator"]
-
-
-@dataclass(frozen=True)
-class CheckedStart:
-    """A start that holds to every rule, and the stop that ends what it starts: both can be sent as often as needed.
-
-    :param arguments: those that were given, as they are logged.
-    :param known: the result of one that runs, if the arguments tell all of it; None if only the answer to a start does.
-    """
-
-    arguments: Mapping[str, Any] = field(repr=False)
-    start: Call[Any]
-    stop: Call[Any]
-    known: Mapping[str, Any] | None = None
+__all__ = ["StartOperator"]
 
 
 class StartOperator(TimAVOperator):

@@ -8,13 +8,15 @@ from airflow_provider_timav.arguments import none_if_blank, own_arguments
 from airflow_provider_timav.links import PushConsoleLink, WatchLiveLink, live_page
 from airflow_provider_timav.operators._argument_checks import given_entries
 from airflow_provider_timav.operators._base import log_failure
-from airflow_provider_timav.operators._start import CheckedStart, StartOperator
+from airflow_provider_timav.operators._start import StartOperator
 from airflow_provider_timav.operators._stop import StopOperator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk import Context
+
+    from airflow_provider_timav.operators._checked_start import CheckedStart
 
 
 __all__ = ["StartPushOperator", "StopPushOperator"]
@@ -121,6 +123,7 @@ class StartPushOperator(StartOperator):
         """Return the calls that start and stop this push; a viewers' password is masked in logs from here on."""
         from airflow.sdk.log import mask_secret
 
+        from airflow_provider_timav.operators._checked_start import CheckedStart
         from airflow_provider_timav.videorelay import calls
         from airflow_provider_timav.videorelay.line import forms
 

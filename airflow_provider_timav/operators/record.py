@@ -10,7 +10,7 @@ from airflow_provider_timav.arguments import none_if_blank, own_arguments, parse
 from airflow_provider_timav.links import RecordingConsoleLink, RecordingLink
 from airflow_provider_timav.operators._argument_checks import given_entries
 from airflow_provider_timav.operators._base import log_failure
-from airflow_provider_timav.operators._start import CheckedStart, StartOperator
+from airflow_provider_timav.operators._start import StartOperator
 from airflow_provider_timav.operators._stop import StopOperator
 from airflow_provider_timav.videorelay.errors import RecordingLost
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_timav.hooks.timav import TimAVHook
+    from airflow_provider_timav.operators._checked_start import CheckedStart
 
 __all__ = ["StartRecordOperator", "StopRecordOperator"]
 
@@ -108,6 +109,7 @@ class StartRecordOperator(StartOperator):
 
     def checked_start(self, context: Context) -> CheckedStart:
         """Return the calls that start and stop this recording, which has a file name in any case."""
+        from airflow_provider_timav.operators._checked_start import CheckedStart
         from airflow_provider_timav.videorelay import calls
 
         own = self.arguments(*(name for name in self._own_arguments if name != "requested"))
