@@ -24,7 +24,7 @@ KINDS = ["sync", "async"]
 class Blocking:
     """An asynchronous client on a loop of its own, run for the time of each call.
 
-    Whatever a call leaves behind in the loop fails the test: a task, a socket, a complaint to the loop.
+    Whatever a call leaves behind in the loop fails the test: a task, a socket that is not kept, a complaint to the loop.
     """
 
     def __init__(self, client: AsyncClient) -> None:
@@ -44,12 +44,17 @@ class Blocking:
         try:
             return self._runner.run(self.client.call(call, **limits))
         finally:
+            self._runner.run(self._forget())
             left = leftovers(self._runner.get_loop())
             assert left == [], left
             assert self._complaints == []
 
     def forget_connections(self) -> None:
-        """There are none to forget."""
+        """Do nothing: after each call they are forgotten already."""
+
+    async def _forget(self) -> None:
+        self.client.forget_connections()
+        await asyncio.sleep(0)  # in which their sockets are closed
 
     def close(self) -> None:
         """Close the client and its loop."""

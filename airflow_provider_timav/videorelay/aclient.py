@@ -1,8 +1,7 @@
 """The asynchronous client: moves the bytes of an exchange with aiohttp, for triggers, whose loop it never blocks.
 
 It differs from the synchronous client in nothing but that: the same exchange says what to post and when to stop, the same
-``blame`` judges a fault. Each post has a connection of its own: a trigger posts once or twice in its life, so
-there is next to nothing to gain from one that is kept, and none can be closed by the server in the moment of its reuse.
+``blame`` judges a fault, and connections are kept as long. Close it in the loop in which it was used.
 """
 
 from __future__ import annotations
@@ -27,6 +26,8 @@ from airflow_provider_timav.videorelay.transport import Flight, TlsObject, in_fl
 
 if TYPE_CHECKING:
     from types import ModuleType
+
+    from airflow_provider_timav.videorelay.asockets import Connections
 
 __all__ = ["AsyncClient"]
 
@@ -59,6 +60,7 @@ class AsyncClient:
         self._sleep = sleep
         self._opening = asyncio.Lock()
         self._opened: tuple[ModuleType, ssl.SSLContext] | None = None
+        self._connections: Connections | None = None
 
     def __repr__(self) -> str:
         return f"<AsyncClient of {self._service.endpoint}>"
@@ -70,8 +72,16 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Let go of the SSLContext, and of the key in it. There is no connection to close: none outlives its post."""
+        """Close the kept connections, and let go of the SSLContext and of the key in it."""
+        connections, self._connections = self._connections, None
         self._opened = None
+        if connections is not None:
+            await connections.close()
+
+    def forget_connections(self) -> None:
+        """Close the kept connections that carry nothing; the next post opens a new one."""
+        if self._connections is not None:
+            self._connections.forget()
 
     async def call(self, call: Call[ResultT], **limits: Any) -> ResultT:
         """Carry an operation out: at most 3 posts, 60 seconds in all, the same operation sent again if that is safe.
@@ -97,19 +107,30 @@ class AsyncClient:
             except TimAVError as error:
                 outcome = error
             # Outside of the except clause: the error of the call has no context.
-            if isinstance(outcome, TimAVError):
-                pause: float | None = exchange.failed(outcome)
-            elif len(outcome.body) > LARGE_ANSWER:
-                pause = await asyncio.to_thread(exchange.answered, outcome)
-            else:
-                pause = exchange.answered(outcome)
+            is_answered = False
+            try:
+                if isinstance(outcome, TimAVError):
+                    pause: float | None = exchange.failed(outcome)
+                elif len(outcome.body) > LARGE_ANSWER:
+                    pause = await asyncio.to_thread(exchange.answered, outcome)
+                else:
+                    pause = exchange.answered(outcome)
+                is_answered = pause is None
+            except TimAVError as error:
+                # A business code stands in an answer that was proven to be meant for this post.
+                is_answered = error.layer == "body" and isinstance(outcome, Reply)
+                raise
+            finally:
+                if not is_answered:
+                    # A server that answered badly may be about to close, and the next post on that connection would be lost.
+                    self.forget_connections()
             if pause is None:
                 return exchange.result
             await self._sleep(pause)
 
     async def _post(self, post: Post) -> Reply:
         """Send one post, return its reply: the one place that sees the transport's exceptions."""
-        asockets, context = await self._open()
+        connections = await self._connected()
         proxy = self._proxy
         introduction = proxy.introduction if proxy else None
         flight = Flight(time.monotonic() + post.seconds, RequestLine(post.usersig), introduction)
@@ -117,7 +138,7 @@ class AsyncClient:
         with in_flight(flight):
             try:
                 async with asyncio.timeout(post.seconds):
-                    reply: Reply = await asockets.send(post, context, proxy.address if proxy else None)
+                    reply: Reply = await connections.send(post)
                     return reply
             except Exception as raised:  # noqa: BLE001 - whatever it is, and it has been an AssertionError, holds the request
                 trouble = raised
@@ -127,6 +148,13 @@ class AsyncClient:
         error = error_of(trouble, flight, proxied=proxy is not None)
         trouble = error
         raise error
+
+    async def _connected(self) -> Connections:
+        asockets, context = await self._open()
+        if self._connections is None:
+            self._connections = asockets.Connections(context, self._proxy.address if self._proxy else None)
+        assert self._connections is not None  # noqa: S101 - for mypy: the module is imported late
+        return self._connections
 
     async def _open(self) -> tuple[ModuleType, ssl.SSLContext]:
         """Import the library and make the context in a thread, once, for all posts."""

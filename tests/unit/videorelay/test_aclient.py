@@ -16,9 +16,10 @@ import pytest
 
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.emulator.certificates import Certificates
-from airflow_provider_timav.videorelay import calls
+from airflow_provider_timav.videorelay import asockets, calls
 from airflow_provider_timav.videorelay.aclient import LARGE_ANSWER, AsyncClient
-from airflow_provider_timav.videorelay.errors import CertificateError, TimAVError
+from airflow_provider_timav.videorelay.asockets import MOST_CONNECTIONS
+from airflow_provider_timav.videorelay.errors import AmbiguousOutcome, CertificateError, RoomNotReady, TimAVError
 from airflow_provider_timav.videorelay.exchange import RetryBudget, Service
 from airflow_provider_timav.videorelay.tls import Identity
 from airflow_provider_timav.videorelay.usersig import StaticUserSig
@@ -50,6 +51,17 @@ def client_of(
 
 def stop(client: AsyncClient, room_id: int = 1, **limits: Any) -> Any:
     return client.call(calls.stop_push(room_id=room_id, user_id="a"), budget=RetryBudget(), **limits)
+
+
+def sockets_of(loop: asyncio.AbstractEventLoop) -> list[Any]:
+    """Return the sockets of a loop that is running, but for its own."""
+    found: Any = loop
+    return [key for key in found._selector.get_map().values() if key.fd != found._ssock.fileno()]
+
+
+async def stop_once(client: AsyncClient, **limits: Any) -> Any:
+    async with client:
+        return await stop(client, **limits)
 
 
 @contextlib.contextmanager
@@ -120,11 +132,15 @@ class TestCancelledTask:
     def test_nothing_is_left(self, place: str, emulator: Emulator) -> None:
         """No socket, no task, no complaint, and no thread of the loop's pool that would be waited for."""
         complaints: list[Any] = []
+        left: list[Any] = []
 
         async def cancelled(client: AsyncClient) -> None:
-            task = asyncio.create_task(stop(client))
-            await asyncio.sleep(0.15)
-            task.cancel()
+            async with client:
+                task = asyncio.create_task(stop(client))
+                await asyncio.sleep(0.15)
+                task.cancel()
+                await asyncio.wait([task])
+                left.extend(sockets_of(asyncio.get_running_loop()))
             await task
 
         with getattr(Stuck, place)(emulator) as client:
@@ -134,7 +150,7 @@ class TestCancelledTask:
                 loop.set_exception_handler(lambda loop, context: complaints.append(context))
                 with pytest.raises(asyncio.CancelledError):
                     runner.run(cancelled(client))
-                assert leftovers(loop) == []
+                assert [*left, *leftovers(loop)] == []
             assert time.monotonic() - began < 2.0
         assert complaints == []
 
@@ -143,7 +159,7 @@ class TestCancelledTask:
         """``asyncio.timeout`` around a call is not taken for the post's own deadline."""
 
         async def limited(client: AsyncClient) -> None:
-            async with asyncio.timeout(0.15):
+            async with client, asyncio.timeout(0.15):
                 await stop(client)
 
         with getattr(Stuck, place)(emulator) as client, pytest.raises(TimeoutError):
@@ -164,7 +180,7 @@ class TestLoop:
         async def calls_meanwhile(client: AsyncClient) -> Any:
             beating = asyncio.create_task(beat())
             try:
-                return await stop(client)
+                return await stop_once(client)
             finally:
                 beating.cancel()
 
@@ -183,11 +199,15 @@ class TestLoop:
         def padded(size: int) -> Callable[[Wire], None]:
             return lambda wire: wire.answer(wire.execute().rstrip()[:-1] + b', "more": "' + b"x" * size + b'"}')
 
+        async def called_once(client: AsyncClient, call: Any) -> Any:
+            async with client:
+                return await client.call(call, budget=Watched())
+
         call = calls.stop_push(room_id=emulator.room_id, user_id=emulator.user_id)
         for size in (0, LARGE_ANSWER):
             with Peer(emulator, fault=padded(size), faults_left=1) as peer:
                 client = client_of(emulator, endpoint=f"https://127.0.0.1:{peer.port}")
-                assert asyncio.run(client.call(call, budget=Watched())).outcome in ("already_stopped", "gone")
+                assert asyncio.run(called_once(client, call)).outcome in ("already_stopped", "gone")
         assert threads[0] == threading.main_thread().name
         assert threads[1] != threads[0]
 
@@ -200,24 +220,13 @@ class TestLoop:
                 return await asyncio.gather(*(stop(client, room) for room in range(1, 21)))
 
         assert {result.outcome for result in asyncio.run(at_once())} == {"gone"}
-        assert (len(made), emulator.handshakes, len(emulator.journal)) == (1, 20, 20)
-
-    def test_many_calls_in_a_row_make_one_context(self, emulator: Emulator) -> None:
-        made: list[None] = []
-        client = client_of(emulator, made=lambda: made.append(None))
-
-        async def in_a_row() -> None:
-            for room in range(1, 6):
-                await stop(client, room)
-
-        asyncio.run(in_a_row())
-        assert (len(made), emulator.handshakes) == (1, 5)
+        assert (len(made), len(emulator.journal)) == (1, 20)
 
     def test_client_outlives_its_loop_and_its_closing(self, emulator: Emulator) -> None:
         """As the synchronous one: what was closed opens again when it is used."""
         client = client_of(emulator)
         for _ in range(2):
-            assert asyncio.run(stop(client)).outcome == "gone"
+            assert asyncio.run(stop_once(client)).outcome == "gone"
             asyncio.run(client.close())
 
     def test_context_that_cannot_be_made_is_tried_again(self, emulator: Emulator) -> None:
@@ -229,10 +238,113 @@ class TestLoop:
 
         client = client_of(emulator, made=made)
         with pytest.raises(CertificateError) as failed:
-            asyncio.run(stop(client))
+            asyncio.run(stop_once(client))
         assert failed.value.operation == "stop_push"
-        assert asyncio.run(stop(client)).outcome == "gone"
+        assert asyncio.run(stop_once(client)).outcome == "gone"
         assert emulator.handshakes == 1
+
+
+class TestKeptConnections:
+    """As the synchronous client keeps its one, but several: triggers share a client."""
+
+    @staticmethod
+    def run(client: AsyncClient, *rooms: int, pause: float = 0.0) -> None:
+        async def in_a_row() -> None:
+            async with client:
+                for room in rooms:
+                    await stop(client, room)
+                    await asyncio.sleep(pause)
+
+        asyncio.run(in_a_row())
+
+    def test_calls_in_a_row_share_one(self, emulator: Emulator) -> None:
+        self.run(client_of(emulator), 1, 2, 3)
+        assert (emulator.handshakes, len(emulator.journal)) == (1, 3)
+
+    def test_calls_at_once_share_twenty(self, emulator: Emulator) -> None:
+        async def at_once() -> None:
+            async with client_of(emulator) as client:
+                await asyncio.gather(*(stop(client, room) for room in range(60)))
+
+        asyncio.run(at_once())
+        assert 1 < emulator.handshakes <= MOST_CONNECTIONS
+        assert len(emulator.journal) == 60
+
+    def test_idle_one_is_closed(self, emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+        """C10: a server's idle close that meets a reuse would look like a lost answer."""
+        monkeypatch.setattr(asockets, "IDLE_SECONDS", 0.1)
+        self.run(client_of(emulator), 1, 2, pause=0.15)
+        assert emulator.handshakes == 2
+
+    def test_host_who_is_not_there_yet_does_not_close_it(self, emulator: Emulator) -> None:
+        """A start is polled until the host comes, and each of these answers was meant for its post."""
+
+        async def polls() -> None:
+            async with client_of(emulator) as client:
+                for _ in range(3):
+                    with pytest.raises(RoomNotReady):
+                        await client.call(calls.start_push(room_id=emulator.room_id, user_id="nobody"))
+
+        asyncio.run(polls())
+        assert (emulator.handshakes, len(emulator.journal)) == (1, 3)
+
+    def test_answer_of_the_gateway_closes_it(self, emulator: Emulator) -> None:
+        """Nothing in it shows for which request it was meant."""
+
+        async def refused() -> None:
+            async with client_of(emulator) as client:
+                emulator.fail_next(1, layer="gateway", code=60017)
+                with pytest.raises(TimAVError):
+                    await stop(client)
+                await stop(client)
+
+        asyncio.run(refused())
+        assert emulator.handshakes == 2
+
+    @pytest.mark.parametrize("unasked", [b"x", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"])
+    def test_bytes_that_nothing_has_asked_for_are_no_answer(self, unasked: bytes, emulator: Emulator) -> None:
+        """Whether they come with the answer, or while the connection carries nothing."""
+        for late in (0.0, 0.1):
+
+            def more(wire: Wire, late: float = late) -> None:
+                wire.answer(wire.execute())
+                time.sleep(late)
+                wire.send(unasked)
+                wire.hang()
+
+            with Peer(emulator, fault=more, faults_left=1) as peer:
+                self.run(client_of(emulator, endpoint=f"https://127.0.0.1:{peer.port}"), 1, 2, pause=0.3)
+                assert (peer.connections, peer.posts) == (2, 2)
+
+    def test_deadline_and_fault_of_a_post_are_its_own(self, emulator: Emulator) -> None:
+        """A fault on a kept connection is judged by what this post has sent: here, nothing is known of its outcome."""
+
+        async def second_is_lost() -> TimAVError:
+            with Peer(emulator, fault=lambda wire: wire.reset()) as peer:
+                async with client_of(emulator, endpoint=f"https://127.0.0.1:{peer.port}") as client:
+                    await stop(client)
+                    peer.faults_left = 1
+                    with pytest.raises(AmbiguousOutcome) as lost:
+                        await stop(client, max_posts=1)
+                    await stop(client)
+                    assert peer.connections == 2
+                    return lost.value
+
+        assert asyncio.run(second_is_lost()).executed == "maybe"
+
+    def test_cancelled_call_closes_its_own_only(self, emulator: Emulator) -> None:
+        async def one_of_two() -> None:
+            async with client_of(emulator) as client:
+                emulator.fail_next(1, delay=5.0)
+                slow = asyncio.create_task(stop(client))
+                await asyncio.sleep(0.1)
+                await stop(client)
+                slow.cancel()
+                await asyncio.wait([slow])
+                await stop(client)
+
+        asyncio.run(one_of_two())
+        assert emulator.handshakes == 2
 
 
 def test_refusal_that_comes_before_the_request_is_written(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,7 +358,7 @@ def test_refusal_that_comes_before_the_request_is_written(emulator: Emulator, mo
 
     monkeypatch.setattr(aiohttp.TCPConnector, "_create_connection", slowly)
     with pytest.raises(CertificateError) as failed:
-        asyncio.run(stop(client_of(emulator, certificates=Certificates())))
+        asyncio.run(stop_once(client_of(emulator, certificates=Certificates())))
     assert (failed.value.field, failed.value.posts) == ("client_cert", 1)
     assert emulator.journal == ()
 
@@ -254,7 +366,7 @@ def test_refusal_that_comes_before_the_request_is_written(emulator: Emulator, mo
 def test_proxys_password_shows_nowhere(emulator: Emulator) -> None:
     client = client_of(emulator, proxy="http://user:pr0xypass@127.0.0.1:1")
     with pytest.raises(TimAVError) as failed:
-        asyncio.run(stop(client, max_posts=1))
+        asyncio.run(stop_once(client, max_posts=1))
     for shown in (repr(client), repr(vars(client)), str(failed.value), repr(vars(failed.value))):
         assert "pr0xypass" not in shown
         assert emulator.usersig not in shown
