@@ -7,7 +7,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test ui check lint types layers unit whole bench page pictures fuzz limits waiting crash leak verdicts watchers soak onair constraints clean
+.PHONY: help demo test ui check lint types layers unit whole bench page pictures fuzz limits waiting crash leak verdicts watchers soak onair starts constraints clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -91,6 +91,9 @@ soak: $(VENV)/.installed  ## broadcasts come and go while the reaper runs: none 
 
 onair: $(VENV)/.installed  ## 100 broadcasts on air in one triggerer: CPU, memory, and how late they end (10 minutes)
 	@$(BIN)/python -m tests.acceptance.load.on_air
+
+starts: $(VENV)/.installed  ## broadcasts that begin at one second: how late their starts are, beside tasks that do nothing (10 minutes)
+	@$(BIN)/python -m tests.acceptance.load.starts
 
 constraints: $(VENV)/.installed  ## resolve constraints.txt anew
 	$(BIN)/python -m pip install -qq uv

@@ -13,7 +13,8 @@ from airflow_provider_timav.assets import series_of
 from airflow_provider_timav.operators._on_air import OnAirOperator
 from airflow_provider_timav.operators._reservation import ReserveBroadcastOperator
 from airflow_provider_timav.operators._result import BroadcastResultOperator
-from airflow_provider_timav.operators.push import StartPushOperator, StopPushOperator
+from airflow_provider_timav.operators._start_broadcast import StartBroadcastPushOperator
+from airflow_provider_timav.operators.push import StopPushOperator
 from airflow_provider_timav.operators.record import StartRecordOperator, StopRecordOperator
 from airflow_provider_timav.options import OPTIONS, BroadcastOptions
 
@@ -111,8 +112,12 @@ class Broadcast(TaskGroup):
     :param group_id: the group's id, and the prefix of its tasks' ids.
     :param room_id: the room (``uint32_auth_key``), 0 to 2^32 - 1.
     :param user_id: the host.
-    :param duration: how long the broadcast lasts from when ``reserve`` has taken the room: a timedelta, seconds, or ISO 8601
-        (``PT45M``). Give exactly one of ``duration`` and ``ends_at``.
+    :param starts_at: when the broadcast begins, at the second: a datetime with a time zone, or ISO 8601 with one. The run
+        begins earlier, checks everything, and a trigger sends the starts. Without it, the broadcast begins with its run.
+    :param preroll: how long before ``starts_at`` the room is taken, and the connection checked; a run that begins earlier waits
+        until then without holding a worker.
+    :param duration: how long the broadcast lasts from ``starts_at``, or else from when ``reserve`` has taken the room: a
+        timedelta, seconds, or ISO 8601 (``PT45M``). Give exactly one of ``duration`` and ``ends_at``.
     :param ends_at: when it ends: a datetime with a time zone, or ISO 8601 with one.
     :param max_duration: the longest that either may make it last, so that a typing error does not broadcast for a week. A
         later extension is not limited.
@@ -127,14 +132,16 @@ class Broadcast(TaskGroup):
     :param file_name: the recording's name; the default stays the same over retries and clears.
     :param record_options: further arguments of the recording, in the same way; see `StartRecordOperator`.
     :param require_file_ids: fail if the recording's file ids can no longer be retrieved.
-    :param wait_for_user: how long to wait for the room to be free, and then for the host to enter it.
+    :param wait_for_user: how long to wait for the room to be free, and then for the host to enter it; both count from
+        ``starts_at``, if there is one.
     :param if_already_running: ``recover``, ``restart`` or ``fail``, see `StartPushOperator`.
     :param until: ``deadline``; or ``stream_ended``, to end early once the playlist says so, or once the stream has been gone
         for longer than ``grace``.
     :param grace: how long the stream may take to appear, or be gone before it has ended: a host who drops may return.
     :param on_stall: ``ignore``, ``notify`` or ``fail``, see `OnAirOperator`.
     :param on_stall_callback: called by ``notify`` on a worker, with the context: a function, or one of Airflow's notifiers.
-    :param skip_if_late: skip a run that begins later than this after its ``run_after``; None never skips.
+    :param skip_if_late: skip a run that begins later than this after ``starts_at``, or else after its ``run_after``; None never
+        skips.
     :param timav_conn_id: the connection.
     :raises ConfigurationError: when the DAG is parsed, naming an option whose value breaks a rule however it is rendered.
     """
@@ -146,6 +153,8 @@ class Broadcast(TaskGroup):
         *,
         room_id: int | str,
         user_id: str,
+        starts_at: datetime | str | None = None,
+        preroll: timedelta | float | str = timedelta(minutes=10),
         duration: timedelta | float | str | None = None,
         ends_at: datetime | str | None = None,
         max_duration: timedelta | float | str = timedelta(hours=6),
@@ -183,18 +192,32 @@ class Broadcast(TaskGroup):
         )
         reserved: Any = reserve.output
         inside: dict[str, Any] = {**_EVERY_TASK, **_ONLY_RESERVE, **_ONLY_RESULT}
+        # Whether a trigger sends the starts depends on ``starts_at`` alone: the recording's is sent by that of the push.
+        starts: dict[str, Any] = {"deferrable": False, "starts_at": None}
         # The tasks use what was reserved: a template may render differently by the time of a stop.
         host: dict[str, Any] = {
             name: reserved[name] for name in ("lease", "room_id", "user_id", "sdk_type", "timav_conn_id")
         }
         push: dict[str, Any] = {**inside, **host, "push_data_type": reserved["push_data_type"]}
         recording: dict[str, Any] = {**inside, **host, "record_data_type": reserved["push_data_type"]}
-        start_push = self._task(StartPushOperator, "start_push", options, **push)
+        start_push = self._task(
+            StartBroadcastPushOperator,
+            "start_push",
+            options,
+            **push,
+            **{**starts, "starts_at": reserved["starts_at"]},
+            recording={
+                "requested": reserved["record"],
+                "file_name": reserved["file_name"],
+                "record_options": options.record_options,
+            },
+        )
         start_record = self._task(
             StartRecordOperator,
             "start_record",
             options,
             **recording,
+            **starts,
             requested=reserved["record"],
             file_name=reserved["file_name"],
         )

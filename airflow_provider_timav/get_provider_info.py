@@ -58,6 +58,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": [
                     "airflow_provider_timav.triggers.live_stream",
                     "airflow_provider_timav.triggers.on_air",
+                    "airflow_provider_timav.triggers.start",
                 ],
             }
         ],

@@ -65,6 +65,8 @@ class BroadcastOptions:
 
     room_id: int | str
     user_id: str
+    starts_at: datetime | str | None = field(default=None, metadata=_meta(parse_datetime))
+    preroll: timedelta | float | str = field(default=timedelta(minutes=10), metadata=_meta(parse_duration))
     duration: timedelta | float | str | None = field(default=None, metadata=_meta(parse_duration))
     ends_at: datetime | str | None = field(default=None, metadata=_meta(parse_datetime))
     max_duration: timedelta | float | str = field(default=timedelta(hours=6), metadata=_meta(parse_duration))

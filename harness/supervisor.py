@@ -176,8 +176,14 @@ class Run:
 
     def on_air(self) -> OnAirTrigger:
         """Execute ``on_air``; return the trigger that it defers to, as the triggerer gets it."""
+        trigger = self.deferred("on_air")
+        assert isinstance(trigger, OnAirTrigger)
+        return trigger
+
+    def deferred(self, name: str) -> Any:
+        """Execute a task that defers; return its trigger, as the triggerer gets it."""
         with pytest.raises(TaskDeferred) as deferred:
-            self.execute("on_air")
+            self.execute(name)
         return triggered(deferred.value)
 
     @property
@@ -208,11 +214,10 @@ class Run:
             self[name].state = None
 
 
-def triggered(deferred: TaskDeferred) -> OnAirTrigger:
+def triggered(deferred: TaskDeferred) -> Any:
     """Return the trigger after its way through the database."""
-    assert isinstance(deferred.trigger, OnAirTrigger)
     _, arguments = deferred.trigger.serialize()
-    return OnAirTrigger(**json.loads(json.dumps(arguments)))
+    return type(deferred.trigger)(**json.loads(json.dumps(arguments)))
 
 
 def sent(emulator: Emulator) -> list[str | None]:

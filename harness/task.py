@@ -89,13 +89,22 @@ class Task:
 
     def _rendered(self) -> BaseOperator:
         arguments = {name: getattr(self.operator, name) for name in self.operator.template_fields}
-        links: dict[str, Any] = {name: value for name, value in arguments.items() if isinstance(value, XComArg)}
-        if not links:
+        linked = {name: value for name, value in arguments.items() if self._linked(value) is not value}
+        if not linked:
             return self.operator
         rendered = copy.copy(self.operator)
-        for name, link in links.items():
-            setattr(rendered, name, self.peers[link.operator.task_id].xcoms[link.key])
+        for name, value in linked.items():
+            setattr(rendered, name, self._linked(value))
         return rendered
+
+    def _linked(self, value: Any) -> Any:
+        """An argument with the XComs that it links to, itself or in a dict, in their places."""
+        if isinstance(value, XComArg):
+            link: Any = value
+            return self.peers[link.operator.task_id].xcoms[link.key]
+        if isinstance(value, dict) and any(self._linked(entry) is not entry for entry in value.values()):
+            return {name: self._linked(entry) for name, entry in value.items()}
+        return value
 
     def xcom_push(self, *, key: str, value: Any) -> None:
         json.dumps(value)

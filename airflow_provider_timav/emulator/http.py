@@ -14,6 +14,8 @@ import ssl
 import struct
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import format_datetime
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -52,7 +54,7 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """One answer; `Content-Length` and, unless given, `Content-Type` are added when it is encoded."""
+    """One answer; `Content-Length`, `Date` and, unless given, `Content-Type` are added when it is encoded."""
 
     status: int = 200
     body: bytes = b""
@@ -68,6 +70,7 @@ class Response:
         headers = {
             "Content-Type": self.content_type,
             "Content-Length": str(len(self.body)),
+            "Date": format_datetime(datetime.now(UTC), usegmt=True),
             "Connection": "keep-alive" if keep_alive else "close",
             **self.headers,
         }

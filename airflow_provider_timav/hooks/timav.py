@@ -19,6 +19,7 @@ from airflow_provider_timav.videorelay.pem import ANYWHERE, is_text
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
+    from datetime import datetime
     from typing import Unpack
 
     from airflow_provider_timav.videorelay.aclient import AsyncClient
@@ -165,6 +166,21 @@ class TimAVHook(BaseHook):
             return identity.shared_context(ca_pem)
 
         return service, context
+
+    @property
+    def certificate_expires(self) -> datetime:
+        """When the client certificate expires.
+
+        :raises CertificateError: see ``get_conn``.
+        """
+        self.get_conn()
+        assert self._identity is not None  # noqa: S101 - the client was made with it
+        return self._identity.not_after
+
+    @property
+    def clock_skew(self) -> float | None:
+        """The seconds by which this machine's clock is ahead of the service's, by its last answer; None before one."""
+        return None if self._client is None else self._client.clock_skew
 
     def close(self) -> None:
         """Close the kept connections."""

@@ -16,8 +16,8 @@ The key is a digest: rooms and users may contain any characters, names of Variab
 are all queried for them, accept only letters, digits, hyphens and underscores.
 
 People can write Variables. So an entry is read strictly (`reading`), counts only under the name that its own key gives, and
-gives the right to stop, extend or show something only if its run has noted the same reservation among its own XComs (`word`),
-which are under the DAG's rights.
+gives the right to stop, extend or show something only if its run has noted the same reservation among its own XComs
+(`confirmation`), which are under the DAG's rights.
 """
 
 from airflow_provider_timav.leases.entries import (

@@ -54,7 +54,7 @@ GENERATION: Final = r"[0-9A-Za-z]{1,64}"
 Kind = Literal["push", "record"]
 KINDS: Final[tuple[Kind, ...]] = get_args(Kind)
 
-State = Literal["sent", "ours", "foreign", "refused", "stopped"]
+State = Literal["planned", "sent", "ours", "foreign", "refused", "stopped"]
 
 LONGEST_ID: Final = 250
 """Characters of an id of Airflow's."""
@@ -144,6 +144,7 @@ class Lease:
 
     :param generation: tells this broadcast from every other one of the same room; kept over retries and clears.
     :param end: as reserved. A person may have moved it since: see `Ledger.end_in_force`.
+    :param start: when it is to begin; None if it begins with its run.
     :param title: the channel's name, for people.
     :param protected: whether viewers need a password to play it. The password itself is not stored.
     """
@@ -155,6 +156,7 @@ class Lease:
     title: str | None = None
     record: bool = True
     protected: bool = False
+    start: datetime | None = None
 
     def to_json(self) -> dict[str, Any]:
         """Return the lease as a dict of JSON primitives."""
@@ -166,6 +168,7 @@ class Lease:
             "title": self.title,
             "record": self.record,
             "protected": self.protected,
+            "start": None if self.start is None else self.start.astimezone(UTC).isoformat(),
         }
 
     @classmethod
@@ -189,6 +192,7 @@ class Lease:
             title=fields.text_or_none("title"),
             record=fields.flag("record", default=True),
             protected=fields.flag("protected", default=False),
+            start=fields.moment_or_none("start"),
         )
 
     def reservation(self) -> dict[str, Any]:
@@ -213,13 +217,15 @@ def given_lease(value: Any) -> Lease | None:
 class Claim:
     """What a run may say of its push or recording.
 
-    ``sent``: a start was sent, its outcome is not known yet; ``ours``: it runs and this broadcast started it; ``foreign``: one
+    ``planned``: a trigger is to send a start, and has sent nothing yet; ``sent``: a start was sent, its outcome is not known
+    yet; ``ours``: it runs and this broadcast started it; ``foreign``: one
     runs that this broadcast did not start, and must not stop; ``refused``: the service has said that nothing was started;
     ``stopped``: it was ours, and is stopped.
 
     :param start_id: tells one start of a task from a later one of the same task.
     :param at: when the claim was written; for ``ours``, when the stream began.
     :param file_ids: of a recording that is ``stopped``: those in the answer to the stop. They come only once.
+    :param by: the name of the trigger's instance that sends the start; None if a task does.
     """
 
     generation: str
@@ -227,6 +233,7 @@ class Claim:
     start_id: str | None = None
     at: datetime = field(default_factory=lambda: datetime.now(UTC))
     file_ids: tuple[str, ...] = ()
+    by: str | None = None
 
     @property
     def on_air(self) -> bool:
@@ -251,6 +258,7 @@ class Claim:
             start_id=fields.text_or_none("start_id", most=64),
             at=fields.moment("at"),
             file_ids=fields.texts("file_ids", most=MOST_FILE_IDS, longest=LONGEST_FILE_ID),
+            by=fields.text_or_none("by", most=64),
         )
 
 

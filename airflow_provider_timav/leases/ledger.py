@@ -96,7 +96,7 @@ class Ledger:
         Only a start overwrites another broadcast's claim, and none overwrites the claim of the lease's holder: a late writer
         knows nothing of what runs now. File ids in the claim that gives way are kept in an entry of their own.
 
-        :raises LookupError: if the claim ``sent`` cannot be read back: then nothing may be sent.
+        :raises LookupError: if the claim ``planned`` or ``sent`` cannot be read back: then nothing may be sent.
         """
         name = f"{self.variable}-{kind}"
         before: Claim | None = self._read(name, Claim.from_json)
@@ -115,7 +115,13 @@ class Ledger:
                     self.store.set(kept, json.dumps(giving_way.to_json()))
             if late:
                 return
-        self.store.set(name, json.dumps(claim.to_json()), read_back=claim.state == "sent")
+        # A trigger claims what its task has planned under the same name, and read back.
+        read_back = claim.state == "planned" or (claim.state == "sent" and claim.by is None)
+        self.store.set(name, json.dumps(claim.to_json()), read_back=read_back)
+
+    def renew_claim(self, kind: Kind, claim: Claim) -> None:
+        """Write anew a claim that was read a moment ago as its writer's own: one SDK call, not the two of `write_claim`."""
+        self.store.set(f"{self.variable}-{kind}", json.dumps(claim.to_json()))
 
     def _claims(self, kind: Kind, generation: str) -> list[str]:
         """Return the names under which a claim of this generation may stand."""

@@ -21,7 +21,7 @@ from airflow_provider_timav.videorelay.errors import (
 )
 
 if TYPE_CHECKING:
-    from airflow_provider_timav.leases.entries import Lease, State
+    from airflow_provider_timav.leases.entries import Claim, Lease, State
 
 __all__ = [
     "Done",
@@ -34,6 +34,7 @@ __all__ = [
     "Wait",
     "ended_meanwhile",
     "parse_policy",
+    "read_result",
     "refusal",
 ]
 
@@ -83,9 +84,19 @@ class Earlier:
         return cls(
             start_id=fields.text_or_none("start_id", most=64),
             claim=fields.choice("claim", _CLAIMS),
-            result=None if result is None else _result(fields.within("result")),
+            result=None if result is None else read_result(fields.within("result")),
             at=None if at is None else at.isoformat(),
         )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON primitives, for `from_json`; empty if nothing was left."""
+        noted = {
+            "start_id": self.start_id,
+            "claim": self.claim,
+            "result": None if self.result is None else dict(self.result),
+            "at": self.at,
+        }
+        return {name: value for name, value in noted.items() if value is not None}
 
     @property
     def own_result(self) -> Mapping[str, Any] | None:
@@ -98,8 +109,11 @@ class Earlier:
         return self.claim == "sent"
 
 
-def _result(fields: Fields) -> dict[str, Any]:
-    """Return the result of a start, as it was handed on: texts, and for each rate an address."""
+def read_result(fields: Fields) -> dict[str, Any]:
+    """Return the result of a start, as it was handed on: texts, and for each rate an address.
+
+    :raises Unreadable: for anything else.
+    """
     texts = ("outcome", "hls_url", "rtmp_url", "channel_id", "tape_task_id", "file_name")
     result: dict[str, Any] = {
         name: text for name in texts if (text := fields.text_or_none(name, most=LONGEST_ADDRESS)) is not None
@@ -156,6 +170,13 @@ class Wait:
     withdraw: bool
     then: Done | Fail
 
+    @property
+    def given_up(self) -> Done | Fail:
+        """What is left of it if it is not tried again, by a mover that has not taken its intent back meanwhile."""
+        if isinstance(self.then, Fail) and self.then.note == "nothing" and self.withdraw:
+            return Fail(self.then.error, "withdraw")
+        return self.then
+
 
 class StartProtocol:
     """One try of a start: from its first answer to one that runs, or to an error.
@@ -171,8 +192,14 @@ class StartProtocol:
         self._policy = policy
         self._known = known
         self._restarts = 0
+        self._lost = False
         self.may_be_running = False
-        """Whether one that this task has started may be running."""
+        """Whether one that this mover has started may be running."""
+
+    @property
+    def in_doubt(self) -> bool:
+        """Whether a start was sent, here or by an earlier try, of which nothing shows that it was not carried out."""
+        return self.may_be_running or self._earlier.claim in ("sent", "ours")
 
     def answered(self, answer: Mapping[str, Any] | TimAVError, *, theirs: bool = False) -> Restart | Done | Wait | Fail:
         """Return how to go on after an answer to the start, or to the restart that was decided.
@@ -181,11 +208,15 @@ class StartProtocol:
         :param theirs: whether another broadcast holds the room by now. It has stopped what was ours; what runs is its own.
         """
         if isinstance(answer, Mapping):
-            self.may_be_running = True
+            self.may_be_running, self._lost = True, False
             return Done({**answer, "outcome": "restarted"} if self._restarts else answer, "ours")
         if isinstance(answer, AlreadyRunning):
             return self._already_running(answer, theirs=theirs)
+        if isinstance(answer, RoomNotReady) and answer.executed == "no" and not self._restarts:
+            # The service has looked: nothing of this host runs, whatever became of a start before.
+            self.may_be_running = self._lost = False
         self.may_be_running = self.may_be_running or answer.executed != "no"
+        self._lost = self._lost or answer.executed != "no"
         if isinstance(answer, RoomNotReady):
             return Wait(answer, withdraw=not self.may_be_running, then=Fail(answer))
         return Fail(answer, "nothing" if self.may_be_running else "withdraw")
@@ -193,7 +224,7 @@ class StartProtocol:
     def _already_running(self, answer: AlreadyRunning, *, theirs: bool) -> Restart | Done | Wait | Fail:
         if theirs:
             return self._foreign(answer)
-        if answer.after_ambiguity:
+        if answer.after_ambiguity or self._lost:
             return self._own(answer)
         if self._restarts:
             # Ours is stopped: this one was started by others in the moment between stop and start.
@@ -240,13 +271,22 @@ class Refusal:
     taken: bool = False
 
 
-def refusal(lease: Lease, held: Lease | None, *, on_air_is_over: bool, end: datetime, now: datetime) -> Refusal | None:
+def refusal(
+    lease: Lease,
+    held: Lease | None,
+    *,
+    on_air_is_over: bool,
+    end: datetime,
+    now: datetime,
+    push: Claim | None = None,
+) -> Refusal | None:
     """Return why a start of a broadcast may not be sent, or None.
 
     :param lease: the broadcast's.
     :param held: the lease that stands in the ledger.
     :param on_air_is_over: whether ``on_air`` has come to its end: the broadcast was stopped, and its stops may have run.
     :param end: the end in force. A worker may have been lost, or the task have waited, until then.
+    :param push: before the start of a recording, the claim on the push. A person may have marked its task.
     """
     room_id = lease.key.room_id
     if held is None:
@@ -260,6 +300,8 @@ def refusal(lease: Lease, held: Lease | None, *, on_air_is_over: bool, end: date
         )
     if on_air_is_over:
         return Refusal("the broadcast was ended before this start: nothing was sent. Trigger a new run.")
+    if push is not None and push.state in ("planned", "refused"):
+        return Refusal("the broadcast's push was never started: no recording was started. Trigger a new run.")
     if end <= now:
         return Refusal(f"the broadcast's end has passed ({end.isoformat()}): nothing was sent. Trigger a new run.")
     return None

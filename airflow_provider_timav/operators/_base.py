@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context, RetryPolicy
 
     from airflow_provider_timav.hooks.timav import TimAVHook
+    from airflow_provider_timav.interrupted import Place
     from airflow_provider_timav.leases import Lease
-    from airflow_provider_timav.operators._interrupted import Place
 
 __all__ = ["TimAVOperator", "log_failure"]
 
@@ -117,11 +117,11 @@ class TimAVOperator(TextStaysText, BaseOperator):
 
         return TimAVHook(str(self.timav_conn_id))
 
-    def place(self, arguments: Mapping[str, Any]) -> Place:
-        """Return the identity of this push or recording."""
-        from airflow_provider_timav.operators._interrupted import Place
+    def place(self, arguments: Mapping[str, Any], kind: str | None = None) -> Place:
+        """Return the identity of this push or recording, or of another kind with these arguments."""
+        from airflow_provider_timav.interrupted import Place
 
-        kind = getattr(self, "kind", "push")
+        kind = str(kind or getattr(self, "kind", "push"))
         return Place(
             kind=kind,
             timav_conn_id=str(self.timav_conn_id),
@@ -133,7 +133,7 @@ class TimAVOperator(TextStaysText, BaseOperator):
 
     def note_off_air(self, arguments: Mapping[str, Any]) -> None:
         """Note that an interrupted process has nothing to stop there any more."""
-        from airflow_provider_timav.operators._interrupted import forget
+        from airflow_provider_timav.interrupted import forget
 
         forget(self.place(arguments))
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_timav.leases.start_protocol import Done, Earlier, Fail, Wait
 from airflow_provider_timav.reading import Unreadable
+from airflow_provider_timav.runs import TaskKey
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -69,33 +70,68 @@ class Intent:
         self._ti.xcom_push(key="start_id", value=self._start_id)
         return earlier
 
+    def recalled(self, noted: Earlier) -> Earlier:
+        """Return what earlier tries left, for a trigger that is to send this start.
+
+        :param noted: what the notes say that a trigger finds, too. The store knows more of the same start.
+        """
+        stored = self._by_store()
+        if stored is None or (noted.start_id is not None and noted.start_id != stored.start_id):
+            return noted
+        if stored.claim in ("ours", "sent") and self._is_off_air():
+            # What the trigger starts is noted elsewhere: this would be taken for it.
+            self._store.delete(self._key)
+            return Earlier()
+        return stored
+
+    def planned(self, attempt: str, begins: datetime, earlier: Earlier) -> None:
+        """Note for further tries that a trigger sends the start from then on. In a broadcast the ledger keeps that."""
+        if self._lease is None and earlier.claim is None:
+            self._write({"phase": "planned", "claim": "sent", "start_id": attempt, "at": begins.isoformat()})
+
+    def taken_over(self, claim: Claim, result: Mapping[str, Any]) -> None:
+        """Note for further tries what a trigger has noted of this start, and for the run's other tasks."""
+        self._start_id = claim.start_id or self._start_id
+        self._write({"phase": "done", "claim": claim.state, "result": dict(result), "at": claim.at.isoformat()})
+        self._ti.xcom_push(key="start_id", value=self._start_id)
+        self._ti.xcom_push(key="claim", value=claim.state)
+
+    def failed(self, *, in_doubt: bool) -> None:
+        """Note for further tries that a trigger's start has failed.
+
+        :param in_doubt: whether something may have been started all the same.
+        """
+        if in_doubt:
+            self._write({"phase": "intent", "claim": "sent"})
+        elif self._store is not None and (noted := self._store.get(self._key)) and noted.get("phase") == "planned":
+            self._store.delete(self._key)
+
     def _by_store(self) -> Earlier | None:
         """Return the notes of earlier tries in the task's own store, where people with rights on the DAG can write, too."""
         noted = self._store.get(self._key) if self._store is not None else None
         if noted is None:
             return None
         try:
-            return Earlier.from_json(noted)
+            earlier = Earlier.from_json(noted)
+            planned = noted.get("phase") == "planned" and earlier.at is not None
+            # Before its time a trigger has sent nothing.
+            return None if planned and datetime.fromisoformat(str(earlier.at)) > datetime.now(UTC) else earlier
         except Unreadable as wrong:
             log.warning("The notes of an earlier try cannot be read (%s): passing them over.", wrong)
             return None
 
     def _by_ledger(self) -> Earlier:
-        """Return what the broadcast's ledger holds of earlier tries: Airflow may be configured to clear the store.
+        """Return what the broadcast's notes hold of earlier tries: a trigger's, or one's whose store was cleared."""
+        from airflow_provider_timav.leases.start_notes import StartNotes
 
-        The ledger lacks the result of a push, so the outcome of that start counts as not known.
-        """
-        claim = self._told()
-        if claim is None or claim.state not in ("sent", "ours", "foreign"):
-            return Earlier()
-        return Earlier(claim.start_id, "foreign" if claim.state == "foreign" else "sent", at=claim.at.isoformat())
+        return Earlier() if self._lease is None else StartNotes(TaskKey.of(self._ti), self._lease).earlier(self._kind)
 
     def _is_off_air(self) -> bool:
-        """Tell whether the broadcast's ledger holds no claim any more: each intent writes one, and stops give it up."""
+        """Tell whether the ledger holds no claim on a stream any more: each start writes one, and stops give it up."""
         if self._lease is None:
             return False
         claim = self._told()
-        return claim is None or claim.state == "stopped"
+        return claim is None or claim.state in ("planned", "refused", "stopped")
 
     def _told(self) -> Claim | None:
         """Return what the broadcast's ledger claims."""
@@ -140,7 +176,7 @@ class Intent:
 
     def _write(self, note: dict[str, Any]) -> None:
         if self._store is not None:
-            self._store.set(self._key, {**note, "start_id": self._start_id})
+            self._store.set(self._key, {"start_id": self._start_id, **note})
 
     def _claim(self, claim: State, *, at: str | None = None, result: Mapping[str, Any] | None = None) -> None:
         self._ti.xcom_push(key="claim", value=claim)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_timav.arguments import none_if_blank, parse_bool, parse_datetime, parse_duration
@@ -37,9 +37,23 @@ def check_options(given: BroadcastOptions, is_final: Callable[[Any], bool]) -> N
         raise ConfigurationError(
             "give exactly one of duration and ends_at: a broadcast without an end stays on air", field="duration"
         )
+    _check_order(given.starts_at, ends_at, is_final)
     for name, value in (("duration", duration), ("max_duration", max_duration)):
         if value is not None and is_final(value) and parse_duration(value, name) == timedelta(0):
             raise ConfigurationError(f"{name} must be greater than zero", field=name)
+
+
+def _check_order(starts_at: Any, ends_at: Any, is_final: Callable[[Any], bool]) -> None:
+    """Refuse a broadcast that ends before it starts, as far as both times are final.
+
+    :raises ConfigurationError: naming ``ends_at``.
+    """
+    if not (is_final(starts_at) and is_final(ends_at)):
+        return
+    if none_if_blank(starts_at) is None or ends_at is None:
+        return
+    if _moment(ends_at, "ends_at") <= _moment(starts_at, "starts_at"):
+        raise ConfigurationError(f"ends_at must be after starts_at, not {ends_at!s}", field="ends_at")
 
 
 def _refuse_unwatchable(until: Any, live_code: Any) -> None:
@@ -57,9 +71,11 @@ def _refuse_unwatchable(until: Any, live_code: Any) -> None:
 class Plan:
     """What the tasks of a broadcast are to do: its options, checked and parsed.
 
-    :param duration: how long it lasts from the reservation on; None if it ends at a fixed time.
+    :param starts_at: when it begins; None begins it with the reservation.
+    :param preroll: how long before that the room is taken.
+    :param duration: how long it lasts from its beginning on; None if it ends at a fixed time.
     :param ends_at: that time.
-    :param max_duration: how long it may last at most, from the reservation on.
+    :param max_duration: how long it may last at most, from its beginning on.
     :param protected: whether viewers need a password.
     """
 
@@ -67,6 +83,8 @@ class Plan:
     title: str | None
     record: bool
     file_name: str | None
+    starts_at: datetime | None
+    preroll: timedelta
     duration: timedelta | None
     ends_at: datetime | None
     max_duration: timedelta
@@ -114,6 +132,8 @@ class Plan:
             title=push.channel_name,
             record=parse_bool(given.record, "record"),
             file_name=None if given.file_name is None else str(given.file_name),
+            starts_at=None if given.starts_at is None else _moment(given.starts_at, "starts_at"),
+            preroll=parse_duration(given.preroll, "preroll"),
             duration=None if given.duration is None else parse_duration(given.duration, "duration"),
             ends_at=None if given.ends_at is None else parse_datetime(given.ends_at, "ends_at"),
             max_duration=parse_duration(given.max_duration, "max_duration"),
@@ -122,19 +142,36 @@ class Plan:
             protected=given.player_password is not None,
         )
 
+    @property
+    def ready_at(self) -> datetime | None:
+        """When the room is taken, and everything checked; None at once."""
+        return None if self.starts_at is None else self.starts_at - self.preroll
+
     def end(self, now: datetime) -> datetime:
         """Return when a broadcast that is reserved now ends."""
-        return min(self._wanted_end(now), now + self.max_duration)
+        return min(self._wanted_end(now), self._begin(now) + self.max_duration)
 
     def cut_by(self, now: datetime) -> timedelta:
         """Return how much sooner than wanted ``max_duration`` ends a broadcast that is reserved now; 0 if it does not."""
         return self._wanted_end(now) - self.end(now)
 
+    def _begin(self, now: datetime) -> datetime:
+        # A run that is late ends when it should have: its slot is not moved.
+        return self.starts_at or now
+
     def _wanted_end(self, now: datetime) -> datetime:
         if self.ends_at is not None:
             return self.ends_at
         assert self.duration is not None  # noqa: S101 - one of the two is given, see `check_options`
-        return now + self.duration
+        return self._begin(now) + self.duration
+
+
+def _moment(value: Any, name: str) -> datetime:
+    """Return a time in UTC: Python reckons with those of one zone as the clock shows them, changes of the clock left out.
+
+    :raises ConfigurationError: naming the option.
+    """
+    return parse_datetime(value, name).astimezone(UTC)
 
 
 def _word(words: Mapping[str, int], code: int) -> str:

@@ -11,7 +11,7 @@ from airflow.sdk import conf
 
 from airflow_provider_timav.arguments import none_if_blank
 from airflow_provider_timav.operators._base import TimAVOperator, log_failure
-from airflow_provider_timav.operators._reschedule import reschedule_poll, seconds_of, waiting_until
+from airflow_provider_timav.operators._reschedule import SOONEST_SECONDS, reschedule_poll, seconds_of, waiting_until
 from airflow_provider_timav.options import TEMPLATED, BroadcastOptions
 from airflow_provider_timav.videorelay.errors import AlreadyRunning, ConfigurationError
 
@@ -35,13 +35,16 @@ class ReserveBroadcastOperator(TimAVOperator):
 
     The setup of a `Broadcast`: the stops run only if it succeeded. Nothing is written before all options are checked.
 
+    With ``starts_at`` it waits until the ``preroll``, takes the room then, and has the service accept certificate and
+    credential: what is wrong is known before the start.
+
     The end and the generation, which distinguishes this broadcast from any other, are fixed once and kept over retries and
     clears. If another run holds a lease whose end is ahead, the task waits for it as long as ``wait_for_user``; an expired
     lease is taken over after its stop has been sent. A run that begins later than ``skip_if_late`` allows, or after its own
     end, is skipped.
 
     XComs, each also under its own key: ``lease`` (for the group's other tasks), ``timav_conn_id``, ``room_id``, ``user_id``,
-    ``sdk_type``, ``push_data_type``, ``record``, ``file_name``, ``end``.
+    ``sdk_type``, ``push_data_type``, ``record``, ``file_name``, ``starts_at`` (empty if it begins with its run), ``end``.
 
     :param options: those of the `Broadcast`. Each that is templated becomes an attribute and a template field of this task.
     :raises ConfigurationError: naming the option that breaks a rule, or the field of the connection.
@@ -75,6 +78,7 @@ class ReserveBroadcastOperator(TimAVOperator):
         from airflow_provider_timav.hooks.timav import TimAVHook
         from airflow_provider_timav.leases import Ledger, Owner, confirmation
         from airflow_provider_timav.operators._plan import Plan
+        from airflow_provider_timav.operators._preflight import preflight
         from airflow_provider_timav.runs import map_index_of
         from airflow_provider_timav.videorelay.line import forms
 
@@ -101,8 +105,12 @@ class ReserveBroadcastOperator(TimAVOperator):
                 lease = held  # the ledger remembers what such a store has forgotten
                 confirmation.renew(lease)
             if lease is None:
+                self._wait_until_ready(plan)
+                arrived = self._arrival_for(plan, arrived, store)
                 self._refuse_if_late(plan, arrived, context)
                 self._take_over(ledger, hook, plan, context)
+                if plan.starts_at is not None and plan.starts_at > datetime.now(UTC):
+                    preflight(hook, plan.end(datetime.now(UTC)), self.log)
                 lease = self._new_lease(plan, owner, arrived)
                 # Before the lease: without it the lease gives no right to anything, not even to the room.
                 confirmation.give(lease)
@@ -120,7 +128,8 @@ class ReserveBroadcastOperator(TimAVOperator):
         from airflow_provider_timav.operators._plan import default_file_name
 
         key = lease.key
-        self.log.info("Room %s is reserved for %s until %s.", key.room_id, key.user_id, seconds_of(end))
+        begin = "" if lease.start is None else f" from {seconds_of(lease.start)}"
+        self.log.info("Room %s is reserved for %s%s until %s.", key.room_id, key.user_id, begin, seconds_of(end))
         if key.user_id != key.user_id.strip():
             self.log.warning("user_id begins or ends with a blank: %r.", key.user_id)
         return {
@@ -132,6 +141,7 @@ class ReserveBroadcastOperator(TimAVOperator):
             "push_data_type": key.push_data_type,
             "record": plan.record,
             "file_name": plan.file_name or default_file_name(key.room_id, lease.owner, lease.generation),
+            "starts_at": "" if lease.start is None else lease.start.isoformat(),
             "end": end.isoformat(),
         }
 
@@ -184,10 +194,32 @@ class ReserveBroadcastOperator(TimAVOperator):
         return lease
 
     def _refuse_if_late(self, plan: Plan, arrived: datetime, context: Context) -> None:
-        due: datetime = context["dag_run"].run_after
+        due: datetime = plan.starts_at or context["dag_run"].run_after
         late = arrived - due
         if plan.skip_if_late is not None and late > plan.skip_if_late:
             _skip(f"the broadcast was due at {due.isoformat()}, {late} ago (skip_if_late): not starting it")
+
+    def _arrival_for(self, plan: Plan, arrived: datetime, store: Any) -> datetime:
+        """Return when the run came for the room; for one that came early, when it came again at the time to take it."""
+        now = datetime.now(UTC)
+        if plan.ready_at is None or not arrived < plan.ready_at <= now:
+            return arrived
+        if store is not None:
+            store.set(_ARRIVED, {"at": now.isoformat()})
+        return now
+
+    def _wait_until_ready(self, plan: Plan) -> None:
+        """Give the worker back until the room is to be taken, if that is far enough away.
+
+        :raises AirflowRescheduleException: with that time.
+        """
+        from airflow.sdk.exceptions import AirflowRescheduleException
+
+        ready = plan.ready_at
+        if ready is None or ready - datetime.now(UTC) < timedelta(seconds=SOONEST_SECONDS):
+            return
+        self.log.info("The broadcast starts at %s; the room is taken at %s.", plan.starts_at, seconds_of(ready))
+        raise AirflowRescheduleException(ready)  # type: ignore[no-untyped-call]
 
     def _new_lease(self, plan: Plan, owner: Owner, arrived: datetime) -> Lease:
         from airflow.sdk.exceptions import AirflowFailException
@@ -208,7 +240,7 @@ class ReserveBroadcastOperator(TimAVOperator):
                 "max_duration (%s) ends the broadcast at %s, %s sooner than wanted: raise max_duration for a longer one.",
                 *(plan.max_duration, seconds_of(end), cut),
             )
-        return Lease(plan.key, owner, uuid.uuid4().hex, end, plan.title, plan.record, plan.protected)
+        return Lease(plan.key, owner, uuid.uuid4().hex, end, plan.title, plan.record, plan.protected, plan.starts_at)
 
     def _refuse_if_ended(self, ledger: Ledger, lease: Lease, hook: TimAVHook) -> None:
         """If the end of an earlier try's reservation has passed, stop what it has left on air, and skip."""
@@ -248,8 +280,9 @@ class ReserveBroadcastOperator(TimAVOperator):
             self.log.warning("The run of %s has finished and left its lease; taking it over.", held.owner)
         else:
             where = f"Room {held.key.room_id} is held for {held.key.user_id} by {held.owner} until {until.isoformat()}"
+            last = None if plan.starts_at is None else plan.starts_at + plan.wait_for_user
             reschedule_poll(
-                waiting_until(context, plan.wait_for_user),
+                last or waiting_until(context, plan.wait_for_user),
                 lambda again, last: self.log.info("%s. Next poll at %s, last poll by %s.", where, again, last),
             )
             raise AlreadyRunning(f"{where}: nothing was sent. Raise wait_for_user, or end that broadcast.")

@@ -7,10 +7,13 @@ from abc import abstractmethod
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow_provider_timav.arguments import parse_duration
-from airflow_provider_timav.operators._base import TimAVOperator
+from airflow.sdk import conf
+
+from airflow_provider_timav.arguments import none_if_blank, parse_duration
+from airflow_provider_timav.operators._base import log_failure
 from airflow_provider_timav.operators._kill_guard import KillGuard
 from airflow_provider_timav.operators._reschedule import SOONEST_SECONDS, reschedule_poll, waiting_until
+from airflow_provider_timav.operators._start_deferral import DeferrableStart
 from airflow_provider_timav.options import or_default
 from airflow_provider_timav.videorelay.errors import (
     AlreadyRunning,
@@ -31,7 +34,7 @@ if TYPE_CHECKING:
 __all__ = ["StartOperator"]
 
 
-class StartOperator(TimAVOperator):
+class StartOperator(DeferrableStart):
     """Starts a push or a recording: succeeds with one running, whatever happens in between, or says why not.
 
     :param wait_for_user: how long to wait for the room to be open and the host to be in it: a timedelta, seconds, or ISO 8601
@@ -41,11 +44,21 @@ class StartOperator(TimAVOperator):
         ``recover``  take it over if an earlier try of this task started it, otherwise leave it alone (``adopted``);
         ``restart``  stop it, no matter which client started it, and start anew;
         ``fail``     fail with ``AlreadyRunning`` unless an earlier try of this task started it.
+    :param deferrable: whether a trigger sends the start, and polls for the host: every 2 s at first, every 10 s after ten
+        minutes, with no worker and hardly any load. Airflow's ``[operators] default_deferrable`` is the default.
+    :param starts_at: when to start, at the second: a datetime with a time zone, or ISO 8601 with one (templated). A trigger
+        sends the start then, deferrable or not; if the time has passed, at once. ``wait_for_user`` counts from then on.
     :param lease: the lease that ``reserve`` of a ``Broadcast`` hands on (templated): the claim then stands in its ledger, and
         nothing is sent once its end has passed, or another broadcast holds the room.
     """
 
-    template_fields: Sequence[str] = (*TimAVOperator.template_fields, "wait_for_user", "if_already_running", "lease")
+    template_fields: Sequence[str] = (
+        *DeferrableStart.template_fields,
+        "wait_for_user",
+        "if_already_running",
+        "starts_at",
+        "lease",
+    )
     kind: ClassVar[Literal["push", "record"]]
 
     def __init__(
@@ -53,12 +66,16 @@ class StartOperator(TimAVOperator):
         *,
         wait_for_user: timedelta | float | str = timedelta(minutes=5),
         if_already_running: IfAlreadyRunning | str = "recover",
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        starts_at: datetime | str | None = None,
         lease: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.wait_for_user = wait_for_user
         self.if_already_running = if_already_running
+        self.deferrable = deferrable
+        self.starts_at = starts_at
         self.lease = lease
         self.kill_guard = KillGuard.none()
 
@@ -81,15 +98,44 @@ class StartOperator(TimAVOperator):
         """
         return hook.call(checked.stop, **limits)
 
+    @abstractmethod
+    def hand_on(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+        """Log the result of the start, show what can be shown of it, and return it."""
+
     def start(self, context: Context, checked: CheckedStart) -> dict[str, Any]:
-        """Start, and return the result as plain data without None; the intent and the result are noted on the way."""
+        """Start, and return the result as plain data without None; the intent and the result are noted on the way.
+
+        :raises TaskDeferred: if a trigger sends the start.
+        """
+        self.log_request(checked.arguments)
+        if self.deferrable or none_if_blank(self.starts_at) is not None:
+            if (lease := self.held_lease()) is not None:
+                self._end_ahead(lease)
+            self.defer_start(context, checked)
+        return self.send_from_worker(context, checked, waits=True)
+
+    @log_failure
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """Return the result of the start that the trigger has sent."""
+        return self.hand_on(context, self.started_by_trigger(context, self.checked_start(context), event))
+
+    @log_failure
+    def resume_without_trigger(self, context: Context, *, waits: bool) -> dict[str, Any]:
+        """Send the start from this worker, because no trigger has."""
+        return self.hand_on(context, self.send_from_worker(context, self.checked_start(context), waits=waits))
+
+    def send_from_worker(self, context: Context, checked: CheckedStart, *, waits: bool) -> dict[str, Any]:
+        """Send the start from this process; return the result.
+
+        :param waits: whether the host is waited for, by being rescheduled.
+        """
+        from airflow_provider_timav.interrupted import remember
         from airflow_provider_timav.leases.start_protocol import Fail, StartProtocol, Wait, parse_policy
         from airflow_provider_timav.operators._intent import Intent
-        from airflow_provider_timav.operators._interrupted import remember
 
-        self.log_request(checked.arguments)
         policy = parse_policy(or_default(self.if_already_running, "if_already_running"))
-        until = waiting_until(context, parse_duration(or_default(self.wait_for_user, "wait_for_user"), "wait_for_user"))
+        wait = parse_duration(or_default(self.wait_for_user, "wait_for_user"), "wait_for_user")
+        until = waiting_until(context, wait) if waits else datetime.now(UTC)
         lease = self.held_lease()
         if lease is not None:
             # The last poll comes before the end: after it, the log would not say that the host never came.
@@ -200,7 +246,10 @@ class StartOperator(TimAVOperator):
 
         ledger = Ledger(lease.key.variable)
         end = ledger.end_in_force(lease)
-        refused = refusal(lease, ledger.lease(), on_air_is_over=_on_air_is_over(lease), end=end, now=datetime.now(UTC))
+        push = ledger.claim("push", lease.generation) if self.kind == "record" else None
+        refused = refusal(
+            lease, ledger.lease(), on_air_is_over=_on_air_is_over(lease), end=end, now=datetime.now(UTC), push=push
+        )
         if refused is None:
             return end
         raise AlreadyRunning(refused.message) if refused.taken else AirflowFailException(refused.message)

@@ -27,6 +27,7 @@ NoNeed = Literal["never_started", "not_ours", "already_stopped"]
 
 _NO_NEED: Final[dict[str, NoNeed]] = {
     "foreign": "not_ours",
+    "planned": "never_started",
     "refused": "never_started",
     "stopped": "already_stopped",
 }

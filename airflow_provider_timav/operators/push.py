@@ -101,7 +101,10 @@ class StartPushOperator(StartOperator):
     @log_failure
     def execute(self, context: Context) -> dict[str, Any]:
         """Start the push; return its result."""
-        result = self.start(context, self.checked_start(context))
+        return self.hand_on(context, self.start(context, self.checked_start(context)))
+
+    def hand_on(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+        """Log the URLs' places, show the button of the page that plays them, and return the result."""
         ti = context["ti"]
         if "hls_url" in result:
             # Early, so that the button is there while a retry or a slow XCom backend still holds the task.

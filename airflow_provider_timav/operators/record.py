@@ -97,7 +97,10 @@ class StartRecordOperator(StartOperator):
         if none_if_blank(self.requested) is not None and not parse_bool(self.requested, "requested"):
             self.log.info("No recording of %s in room %s was requested.", self.user_id, self.room_id)
             return {"outcome": "not_requested"}
-        result = self.start(context, self.checked_start(context))
+        return self.hand_on(context, self.start(context, self.checked_start(context)))
+
+    def hand_on(self, context: Context, result: dict[str, Any]) -> dict[str, Any]:
+        """Log the file name, and return the result."""
         self.log.info(
             "Recording of %s in room %s: %s. File name: %s.",
             self.user_id,

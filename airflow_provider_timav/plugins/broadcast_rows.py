@@ -40,10 +40,17 @@ __all__ = ["broadcasts"]
 
 log = logging.getLogger(__name__)
 
-_BETWEEN_POLLS: Final = ("up_for_reschedule", "scheduled", "queued", None)
+_BETWEEN_POLLS: Final = ("deferred", "up_for_reschedule", "scheduled", "queued", None)
 """States of a start that waits for the host: its claim stays, because it will poll again."""
 
-_RECORDING: Final = {"ours": "on", "sent": "starting", "foreign": "foreign", "refused": "due", "stopped": "stopped"}
+_RECORDING: Final = {
+    "planned": "due",
+    "refused": "due",
+    "sent": "starting",
+    "ours": "on",
+    "foreign": "foreign",
+    "stopped": "stopped",
+}
 
 
 @dataclass(frozen=True)
@@ -200,7 +207,7 @@ def _phase(push: Claim | None, facts: RunFacts, lease: Lease) -> str:
     if facts.ended(lease.owner.task("on_air")):
         return "ending"
     start = lease.owner.task("start_push")
-    if push is None or push.state == "refused":
+    if push is None or push.state in ("planned", "refused"):
         return "ending" if facts.ended(start) else "waiting"
     if push.state == "sent" and facts.states.get(start, "running") in _BETWEEN_POLLS:
         return "waiting"

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import functools
-import importlib
 import logging
 import math
 import random
 import time
-from collections.abc import AsyncIterator, Coroutine, Generator
+from collections.abc import AsyncIterator, Generator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from airflow_provider_timav.triggers._sdk_calls import call_sdk_or_none, call_sdk_with_retries
+from airflow_provider_timav.triggers._tasks import finished, load, uncancelled
 from airflow_provider_timav.triggers.live_stream import MIN_AGE, START_SPREAD
 
 if TYPE_CHECKING:
@@ -30,8 +29,14 @@ __all__ = ["OnAirTrigger"]
 
 T = TypeVar("T")
 
-_ENDING: Final[set[asyncio.Task[Any]]] = set()
-"""Tasks that are never cancelled; the loop itself holds only weak references."""
+_MODULES: Final = (
+    "leases",
+    "hooks.timav",
+    "stream.reader",
+    "triggers._clock",
+    "triggers._shutdown",
+    "videorelay.aclient",
+)
 
 LAST_WATCHES_SECONDS: Final = 1.0
 """How long the watches over a broadcast get to end, once it is over."""
@@ -49,7 +54,7 @@ class OnAirTrigger(BaseTrigger):
 
     ``on_kill`` is called when the task is marked, cleared or timed out, when its DAG is deleted, and when the trigger moves to
     another triggerer. It stops the broadcast only if the task is in a final state or gone, and lease and generation are still
-    its own. ``cleanup``, which also runs when a triggerer restarts, stops nothing; the trigger never starts anything.
+    its own. ``cleanup``, which also runs when a triggerer restarts, stops nothing.
 
     The event is ``{"status", "ended_at", "verdict", "since"}``: the status is ``deadline``, ``stopped`` (by a person),
     ``stream_ended``, ``stalled`` (with ``on_stall="notify"``: the broadcast goes on) or ``failed`` (with ``on_stall="fail"``).
@@ -114,7 +119,7 @@ class OnAirTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Watch, end the broadcast, and fire one event."""
         earliest = time.monotonic() + MIN_AGE
-        await _load()
+        await load(*_MODULES)
         lease, ledger = self._held()
         status = await self._until_over(lease, ledger)
         event: dict[str, Any] = {"status": status, "ended_at": datetime.now(UTC).isoformat()}
@@ -133,14 +138,10 @@ class OnAirTrigger(BaseTrigger):
         Airflow promises 30 s for this. In fact it cancels the trigger again with each turn of its loop, about once a second,
         until it is done: so a task of its own does the work, which is not cancelled.
         """
-        ending = _uncancelled(self._end_where_over())
-        while not ending.done():
-            with contextlib.suppress(asyncio.CancelledError):
-                await asyncio.shield(ending)
-        await ending
+        await finished(self._end_where_over())
 
     async def _end_where_over(self) -> None:
-        await _load()
+        await load(*_MODULES)
         from airflow_provider_timav.runs import FINAL_STATES, TaskKey
 
         # The end may have come before: another stop would be told "already stopped", and get no file ids.
@@ -334,7 +335,7 @@ class OnAirTrigger(BaseTrigger):
         from airflow_provider_timav.triggers._shutdown import stop_broadcast
 
         # File ids come only once: a cancellation of the trigger between a stop and its note would lose them.
-        self._stopping = _uncancelled(
+        self._stopping = uncancelled(
             stop_broadcast(
                 lease,
                 ledger,
@@ -352,24 +353,3 @@ class OnAirTrigger(BaseTrigger):
             self._clock.error = "; ".join(faults)
             await self._observe(lease, ledger)
         return report
-
-
-def _uncancelled(work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-    """Start work that goes on even if the trigger is cancelled."""
-    task = asyncio.create_task(work)
-    _ENDING.add(task)
-    task.add_done_callback(_ENDING.discard)
-    return task
-
-
-async def _load() -> None:
-    """Import the trigger's modules in a thread: the loop has others to serve."""
-    for name in (
-        "leases",
-        "hooks.timav",
-        "stream.reader",
-        "triggers._clock",
-        "triggers._shutdown",
-        "videorelay.aclient",
-    ):
-        await asyncio.to_thread(importlib.import_module, f"airflow_provider_timav.{name}")

@@ -206,6 +206,7 @@ class Connections:
 
     def __init__(self, context: ssl.SSLContext, proxy: str | None) -> None:
         self._proxy = proxy
+        self._turns = asyncio.Semaphore(MOST_CONNECTIONS)
         self._connector = _Connector(context)
         self._session = aiohttp.ClientSession(
             connector=self._connector,
@@ -222,18 +223,21 @@ class Connections:
         """
         limits = aiohttp.ClientTimeout(
             total=None,
-            # The wait for a turn, name, proxy and handshake together.
+            # Name, proxy and handshake together.
             connect=min(CONNECT_SECONDS, post.seconds),
             sock_read=min(READ_SECONDS, post.seconds),
         )
-        # The address is encoded already: yarl would take the percent signs of an identifier for something to tidy up.
-        async with self._session.post(
-            URL(post.url, encoded=True),
-            data=memoryview(post.body),
-            allow_redirects=False,
-            proxy=self._proxy,
-            timeout=limits,
-        ) as response:
+        async with (
+            self._turns,
+            # The address is encoded already: yarl would take the percent signs of an identifier for something to tidy up.
+            self._session.post(
+                URL(post.url, encoded=True),
+                data=memoryview(post.body),
+                allow_redirects=False,
+                proxy=self._proxy,
+                timeout=limits,
+            ) as response,
+        ):
             return Reply(
                 response.status,
                 await response.read(),  # whole, unpacked and within the cap

@@ -96,6 +96,11 @@ class Request:
                 raise BrokenArgument(name, "is not an argument of this operation")
         return cls(**checked)
 
+    def arguments(self) -> dict[str, Any]:
+        """Return the arguments as JSON primitives: ``of`` makes the same request of them. A password is among them as it is."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return {name: str(value) if isinstance(value, str) else value for name, value in given.items()}
+
     @property
     def accounts(self) -> tuple[str, ...]:
         """The users that the request is about, as the head carries them (``rpt_to_Account``)."""

@@ -19,6 +19,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
+from email.utils import parsedate_to_datetime
 from typing import Any, Final, TypeVar
 
 import requests
@@ -135,6 +136,7 @@ class Client:
         self._is_cut = False
         self._adapter: _PinnedAdapter | None = None
         self._last_used = 0.0
+        self._told_time: tuple[str, float] | None = None
 
     def __repr__(self) -> str:
         return f"<Client of {self._service.endpoint}>"
@@ -204,6 +206,22 @@ class Client:
         self.forget_connections()
         raise error
 
+    @property
+    def clock_skew(self) -> float | None:
+        """The seconds by which this machine's clock is ahead of the service's; None if no answer has told the time.
+
+        The ``Date`` of an answer tells whole seconds, and is as old as the answer's way was long.
+        """
+        if self._told_time is None:
+            return None
+        date, received = self._told_time
+        try:
+            told = parsedate_to_datetime(date).timestamp()
+        except (ValueError, OverflowError):
+            return None
+        # Cut off to the second: half of it is the best guess.
+        return received - told - 0.5
+
     def cancel(self, grace: float) -> None:
         """End the call that is in progress soon: cut the post in the air after ``grace`` seconds, and send no other.
 
@@ -253,6 +271,8 @@ class Client:
         body: bytes = response.raw.read(decode_content=False)
         response.raw.release_conn()
         self._last_used = time.monotonic()
+        if date := response.headers.get("Date"):
+            self._told_time = date, time.time()
         return Reply(
             response.status_code,
             body,

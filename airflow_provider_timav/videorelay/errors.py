@@ -25,6 +25,7 @@ This module imports the standard library only, so that a DAG file may import it 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 __all__ = [
@@ -99,6 +100,20 @@ class TimAVError(Exception):
         self.operation, self.room_id, self.user_ids, self.seq, self.posts = operation, room_id, user_ids, seq, posts
         return self
 
+    def to_json(self) -> dict[str, Any]:
+        """Return the error as JSON primitives, as a trigger hands it to its task; `from_json` reads it."""
+        facts = {name: getattr(self, name) for name in _FACTS}
+        return {"class": type(self).__name__, "message": self.message, **facts, "user_ids": list(self.user_ids)}
+
+    @staticmethod
+    def from_json(noted: Mapping[str, Any]) -> TimAVError:
+        """Return the error that `to_json` has noted; one of a class that is not known here is a ``TimAVError``."""
+        kind: type[TimAVError] = globals()[noted["class"]] if noted.get("class") in __all__ else TimAVError
+        error = kind(str(noted.get("message", "")))
+        error.__dict__.update({name: noted[name] for name in _FACTS if name in noted})
+        error.user_ids = tuple(error.user_ids)
+        return error
+
     @property
     def with_advice(self) -> str:
         """The message together with the advice: a result code's own, else that of the class."""
@@ -113,6 +128,22 @@ class TimAVError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Exceptions cross process borders (Airflow, multiprocessing); the default would lose the keyword arguments.
         return _revive, (type(self), self.args, self.__dict__.copy())
+
+
+_FACTS = (
+    "field",
+    "layer",
+    "code",
+    "outcome_class",
+    "retryable",
+    "executed",
+    "retry_after",
+    "operation",
+    "room_id",
+    "user_ids",
+    "seq",
+    "posts",
+)
 
 
 def _revive(kind: type[TimAVError], args: tuple[Any, ...], state: dict[str, Any]) -> TimAVError:

@@ -46,7 +46,7 @@ _ASKED: Final = {
 _ASKED_ALL: Final = h11.EndOfMessage()
 
 # The header fields that are read (``reply.Reply``).
-_HANDED_ON: Final = (b"content-type", b"retry-after")
+_HANDED_ON: Final = (b"content-type", b"date", b"retry-after")
 _NO_WRITING: Final = re.compile(rb"[^ -~]")
 
 

@@ -205,6 +205,11 @@ def _stalls(connection: socket.socket) -> None:
         pass
 
 
+async def _called(client: Any, call: Any, **limits: Any) -> None:
+    async with client:
+        await client.call(call, **limits)
+
+
 def _timed(
     emulator: Emulator,
     *,
@@ -227,7 +232,7 @@ def _timed(
     began = time.monotonic()
     try:
         if asynchronous:
-            asyncio.run(AsyncClient(*means, proxy=proxy).call(call, **limits))
+            asyncio.run(_called(AsyncClient(*means, proxy=proxy), call, **limits))
         else:
             with Client(*means, proxy=proxy) as client:
                 client.call(call, **limits)

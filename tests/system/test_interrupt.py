@@ -77,12 +77,19 @@ def dag_test(source: str, emulator: Emulator, home: Path) -> Iterator[tuple[subp
                 test.wait()
 
 
-@pytest.mark.parametrize("moment", ["on air", "in the start"])
+BY_A_TRIGGER = SOURCE.replace(
+    'user_id="host",',
+    'user_id="host", starts_at="{{ (dag_run.run_after + macros.timedelta(seconds=1)).isoformat() }}",',
+)
+
+
+@pytest.mark.parametrize("moment", ["on air", "in the start", "started by a trigger"])
 def test_nothing_stays_on_air(moment: str, tmp_path: Path) -> None:
+    source = BY_A_TRIGGER if moment == "started by a trigger" else SOURCE
     with Emulator(rooms={ROOM: ["host"]}) as emulator:
         if moment == "in the start":
             emulator.fail_next(operation="start_record", delay_answer=30.0)
-        with dag_test(SOURCE, emulator, tmp_path) as (test, console):
+        with dag_test(source, emulator, tmp_path) as (test, console):
             _until(lambda: bool(emulator.recordings), test)
             if moment == "on air":
                 _until(lambda: "is LIVE" in console.read_text(), test)

@@ -28,6 +28,7 @@ from airflow_provider_timav.emulator.certificates import Certificates
 from airflow_provider_timav.hooks.connection import read_extra
 from airflow_provider_timav.hooks.timav import Settings, TimAVHook
 from airflow_provider_timav.videorelay import calls
+from airflow_provider_timav.videorelay.aclient import AsyncClient
 from airflow_provider_timav.videorelay.errors import CertificateError, ConfigurationError, RoomNotReady, TimAVError
 
 
@@ -391,6 +392,11 @@ class TestAsyncClient:
             return context
 
         call = calls.stop_push(room_id=timav_emulator.room_id, user_id="a")
+
+        async def once(client: AsyncClient) -> None:
+            async with client:
+                await client.call(call)
+
         with TimAVHook() as hook:
             client = hook.get_conn()
             client._make_context = watched(client._make_context)
@@ -398,7 +404,7 @@ class TestAsyncClient:
             for _ in range(3):
                 asynchronous = hook.async_client()
                 asynchronous._make_context = watched(asynchronous._make_context)
-                asyncio.run(asynchronous.call(call))
+                asyncio.run(once(asynchronous))
             client.call(call)
         assert (len(made), len({id(context) for context in made})) == (4, 1)
 

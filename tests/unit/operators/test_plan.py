@@ -120,6 +120,21 @@ def test_the_longest_duration_is_counted_in_time_that_passes() -> None:
     assert end(began.astimezone(UTC), ends_at=ends_at, max_duration="PT7H") == utc("2026-10-25T04:00")
 
 
+def test_a_duration_counts_from_the_start_over_a_change() -> None:
+    """From 1:30 on, half an hour before the clocks are put forward, to 4:30, two hours later."""
+    start = datetime(2027, 3, 28, 1, 30, tzinfo=BERLIN)
+    assert end(utc("2027-03-27T12:00"), starts_at=start, duration="PT2H") == utc("2027-03-28T02:30")
+    plan = planned(starts_at=start, duration="PT2H", preroll="PT3H")
+    assert plan.ready_at == utc("2027-03-27T21:30")
+
+
+def test_the_longest_duration_counts_from_the_start() -> None:
+    start = utc("2026-10-25T20:00")
+    times = {"starts_at": start, "ends_at": utc("2026-10-26T20:00")}
+    assert end(utc("2026-10-25T08:00"), **times) == utc("2026-10-26T02:00")
+    assert planned(**times).cut_by(utc("2026-10-25T08:00")) == timedelta(hours=18)
+
+
 def test_an_end_of_the_hour_that_comes_twice_is_over_only_after_its_own() -> None:
     """Python compares times of one zone by what the clock shows: in the second 2:10, the first 2:30 would seem ahead."""
     first, second = (datetime(2026, 10, 25, 2, 30, tzinfo=BERLIN, fold=fold) for fold in (0, 1))

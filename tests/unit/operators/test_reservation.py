@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from airflow.sdk.exceptions import (
@@ -18,7 +20,9 @@ from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.leases import Watch
 from airflow_provider_timav.videorelay.errors import (
     AlreadyRunning,
+    CertificateError,
     ConfigurationError,
+    CredentialError,
     TimAVError,
 )
 from harness.streams.pyav import install, uninstall
@@ -45,6 +49,7 @@ class TestReserve:
             "sdk_type": "iot_camera",
             "push_data_type": "screen",
             "record": False,
+            "starts_at": "",
         }
         assert run.ledger.lease() == run.lease
 
@@ -246,6 +251,125 @@ class TestLate:
         run["reserve"].operator.upstream_task_ids.add("prepare_slides")
         run["reserve"].began = began
         return run
+
+
+class TestStartsAt:
+    """A broadcast that begins at a given time: its run begins earlier."""
+
+    @staticmethod
+    def at(seconds: float) -> datetime:
+        return datetime.now(UTC) + timedelta(seconds=seconds)
+
+    def test_lease_and_result_have_the_start_and_the_end_counts_from_it(
+        self, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        start = self.at(300)
+        run = show(starts_at=start.astimezone(ZoneInfo("Asia/Shanghai")).isoformat(), duration="PT1H")
+        result = run.execute("reserve")
+        assert datetime.fromisoformat(result["starts_at"]) == run.lease.start == start
+        assert datetime.fromisoformat(result["end"]) == start + HOUR
+        assert sent(timav_emulator) == ["stop_push"]  # of the check: in room 0
+        assert timav_emulator.journal[0].room_id == 0
+
+    def test_room_is_taken_at_the_preroll(self, show: Callable[..., Run], supervisor: Supervisor) -> None:
+        start = self.at(3600)
+        run = show(starts_at=start.isoformat(), preroll="PT5M")
+        with pytest.raises(AirflowRescheduleException) as waits:
+            run.execute("reserve")
+        assert waits.value.reschedule_date == start - timedelta(minutes=5)
+        assert supervisor.variables == {}
+
+    def test_room_that_is_held_until_the_start_is_waited_for(self, show: Callable[..., Run]) -> None:
+        """Two broadcasts in a row in one room: the first ends when the second begins."""
+        show("first", duration=500).execute("reserve")
+        run = show("second", starts_at=self.at(500).isoformat(), wait_for_user=30)
+        run["reserve"].first_reschedule = minutes_ago(5)
+        with pytest.raises(AirflowRescheduleException):
+            run.execute("reserve")
+
+    def test_retry_keeps_start_and_end(self, show: Callable[..., Run]) -> None:
+        run = show(starts_at=self.at(60).isoformat())
+        first = run.execute("reserve")
+        run.renders(starts_at=self.at(120).isoformat())
+        assert run.execute("reserve") == first
+
+    def test_run_is_late_only_after_the_start(self, show: Callable[..., Run]) -> None:
+        run = show(run_after=minutes_ago(60), starts_at=self.at(1).isoformat())
+        assert run.execute("reserve")["room_id"] == 10086
+
+    def test_run_that_came_early_and_was_held_up_is_late(self, show: Callable[..., Run]) -> None:
+        """It has waited for the time to take the room, and the scheduler was down when that came."""
+        run = show(starts_at=minutes_ago(11).isoformat(), duration="PT1H")
+        assert run["reserve"].store is not None
+        run["reserve"].store.set("timav:arrived", {"at": minutes_ago(60).isoformat()})
+        with pytest.raises(AirflowSkipException, match="was due at"):
+            run.execute("reserve")
+
+    def test_run_that_comes_too_long_after_the_start_is_skipped(
+        self, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        run = show(starts_at=minutes_ago(11).isoformat(), duration="PT1H")
+        with pytest.raises(AirflowSkipException, match="was due at"):
+            run.execute("reserve")
+        assert sent(timav_emulator) == []
+
+    def test_run_that_is_a_little_late_ends_when_it_would_have(
+        self, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        start = minutes_ago(5)
+        run = show(starts_at=start.isoformat(), duration="PT1H")
+        assert datetime.fromisoformat(run.execute("reserve")["end"]) == start + HOUR
+        assert sent(timav_emulator) == []  # the start is about to say as much as a check
+
+    def test_credential_that_is_refused_is_known_before_the_start(
+        self, show: Callable[..., Run], supervisor: Supervisor, timav_emulator: Emulator
+    ) -> None:
+        timav_emulator.fail_next(2, layer="gateway", code=70003)
+        with pytest.raises(CredentialError):
+            show(starts_at=self.at(300).isoformat()).execute("reserve")
+        assert supervisor.variables == {}
+
+    def test_certificate_must_last_until_the_end(
+        self, show: Callable[..., Run], timav_emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        cert, key = timav_emulator.certificates.issue_client(not_after=self.at(1800))
+        connection = json.dumps(timav_emulator.connection(client_cert=cert, private_key=key))
+        monkeypatch.setenv("AIRFLOW_CONN_TIMAV_DEFAULT", connection)
+        with pytest.raises(CertificateError, match="before the broadcast's end") as refused:
+            show(starts_at=self.at(300).isoformat(), duration="PT1H").execute("reserve")
+        assert refused.value.field == "client_cert"
+        assert sent(timav_emulator) == []
+
+    def test_service_that_cannot_be_asked_before_is_no_reason_not_to_start(
+        self, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        timav_emulator.fail_next(9, status=503)
+        assert show(starts_at=self.at(300).isoformat()).execute("reserve")["room_id"] == 10086
+
+    @pytest.mark.parametrize(("ahead", "told"), [(0.0, False), (10.0, True), (-10.0, True)])
+    def test_clock_that_is_wrong_is_told(
+        self,
+        ahead: float,
+        told: bool,
+        show: Callable[..., Run],
+        monkeypatch: pytest.MonkeyPatch,
+        capsys: pytest.CaptureFixture[str],
+    ) -> None:
+        now = time.time
+        monkeypatch.setattr("airflow_provider_timav.videorelay.client.time.time", lambda: now() + ahead)
+        show(starts_at=self.at(300).isoformat()).execute("reserve")
+        assert ("This machine's clock is" in capsys.readouterr().out) is told
+
+    def test_end_before_the_start_is_refused_when_the_dag_is_parsed(self, show: Callable[..., Run]) -> None:
+        with pytest.raises(ConfigurationError, match="ends_at must be after starts_at") as refused:
+            show(starts_at=self.at(600), duration=None, ends_at=self.at(500))
+        assert refused.value.field == "ends_at"
+
+    @pytest.mark.parametrize("value", ["2099-01-01T00:00:00", "tomorrow", 7])
+    def test_start_without_a_zone_is_refused_when_the_dag_is_parsed(self, value: Any, show: Callable[..., Run]) -> None:
+        with pytest.raises(ConfigurationError) as refused:
+            show(starts_at=value)
+        assert refused.value.field == "starts_at"
 
 
 class TestLatenessIsJudgedOnce:

@@ -39,6 +39,20 @@ class TestStarts:
         assert claims[0] is not None
         assert claims[0].start_id == run["start_push"].xcoms["start_id"]
 
+    def test_recording_of_a_push_that_was_never_started_is_not_started(
+        self, show: Callable[..., Run], timav_emulator: Emulator
+    ) -> None:
+        """A person has marked its task as successful while it waited for the host."""
+        timav_emulator.leave(**HOST)
+        run = show(wait_for_user=60)
+        run.execute("reserve")
+        with pytest.raises(AirflowRescheduleException):
+            run.execute("start_push")
+        timav_emulator.enter(**HOST)
+        with pytest.raises(AirflowFailException, match="push was never started"):
+            run.execute("start_record")
+        assert timav_emulator.recordings == ()
+
     def test_recording_that_is_not_wanted_succeeds_without_sending(
         self, show: Callable[..., Run], timav_emulator: Emulator
     ) -> None:

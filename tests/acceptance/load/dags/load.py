@@ -91,3 +91,25 @@ with DAG("load_broadcasts", schedule=None, max_active_tasks=AT_ONCE):
         Broadcast(room_id=room_id, user_id="host", ends_at=END, timav_conn_id=CONN_ID)
 
     show.expand(room_id=rooms())
+
+with DAG("load_starts", schedule=None, max_active_tasks=AT_ONCE):
+
+    @task_group
+    def planned(room_id: Any) -> None:
+        Broadcast(
+            room_id=room_id,
+            user_id="host",
+            starts_at="{{ dag_run.conf.at }}",
+            preroll="PT1H",
+            ends_at=END,
+            timav_conn_id=CONN_ID,
+        )
+
+    planned.expand(room_id=rooms())
+
+with DAG("load_noop", schedule=None, max_active_tasks=AT_ONCE):
+
+    @task
+    def nothing(room_id: int) -> None: ...
+
+    nothing.expand(room_id=rooms())

@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from airflow_provider_timav.videorelay.errors import TimAVError
 
-__all__ = ["Place", "forget", "remember"]
+__all__ = ["Place", "forget", "is_all_in_one", "remember"]
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def remember(place: Place, stop: Callable[[float], bool]) -> None:
     :param place: the push or recording that may be on air.
     :param stop: sends one stop, within a number of seconds, if something may be on air; returns whether it has.
     """
-    if not _is_all_in_one():
+    if not is_all_in_one():
         return
     if not _ON_AIR:
         atexit.unregister(_stop_all)
@@ -108,7 +108,7 @@ def forget(place: Place) -> None:
         _INTERRUPTS.unwatch()
 
 
-def _is_all_in_one() -> bool:
+def is_all_in_one() -> bool:
     """Tell whether supervisor, task and trigger share this process."""
     from airflow.sdk.execution_time import supervisor, task_runner
 

@@ -11,10 +11,10 @@ import pytest
 from airflow.sdk.execution_time import supervisor as supervisors
 from airflow.sdk.execution_time import task_runner
 
+from airflow_provider_timav import interrupted
 from airflow_provider_timav.emulator import Emulator
 from airflow_provider_timav.hooks.timav import TimAVHook
-from airflow_provider_timav.operators import _interrupted as interrupted
-from airflow_provider_timav.operators._interrupted import Place
+from airflow_provider_timav.interrupted import Place
 from airflow_provider_timav.operators.push import StartPushOperator, StopPushOperator
 from airflow_provider_timav.operators.record import StartRecordOperator
 from airflow_provider_timav.videorelay.errors import TransportError
