@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow.sdk import conf
 
 from airflow_provider_timav.arguments import none_if_blank, parse_duration
-from airflow_provider_timav.operators._base import log_failure
+from airflow_provider_timav.operators._base import TimAVOperator, log_failure
 from airflow_provider_timav.operators._kill_guard import KillGuard
 from airflow_provider_timav.operators._reschedule import SOONEST_SECONDS, reschedule_poll, waiting_until
-from airflow_provider_timav.operators._start_deferral import DeferrableStart
 from airflow_provider_timav.options import or_default
 from airflow_provider_timav.videorelay.errors import (
     AlreadyRunning,
@@ -27,14 +26,14 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_provider_timav.hooks.timav import TimAVHook
-    from airflow_provider_timav.leases import Lease
+    from airflow_provider_timav.leases import Kind, Lease
     from airflow_provider_timav.leases.start_protocol import Done, Fail, IfAlreadyRunning, StartProtocol, Wait
     from airflow_provider_timav.operators._checked_start import CheckedStart
 
 __all__ = ["StartOperator"]
 
 
-class StartOperator(DeferrableStart):
+class StartOperator(TimAVOperator):
     """Starts a push or a recording: succeeds with one running, whatever happens in between, or says why not.
 
     :param wait_for_user: how long to wait for the room to be open and the host to be in it: a timedelta, seconds, or ISO 8601
@@ -53,7 +52,7 @@ class StartOperator(DeferrableStart):
     """
 
     template_fields: Sequence[str] = (
-        *DeferrableStart.template_fields,
+        *TimAVOperator.template_fields,
         "wait_for_user",
         "if_already_running",
         "starts_at",
@@ -111,13 +110,37 @@ class StartOperator(DeferrableStart):
         if self.deferrable or none_if_blank(self.starts_at) is not None:
             if (lease := self.held_lease()) is not None:
                 self._end_ahead(lease)
-            self.defer_start(context, checked)
+            from airflow_provider_timav.operators._start_deferral import defer_start
+
+            defer_start(self, context, checked)
         return self.send_from_worker(context, checked, waits=True)
 
     @log_failure
     def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
         """Return the result of the start that the trigger has sent."""
-        return self.hand_on(context, self.started_by_trigger(context, self.checked_start(context), event))
+        from airflow_provider_timav.operators._start_deferral import started_by_trigger
+
+        return self.hand_on(context, started_by_trigger(self, context, self.checked_start(context), event))
+
+    def starts(self, checked: CheckedStart) -> Sequence[tuple[Kind, CheckedStart]]:
+        """Return the starts that the trigger sends, this task's own first."""
+        return [(self.kind, checked)]
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Resume once the trigger has fired, or once Airflow has waited for it in vain."""
+        from airflow.sdk.exceptions import TaskDeferralError, TaskDeferralTimeout
+
+        from airflow_provider_timav.operators._start_deferral import defer_again_at_the_time
+
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralTimeout:
+            why, waits = "No trigger has sent the start. Check that a triggerer has capacity for it.", False
+        except TaskDeferralError as failed:
+            why, waits = f"The trigger of the start has failed ({type(failed).__name__}).", True
+            defer_again_at_the_time(self)
+        self.log.warning("%s Sending the start from this worker.", why)
+        return self.resume_without_trigger(context, waits=waits)
 
     @log_failure
     def resume_without_trigger(self, context: Context, *, waits: bool) -> dict[str, Any]:

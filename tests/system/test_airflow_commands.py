@@ -62,6 +62,7 @@ class TestCommands:
         assert sorted(row["class"] for row in rows) == [
             "airflow_provider_timav.triggers.live_stream",
             "airflow_provider_timav.triggers.on_air",
+            "airflow_provider_timav.triggers.start",
         ]
 
     def test_providers_links(self, airflow_site: AirflowSite) -> None:

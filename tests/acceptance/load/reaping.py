@@ -63,7 +63,7 @@ class Reaped:
 def reap(site: AirflowSite, service: Witness, conn_id: str) -> Reaped:
     """Run the reaper once."""
     seen = len(service.journal)
-    run = site.run("reap")
+    run = site.run("reap", timeout=240)
     entries = service.journal[seen:]
     return Reaped(
         run=run,
