@@ -14,6 +14,7 @@ import fcntl
 import functools
 import json
 import os
+import random
 import re
 import secrets
 import shutil
@@ -41,6 +42,7 @@ ALL_PARTS = ("api-server", "scheduler", "dag-processor", "triggerer")
 USERS = {"admin": "ADMIN", "op": "OP", "user": "USER", "viewer": "VIEWER"}  # name and password are the same
 TEMPLATES = "TIMAV_TESTS_TEMPLATES"  # the variable that names a folder for what is made once and copied
 START_SECONDS = 120
+PORTS = (20000, 30000)  # below those that Linux gives away by itself
 GRACE_SECONDS = 5  # what the parts get to end by themselves: more would wait for tasks that nobody needs any more
 
 # The log servers listen on every interface, whatever is configured; here all logs are files on this machine.
@@ -330,9 +332,13 @@ def kind(name: str) -> str:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that is free now."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+    """A port of 127.0.0.1 that is free now, and that the system gives to no one who asks for any.
+
+    An API server takes half a minute until it binds its port; meanwhile the tests beside it open hundreds of others.
+    """
+    while True:
+        with suppress(OSError), socket.create_server(("127.0.0.1", random.randrange(*PORTS))) as server:  # noqa: S311
+            return int(server.getsockname()[1])
 
 
 def sqlite_file(database_url: str) -> Path | None:
